@@ -41,7 +41,7 @@ from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
-from spoken_digits_table import spoken_digits
+from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
 from text_tools_table import rules as text_rules
@@ -299,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-rules": text_rules,
     "text-segmenters": segmenters,
     "text-taggers": taggers,
+    "spoken-digits-unheard": unheard,
     "microcontroller-weights": weights,
     **recipe_tables(),
 }

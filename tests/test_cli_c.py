@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shoestring import __version__
 from shoestring.artifact import load
 
 FILES = Path(__file__).parents[1] / "benchmarks" / "results" / "files"
@@ -27,6 +29,9 @@ def test_export_writes_c_and_says_what_it_takes(shoestring, tmp_path):
     assert "3,136 of the caller's inputs" in out and "The shape is fixed: N = 1." in out
     assert '#include "my_net.h"' in text and "void my_net_run(" in text
     assert "#define MY_NET_INPUT_SIZE 784" in (tmp_path / "my_net.h").read_text()
+    head = text[: text.index("*/")]
+    digest = hashlib.sha256(LENET.read_bytes()).hexdigest()[:16]
+    assert f"Shoestring {__version__}; the sha256 of its .shoe file begins with {digest}." in head
     sizes = {"coded": len(text)}
     for weights in ("packed", "decoded"):
         assert shoestring("export", LENET, "net.c", "--weights", weights)[0] == 0

@@ -119,7 +119,28 @@ def test_the_bill_and_the_c_name_the_chain(shoestring, tmp_path):
     status, out, _ = shoestring("export", file, "heard.c")
     assert status == 0 and "input chain: LogMel(" in out and "memory: 1,536 bytes" in out
     assert "void heard_feed(const int16_t *pieces, uint32_t count)" in Path("heard.c").read_text()
-    status, out, _ = shoestring("export", file, "heard.c", "--features")
+    status, out, _ = shoestring("export", file, "heard.c", "--no-input-chain")
     assert status == 0 and "heard_feed" not in Path("heard.c").read_text()
-    status, _, err = shoestring("export", file, "heard.onnx", "--features")
-    assert status != 0 and "--features" in err
+    status, _, err = shoestring("export", file, "heard.onnx", "--no-input-chain")
+    assert status != 0 and "--no-input-chain" in err
+
+
+def test_a_project_records_raw_inputs(shoestring, tmp_path):
+    file = written(tmp_path / "model.shoe", SOUND, ("N", 1, 4, 8), 1)
+    sound(tmp_path / "one.wav")
+    status, out, err = shoestring("export", file, "heard.c", "--project", "p", "--raw", "one.wav")
+    assert (status, err) == (
+        0,
+        "",
+    ) and "Of raw inputs there are 1: the first" in out
+    assert "static int fed_right(int at)" in (tmp_path / "p" / "test_main.c").read_text()
+    for more, said in (
+        (("--raw", "one.wav"), "give --project FOLDER too"),
+        (("--raw", "one.wav", "--project", "p", "--no-input-chain"), "no --no-input-chain"),
+        (("--raw", "model.shoe", "--project", "p"), "is no .wav, .npy or .npz file"),
+    ):
+        status, _, err = shoestring("export", file, "heard.c", *more)
+        assert status != 0 and said in err and "Traceback" not in err
+    bare = written(tmp_path / "bare.shoe", None, ("N", 6), 1)
+    status, _, err = shoestring("export", bare, "n.c", "--raw", "one.wav", "--project", "p")
+    assert status != 0 and "this file has no input chain" in err

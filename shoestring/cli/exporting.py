@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shoestring.cli.ending import writing
-from shoestring.cli.files import Entry, File, arrays_of
-from shoestring.cli.source import named, task_of
+from shoestring.cli.files import Entry, File
+from shoestring.cli.on_cores import UNMEASURED, cores_named, print_on_cores
+from shoestring.cli.projects import Cases, Inputs, Project, Raw, TaskName, comparison, write_project
+from shoestring.cli.source import named
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from shoestring.artifact.format.file import Content
+    from shoestring.artifact.plain_c.board.targets import Target
     from shoestring.artifact.plain_c.export import CFile
     from shoestring.artifact.plain_c.recording import Recorded
     from shoestring.artifact.plain_c.weight_source import WeightStorage
@@ -31,7 +32,7 @@ class Weights(Enum):
     CODED = "coded"
 
 
-Target = Annotated[
+Output = Annotated[
     Path, typer.Argument(help="the ONNX file to write, or a C file: NAME.c", show_default=False)
 ]
 Kept = Annotated[
@@ -39,6 +40,16 @@ Kept = Annotated[
     typer.Option(
         help="C: how weights that are few small integers are kept: ready to use, in few bits, or "
         "entropy-coded \\[default: coded]",
+        show_default=False,
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        help="C: measure flash, RAM and instructions of a run there, with each way to keep "
+        "weights: cortex-m0plus, cortex-m3, cortex-m4f, cortex-m7, riscv32, avr or, for flash "
+        "alone, host; several with commas",
         show_default=False,
     ),
 ]
@@ -55,97 +66,106 @@ IntegerInputs = Annotated[
         "--integer-inputs", help="C: take inputs as bytes, on the grid of a quantised network"
     ),
 ]
-Features = Annotated[
+NoInputChain = Annotated[
     bool,
     typer.Option(
-        "--features", help="C: without the file's input chain; the caller computes features"
-    ),
-]
-Project = Annotated[
-    Path | None,
-    typer.Option(
-        help="C: a folder that builds, with a test and a Makefile, to write it to",
-        show_default=False,
-    ),
-]
-Inputs = Annotated[
-    Path | None,
-    typer.Option(
-        help="C: an .npz file of which the project records ten cases \\[default: random]",
-        show_default=False,
-    ),
-]
-TaskName = Annotated[
-    str | None,
-    typer.Option(
-        "--task",
-        metavar="MODULE:FUNCTION",
-        help="C: the project records ten validation examples of this task, with their labels",
-        show_default=False,
+        "--no-input-chain",
+        help="C: without the file's input chain; the caller computes features",
     ),
 ]
 
 
 def export(
     file: File,
-    target: Target,
+    output: Output,
     entry: Entry = None,
     weights: Kept = None,
     header: Header = False,
     axis: Axes = None,
     keep_inputs: KeepInputs = False,
     integer_inputs: IntegerInputs = False,
-    features: Features = False,
+    no_input_chain: NoInputChain = False,
     project: Project = None,
     inputs: Inputs = None,
+    raw: Raw = None,
     task: TaskName = None,
+    target: Targets = None,
 ) -> None:
     """Write a file as plain ONNX, which any ONNX runtime takes, or as C99 for a microcontroller.
 
     Of a file with several entries, NAME.ENTRY.onnx or NAME.ENTRY.c for each.
     """
+    from shoestring import __version__
+    from shoestring.artifact.plain_c.export import export_c, written_from
+
+    given = {
+        "--weights": weights,
+        "--header": header,
+        "--axis": axis,
+        "--keep-inputs": keep_inputs,
+        "--integer-inputs": integer_inputs,
+        "--no-input-chain": no_input_chain,
+        "--project": project,
+        "--inputs": inputs,
+        "--raw": raw,
+        "--task": task,
+        "--target": target,
+    }
+    _check_for_c(file, output, given)
+    cases = Cases(inputs=inputs, raw=raw, task=task)
+    cases.check(project, chain=not no_input_chain)
+    cores, weights = cores_named(target or []), weights or Weights.CODED
+    contents = _contents(file, entry, single=project is not None)
+    if output.suffix.lower() != ".c":
+        _write_onnx(contents, output)
+        return
+    make = partial(
+        export_c,
+        axes=_lengths(axis or []),
+        reuse_inputs=not keep_inputs,
+        integer_inputs=integer_inputs,
+        header=header or project is not None,
+        raw_inputs=not no_input_chain,
+        heading=(written_from(file.read_bytes(), __version__),),
+    )
+    for name, path in _targets(contents, output).items():
+        one = partial(make, contents[name], name=path.stem)
+        if project is None:
+            write = partial(_write_c, contents[name], target=path)
+        else:
+            write = partial(write_project, contents[name], folder=project, given=cases)
+        _export_c(one, weights, write, cores)
+    if not cores:
+        print(UNMEASURED)
+
+
+def _contents(file: Path, entry: str | None, *, single: bool) -> Mapping[str, Content]:
+    """The contents of each entry, or of the one that is named; `single`: there must be one."""
     from shoestring.artifact import by_entry, read_model
 
-    _check_for_c(
-        file,
-        target,
-        {
-            "--weights": weights is not None,
-            "--header": header,
-            "--axis": bool(axis),
-            "--keep-inputs": keep_inputs,
-            "--integer-inputs": integer_inputs,
-            "--features": features,
-            "--project": project is not None,
-            "--inputs": inputs is not None,
-            "--task": task is not None,
-        },
-    )
     contents = by_entry(read_model(file))
-    contents = contents if entry is None else {"": contents[named(file, entry, contents)]}
-    if target.suffix.lower() != ".c":
-        _write_onnx(contents, target)
-        return
-    from shoestring.artifact.plain_c.export import export_c
+    if entry is not None:
+        return {"": contents[named(file, entry, contents)]}
+    if single and len(contents) > 1:
+        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
+    return contents
 
-    _check_recorded(project, contents, inputs, task)
-    lengths = _lengths(axis or [])
-    targets = _targets(contents, target)
-    for name, content in contents.items():
-        made = export_c(
-            content,
-            name=targets[name].stem,
-            weights=_storage(weights or Weights.CODED),
-            axes=lengths,
-            reuse_inputs=not keep_inputs,
-            integer_inputs=integer_inputs,
-            header=header or project is not None,
-            raw_inputs=not features,
-        )
-        if project is None:
-            _write_c(content, made, targets[name])
-        else:
-            _write_project(content, made, project, _examples(content, inputs, task))
+
+def _export_c(
+    make: Callable[..., CFile],
+    chosen: Weights,
+    write: Callable[[CFile], Recorded],
+    cores: Sequence[Target],
+) -> None:
+    """Write the C of an entry, and say what it takes.
+
+    `make`: makes the C of a `weights`. `write`: writes it, and returns inputs for it.
+    """
+    ways = {way.value: partial(make, weights=_storage(way)) for way in Weights}
+    made = ways[chosen.value]()
+    cases = write(made)
+    _say(made)
+    print_on_cores(cores, ways, chosen.value, cases)
 
 
 def _check_ending(file: Path, target: Path) -> None:
@@ -159,10 +179,10 @@ def _check_ending(file: Path, target: Path) -> None:
         )
 
 
-def _check_for_c(file: Path, target: Path, given: Mapping[str, bool]) -> None:
+def _check_for_c(file: Path, target: Path, given: Mapping[str, object]) -> None:
     """Raises ValueError where options for C are given for another file, or its ending is none."""
     _check_ending(file, target)
-    options = [option for option, is_given in given.items() if is_given]
+    options = [option for option, value in given.items() if value]
     if options and target.suffix.lower() != ".c":
         raise ValueError(
             f"{', '.join(options)}: for C, whose file ends in .c, and {target} does not"
@@ -211,9 +231,10 @@ def _storage(weights: Weights) -> WeightStorage:
     }[weights]
 
 
-def _write_c(content: Content, made: CFile, target: Path) -> None:
-    """Write the C file, and the header if there is one, and say what a reader should know."""
+def _write_c(content: Content, made: CFile, target: Path) -> Recorded:
+    """Write the C file, and the header if there is one; returns inputs for it."""
     from shoestring.artifact import save
+    from shoestring.artifact.plain_c.recording import recorded
 
     beside = target.with_name(f"{made.name}.h") if made.header is not None else None
     writing(target, beside)
@@ -222,109 +243,9 @@ def _write_c(content: Content, made: CFile, target: Path) -> None:
     if beside is not None and made.header is not None:
         save(beside, made.header.encode())
         print(f"{beside}: {len(made.header):,} bytes")
-    print(_compared(content, made))
-    _say(made)
-
-
-def _check_recorded(
-    project: Path | None, contents: Mapping[str, Content], inputs: Path | None, task: str | None
-) -> None:
-    """Raises ValueError for examples that nothing would record, and projects of several entries."""
-    if project is not None and len(contents) > 1:
-        raise ValueError(f"a project is for one entry: give --entry, of {', '.join(contents)}")
-    for option, given in (("--inputs", inputs), ("--task", task)):
-        if given is not None and project is None:
-            raise ValueError(
-                f"{option}: cases are recorded in a project; give --project FOLDER too"
-            )
-    if inputs is not None and task is not None:
-        raise ValueError("--inputs and --task both say what is recorded: give one of them")
-
-
-def _examples(
-    content: Content, inputs: Path | None, source: str | None
-) -> tuple[dict[str, np.ndarray] | None, tuple[int, ...]]:
-    """(an array for each input by name or None, the labels of the first ten)."""
-    if inputs is not None:
-        return arrays_of(inputs), ()
-    if source is None:
-        return None, ()
-    import numpy as np
-
-    from shoestring.artifact.plain_c.recording import CASES
-    from shoestring.kit import Supervised
-
-    task = task_of(source, None, None)
-    if not isinstance(task, Supervised):
-        raise ValueError(
-            f"{source} gives a {type(task).__name__}, and no Supervised, whose validation examples "
-            "could be recorded: give --inputs FILE.npz"
-        )
-    given, labels = task.validation
-    arrays = given if isinstance(given, tuple | list) else (given,)
-    names = [port.name for port in content.graph.inputs]
-    if len(arrays) != len(names):
-        raise ValueError(
-            f"{source} has {len(arrays)} inputs and the file {len(names)}: is it of this file?"
-        )
-    numbers = np.asarray(labels)
-    known = numbers.ndim == 1 and numbers.dtype.kind in "iu"
-    return (
-        {name: np.asarray(array)[:CASES] for name, array in zip(names, arrays, strict=True)},
-        tuple(int(one) for one in numbers[:CASES]) if known else (),
-    )
-
-
-def _write_project(
-    content: Content,
-    made: CFile,
-    folder: Path,
-    examples: tuple[dict[str, np.ndarray] | None, tuple[int, ...]],
-) -> None:
-    """Write a folder that builds."""
-    from shoestring.artifact import save
-    from shoestring.artifact.plain_c.project import project
-    from shoestring.artifact.plain_c.recording import recorded
-
-    cases = recorded(content, made, examples[0])
-    about = f"{cases.about} {_compared(content, made, cases)}"
-    cases = replace(cases, about=about, labels=examples[1])
-    texts = project(made, cases)
-    paths = {name: folder / name for name in texts}
-    _check_folder(folder, paths)
-    writing(*paths.values())
-    for name, text in texts.items():
-        paths[name].parent.mkdir(parents=True, exist_ok=True)
-        save(paths[name], text.encode())
-    print(f"{folder}: {len(texts)} files; make && ./test there compares {len(cases.inputs)} cases")
-    print(cases.about)
-    _say(made)
-
-
-def _check_folder(folder: Path, paths: Mapping[str, Path]) -> None:
-    """Raises FileExistsError where a folder has files of somebody else's, which would be lost."""
-    mark = paths["library.properties"]  # the first that is written
-    if mark.exists() and "Written by shoestring" in mark.read_text(errors="replace"):
-        return
-    if taken := [name for name, path in paths.items() if path.exists()]:
-        raise FileExistsError(
-            f"{folder} has {', '.join(taken[:3])}, which shoestring did not write: give another "
-            "folder, which need not exist"
-        )
-
-
-def _compared(content: Content, made: CFile, cases: Recorded | None = None) -> str:
-    """What a comparison of the C with ONNX Runtime found, on recorded inputs or random ones."""
-    from shoestring.artifact.plain_c.board.targets import ToolError
-    from shoestring.artifact.plain_c.comparing import compared
-    from shoestring.artifact.plain_c.recording import recorded
-
-    try:
-        if cases is not None:
-            return compared(made, cases).said()
-        return f"Inputs are random. {compared(made, recorded(content, made)).said()}"
-    except ToolError as error:
-        return f"Not compared with ONNX Runtime: {' '.join(str(error).split(chr(10))[:2])}"
+    cases = recorded(content, made)
+    print(f"Inputs are random. {comparison(made, cases)}")
+    return cases
 
 
 def _say(made: CFile) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.runtime.loaded import Loaded
 
@@ -31,13 +32,13 @@ def raw_results(loaded: Loaded, path: Path) -> dict[str, np.ndarray]:
         raise ValueError(
             f"--raw: this file has several inputs ({names}): call it from Python, from_raw(...)"
         )
+    return loaded.run({port.name: chain(raw_of(chain, path))})
+
+
+def raw_of(chain: InputChain, path: Path) -> Any:
+    """A batch of raw inputs from a file, as `raw_results` takes it."""
     rate = next((step.rate for step in chain.steps if isinstance(step, LogMel)), 0)
-    raw = _read(path, texts=chain.takes_texts, rate=rate)
-    return loaded.run({port.name: chain(raw)})
-
-
-def _read(path: Path, *, texts: bool, rate: int) -> Any:
-    if texts:
+    if chain.takes_texts:
         try:
             return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         except UnicodeDecodeError:

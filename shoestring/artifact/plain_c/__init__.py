@@ -2,7 +2,7 @@
 
 from shoestring.artifact.plain_c.coded_weights import Coded
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.export import CFile, export_c
+from shoestring.artifact.plain_c.export import CFile, export_c, written_from
 from shoestring.artifact.plain_c.weight_source import Decoded, Packed
 
-__all__ = ["CFile", "Coded", "Decoded", "NoPlainC", "Packed", "export_c"]
+__all__ = ["CFile", "Coded", "Decoded", "NoPlainC", "Packed", "export_c", "written_from"]

@@ -1,25 +1,28 @@
 /* Weights in the stream of an adaptive binary range coder, decoded one by one.
 
-   A decision is about a row, a column or a weight: is it zero, its sign, the digits of its
-   magnitude. Each kind of decision has a chance for each context in which it is met, which learns
-   as it goes. Contexts are made of the two weights before it in its row, and of the one a period
-   before. */
+   A decision is about a column, a row or a weight: is it zero, its sign, the digits of its
+   magnitude. Each kind of decision has an adaptive probability for each context in which it is met.
+   Contexts are made of the two weights before it in its row, and of the one a period before.
+
+   Below is where the probabilities of each kind of decision begin. A tensor begins with a decision
+   for each column; their 4 probabilities are needed no more once its weights begin, so they lie in
+   the same place as those of rows and weights, which then begin anew. */
 enum {
-    NAME_LIVE = 0,                /* has a column other weights than zeros: 4 contexts; over then */
+    NAME_LIVE = 0,                /* has a column other weights than zeros: 4 contexts */
     NAME_ROW = 0,                 /* is a row all zeros */
     NAME_NONZERO = 1,             /* is a weight not zero: 18 */
     NAME_NEGATIVE = 19,           /* 9 */
     NAME_LONGER = 28,             /* has a magnitude more digits, after its first, than this */
     NAME_DIGIT = 28 + @DIGITS@,   /* the digit after the first, for each number of digits */
     NAME_LOW = 28 + 2 * @DIGITS@, /* the other digits */
-    NAME_CHANCES = 29 + 2 * @DIGITS@
+    NAME_PROBABILITIES = 29 + 2 * @DIGITS@
 };
 
 struct NAME_reader {
     const FLASH uint8_t *at;
     uint32_t range, code; /* of the range coder */
-    uint16_t chance[NAME_CHANCES]; /* that a decision is a 0, in 65,536ths */
-    uint8_t slow[NAME_CHANCES];    /* its top 3 bits: how slowly the chance learns */
+    uint16_t probability[NAME_PROBABILITIES]; /* that a decision is a 0, in 65,536ths */
+    uint8_t slow[NAME_PROBABILITIES];         /* its top 3 bits: how slowly the probability learns */
     uint16_t columns, column;      /* of the tensor; the next weight's */
     uint8_t period, place;         /* where the weight a period before is in `past` */
     uint8_t empty;                 /* is the row all zeros */
@@ -30,24 +33,24 @@ struct NAME_reader {
 
 static unsigned NAME_bit(struct NAME_reader *r, unsigned at)
 {
-    uint32_t chance = r->chance[at], slow = r->slow[at], bound;
+    uint32_t probability = r->probability[at], slow = r->slow[at], bound;
     unsigned bit;
     while (r->range < 0x1000000) {
         r->range <<= 8;
         r->code <<= 8;
         if (r->at != NAME_data + sizeof NAME_data) r->code |= *r->at++; /* zeros at its end are cut */
     }
-    bound = (r->range >> 16) * chance;
+    bound = (r->range >> 16) * probability;
     bit = r->code >= bound;
     if (bit) {
         r->code -= bound;
         r->range -= bound;
-        chance -= chance >> (slow >> 5);
+        probability -= probability >> (slow >> 5);
     } else {
         r->range = bound;
-        chance += (65536 - chance) >> (slow >> 5);
+        probability += (65536 - probability) >> (slow >> 5);
     }
-    r->chance[at] = (uint16_t)chance;
+    r->probability[at] = (uint16_t)probability;
     if (slow < 224) r->slow[at] = (uint8_t)(slow + (64u >> (slow >> 5)));
     return bit;
 }
@@ -60,8 +63,8 @@ static unsigned NAME_alive(const struct NAME_reader *r, unsigned column)
 static void NAME_reset(struct NAME_reader *r)
 {
     unsigned i;
-    for (i = 0; i < NAME_CHANCES; i++) {
-        r->chance[i] = 32768;
+    for (i = 0; i < NAME_PROBABILITIES; i++) {
+        r->probability[i] = 32768;
         r->slow[i] = 32;
     }
 }

@@ -3,15 +3,16 @@
 The decoder, `coded_weights.c`, has 600 bytes of Thumb code or less, and about 170 bytes of memory,
 and an eighth of a byte for each column. It works in integers and needs no division. A weight is
 coded as decisions: is it zero, its sign, how many digits its magnitude has, and these digits. Each
-decision has an adaptive chance, chosen by the two weights before it in its row and by the one a
-`period` before it, which is often the row above in an image or in a kernel. Rows and columns
+decision has an adaptive probability, chosen by the two weights before it in its row and by the one
+a `period` before it, which is often the row above in an image or in a kernel. Rows and columns
 without weights are told beforehand, and cost nothing later.
 
 On our files such a stream is as long as what a `.shoe` file takes, or up to 6 % longer; what it has
 not is the mixing of many contexts.
 
 Source: the range coder with carry is that of LZMA (Pavlov), the binarisation like that of CABAC
-(Marpe, Schwarz & Wiegand 2003). Differs: chances have 16 bits, and learn fast first, then slowly.
+(Marpe, Schwarz & Wiegand 2003). Differs: probabilities have 16 bits, and learn fast first,
+then slowly.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import numpy as np
 from shoestring.artifact.plain_c.weight_source import Codes, Stream, c_bytes
 
 MOST_COLUMNS, MOST_PERIOD, MOST_DIGITS = 65535, 64, 15
-# Where the chances of each kind of decision begin, as in coded_weights.c; what follows depends on
-# the digits of the largest magnitude.
+# Where the probabilities of each kind of decision begin, as in coded_weights.c; what follows
+# depends on the digits of the largest magnitude.
 ROW, NONZERO, NEGATIVE, LONGER = 0, 1, 19, 28
 _STEPS = 64  # more than the decisions about one weight
 
@@ -93,7 +94,7 @@ class Encoded:
 def encode(matrices: Sequence[np.ndarray]) -> Encoded:
     """The stream of some matrices of integers, the same on every machine.
 
-    They are decoded in this order, each row by row. Chances begin anew with each.
+    They are decoded in this order, each row by row. Probabilities begin anew with each.
     """
     most = max(int(np.abs(matrix.astype(np.int64)).max()) for matrix in matrices)
     digits = max(most.bit_length() - 1, 1)
@@ -159,7 +160,7 @@ def _best_period(weights: np.ndarray) -> int:
 
 
 def _length(contexts: np.ndarray, decisions: np.ndarray) -> float:
-    """About how many bits decisions take, if each context has a chance of its own."""
+    """About how many bits decisions take, if each context has a probability of its own."""
     counts = np.bincount(2 * contexts + decisions, minlength=2 * LONGER).reshape(-1, 2)
     known = counts.sum(1)
     share = np.log2((counts + 0.5) / (known + 1.0)[:, None])
@@ -171,7 +172,8 @@ def _decisions(weights: np.ndarray, period: int, most_digits: int) -> tuple[np.n
     rows, columns = weights.shape
     full, live = (np.count_nonzero(weights, axis) > 0 for axis in (1, 0))
     column = live.astype(np.int64)[None]
-    first = LONGER + 2 * most_digits + 1  # beyond the others: those of columns are over then
+    # Columns come first, and their probabilities then begin anew as others': numbers of their own.
+    first = LONGER + 2 * most_digits + 1
     contexts = [(first + _before(column, 1) + 2 * _before(column, period))[0]]
     bits, keys = [column[0]], [np.arange(columns)]
 
@@ -214,26 +216,26 @@ class _Writer:
     """The range coder; a carry may still run through the bytes that are held back."""
 
     def __init__(self, digits: int) -> None:
-        self.chances = LONGER + 2 * digits + 1 + 4
+        self.probabilities = LONGER + 2 * digits + 1 + 4
         self.low, self.range, self.data = 0, 1 << 24, bytearray()
         self.held, self.nines = -1, 0  # the last byte, and how many bytes 255 follow it
 
     def code(self, contexts: np.ndarray, bits: np.ndarray) -> None:
-        """Code decisions, whose chances begin anew."""
-        chances, slowness = [32768] * self.chances, [32] * self.chances
+        """Code decisions, whose probabilities begin anew."""
+        probabilities, slowness = [32768] * self.probabilities, [32] * self.probabilities
         for context, bit in zip(contexts.tolist(), bits.tolist(), strict=True):
-            chance, slow = chances[context], slowness[context]
+            probability, slow = probabilities[context], slowness[context]
             while self.range < 1 << 24:
                 self.range <<= 8
                 self._shift()
-            bound = (self.range >> 16) * chance
+            bound = (self.range >> 16) * probability
             if bit:
                 self.low += bound
                 self.range -= bound
-                chances[context] = chance - (chance >> (slow >> 5))
+                probabilities[context] = probability - (probability >> (slow >> 5))
             else:
                 self.range = bound
-                chances[context] = chance + ((65536 - chance) >> (slow >> 5))
+                probabilities[context] = probability + ((65536 - probability) >> (slow >> 5))
             if slow < 224:
                 slowness[context] = slow + (64 >> (slow >> 5))
 

@@ -9,6 +9,7 @@ import numpy as np
 from shoestring.artifact.plain_c.export import CFile
 from shoestring.artifact.plain_c.firmware import measure, places, program_for
 from shoestring.artifact.plain_c.layers import Product
+from shoestring.artifact.plain_c.on_core import as_bytes
 from shoestring.artifact.plain_c.recording import NUMBERS, Recorded
 from shoestring.artifact.plain_c.sign_layers import SignProduct
 from shoestring.artifact.scratch import scratch_folder
@@ -61,14 +62,7 @@ def compared(made: CFile, cases: Recorded) -> Compared:
         if made.header is not None:
             path.with_suffix(".h").write_text(made.header, encoding="utf-8")
         program = program_for(made, path)
-        examples = np.zeros((count, program.input_bytes), np.uint8)
-        for row, arrays in zip(examples, cases.inputs, strict=False):
-            for at, array, port in zip(
-                places(program.inputs), arrays, made.emitted.inputs, strict=False
-            ):
-                data = np.ascontiguousarray(array, NUMBERS[port.kind]).view(np.uint8).reshape(-1)
-                row[at : at + data.size] = data
-        raw = measure(program, "host", examples).raw
+        raw = measure(program, "host", as_bytes(made, program, cases, count)).raw
     assert raw is not None
     apart = largest = 0.0
     for row, answers in zip(raw, cases.outputs, strict=False):

@@ -167,14 +167,19 @@ def _arena(writer: Writer) -> str:
     if not writer.memory.arena_bytes and not framed:
         return ""
     arena = writer.memory.arena_bytes
+    hook = f"{writer.prefix.upper()}_ARENA"
     return (
         f"{writer.chain.before if writer.chain is not None else ''}"
-        "/* What is between the layers; the map is at the head of this file. */\n"
+        "/* What is between the layers; the map is at the head of this file. It needs no first\n"
+        "   values. To place it: -D'" + hook + '=__attribute__((section(".ccm")))\'. */\n'
+        f"#ifndef {hook}\n"
+        f"#define {hook}\n"
+        "#endif\n"
         "static union {\n"
         + (f"    uint8_t bytes[{arena}];\n" if arena else "")
         + (f"    struct {writer.prefix}_frame frame; /* before the layers */\n" if framed else "")
         + "    uint32_t aligned;\n"
-        f"}} {writer.prefix}_arena;\n"
+        f"}} {writer.prefix}_arena {hook};\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""How products of signs keep their weights, and what those of one function differ in."""
+"""How products of signs (binary layers) keep weights, and what those of one function differ in."""
 
 from __future__ import annotations
 
@@ -169,7 +169,8 @@ class SignKernel(Family[PreparedSigns]):
         """C for the weights, a whole number of words for each row."""
         bits = one.layer.bits
         rows = np.packbits(bits, axis=3, bitorder="little").reshape(len(bits), -1)
-        data = np.pad(rows, ((0, 0), (0, 4 * one.words - rows.shape[1]))).tobytes()
+        filling = np.zeros((len(rows), 4 * one.words - rows.shape[1]), np.uint8)
+        data = np.hstack([rows, filling]).tobytes()
         name = f"{self.prefix}_signs_{one.index}"
         self.constants.append(
             f"static const FLASH union {{\n    uint8_t bytes[{len(data)}];\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shoestring.artifact.format.about import LICENCE
 from shoestring.artifact.format.axes import Axis
 from shoestring.artifact.format.file import Content
 from shoestring.artifact.plain_c.c_text import comment, identifier
@@ -16,6 +18,12 @@ from shoestring.artifact.plain_c.promises import not_promised
 from shoestring.artifact.plain_c.sequences import Recurrent
 from shoestring.artifact.plain_c.weight_source import Decoded, WeightStorage
 from shoestring.artifact.runtime.raw_inputs import checked_input_chain
+
+FREE = (
+    "SPDX-License-Identifier: 0BSD",
+    "What shoestring wrote here, its decoder included, may be used without any condition.",
+)
+"""What the comment at the head of every file says of its licence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +58,15 @@ class CFile:
         return [*sentences, *self.network.remarks, *not_promised(self.network)]
 
 
+def written_from(data: bytes, version: str) -> str:
+    """Where a C file comes from, as a line for its `heading`; the same each time.
+
+    `data`: the bytes of the `.shoe` file. `version`: that of shoestring.
+    """
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return f"Shoestring {version}; the sha256 of its .shoe file begins with {digest}."
+
+
 def export_c(
     content: Content,
     *,
@@ -60,6 +77,7 @@ def export_c(
     integer_inputs: bool = False,
     header: bool = False,
     raw_inputs: bool = True,
+    heading: Sequence[str] = (),
 ) -> CFile:
     """A file as C99: one file, no allocation, buffers planned beforehand.
 
@@ -74,6 +92,8 @@ def export_c(
     `raw_inputs`: whether the C has the file's input chain too, where it has one: `NAME_begin`,
         `NAME_feed` and `NAME_finish`. A quantised network then takes integers, as with
         `integer_inputs`.
+    `heading`: lines for the comment at the head of the C and of the header, such as what
+        `written_from` tells.
     Raises NoPlainC for what there is no C for, with the operator and its place, and ValueError for
     a length that an axis cannot have.
     """
@@ -81,7 +101,7 @@ def export_c(
     if chain is not None and len(content.graph.inputs) > 1:
         raise NoPlainC(
             f"the network has {len(content.graph.inputs)} inputs and an input chain for one: there "
-            "is no C for that; export it without the chain (--features)"
+            "is no C for that; export it without the chain (--no-input-chain)"
         )
     network = lowered(
         content,
@@ -89,36 +109,43 @@ def export_c(
         integer_inputs=integer_inputs or (chain is not None and on_a_grid(content, axes or {})),
     )
     prefix = identifier(name).rstrip("_") or "model"
-    heading = [f"{prefix}: a neural network, written by shoestring."]
-    if fixed := _fixed(network):
-        heading.append(f"The shape is fixed: {fixed}.")
+    first = _first(prefix, content, heading)
+    fixed = [f"The shape is fixed: {text}."] if (text := _fixed(network)) else []
     out = emitted(
         network,
         prefix,
         weights,
         reuse_inputs=reuse_inputs,
-        heading=tuple(heading),
+        heading=(*first, *fixed),
         header=f"{prefix}.h" if header else None,
         input_chain=chain,
     )
     return CFile(
         name=prefix,
         text=out.text,
-        header=_header(prefix, out) if header else None,
+        header=_header(prefix, out, first) if header else None,
         emitted=out,
         network=network,
     )
+
+
+def _first(prefix: str, content: Content, heading: Sequence[str]) -> list[str]:
+    """The first lines of a file: what it is, where it comes from, and its licence."""
+    lines = [f"{prefix}: a neural network, written by shoestring.", *heading, *FREE]
+    if LICENCE in content.notes:
+        lines.append(f"Its file says of the network's own licence: {content.notes[LICENCE][:200]}")
+    return lines
 
 
 def _fixed(network: Network) -> str:
     return ", ".join(f"{Axis.read(text).name} = {length}" for text, length in network.fixed)
 
 
-def _header(prefix: str, out: Emitted) -> str:
+def _header(prefix: str, out: Emitted, first: Sequence[str]) -> str:
     guard = f"{prefix.upper()}_H"
     return "\n".join(
         [
-            comment([f"{prefix}: a neural network, written by shoestring."]).rstrip(),
+            comment(first).rstrip(),
             f"#ifndef {guard}",
             f"#define {guard}",
             "",

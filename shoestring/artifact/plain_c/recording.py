@@ -22,14 +22,17 @@ class Recorded:
     """Inputs and what the file answers.
 
     `inputs`, `outputs`: for each case an array for each input or output of the C.
-    `about`: where the inputs come from, as a sentence.
+    `about`: where the inputs come from, in sentences.
     `labels`: what the largest output of each case should be, where somebody knows it.
+    `raw`, `raw_outputs`: the same of raw inputs, where the C has an input chain; see `with_raw`.
     """
 
     inputs: tuple[tuple[np.ndarray, ...], ...]
     outputs: tuple[tuple[np.ndarray, ...], ...]
     about: str
     labels: tuple[int, ...] = ()
+    raw: tuple[np.ndarray, ...] = ()
+    raw_outputs: tuple[tuple[np.ndarray, ...], ...] = ()
 
 
 def recorded(

@@ -1,4 +1,4 @@
-"""Layers of signs: eight to a byte between layers, and multiplied as bits.
+"""Layers of signs (binary layers): eight to a byte between layers, and multiplied as bits.
 
 Signs of a position lie one after the other, channel by channel, from a whole byte on; a bit is 1
 where the sign is -1. The bits that fill up the last byte are 0.

@@ -1,4 +1,4 @@
-"""C for products of signs: a window of bits, and how many of them differ from those of the weights.
+"""C for products of signs (binary layers): a window of bits, and how many differ from the weights.
 
 A window is gathered once, and compared with the weights of each row, 32 products at a time. Weights
 that are entropy-coded are read a row at a time, and windows are gathered anew for each row.

@@ -1,4 +1,4 @@
-"""Values that are signs: who can read them as bits, and the products of signs with signs.
+"""Values that are signs: who can read them as bits, and products of signs (binary layers).
 
 Source: Rastegari et al. 2016 (XNOR-Net), section 4; folding a norm and a sign to a threshold is
 that of Umuroglu et al. 2017 (FINN), section 4.2.2.

@@ -1,7 +1,8 @@
 """A scale, a norm, a pool and a sign after a sum of signs: an integer threshold for each row.
 
-The sum S is an integer of which only those with the parity of its columns occur (all, where a pad
-is 0). For each row the sign of the numbers that follow from S changes at one place. Where the
+Such sums are those of binary layers. The sum S is an integer of which only those with the parity
+of its columns occur (all, where a pad is 0). For each row the sign of the numbers that follow from
+S changes at one place. Where the
 numbers for the two sums around this place are further from 0 than all float32 rounding together,
 the threshold gives the signs that any order of rounding gives. Others are counted. An example is a
 sum of 0 without an offset: a runtime that adds up 0.3 and -0.3 many times may get a little less.

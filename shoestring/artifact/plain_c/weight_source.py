@@ -2,9 +2,9 @@
 
 The loops of a layer read its weights in one order: row by row, a row being the weights of one
 output channel (input channel, then kernel row, then kernel column, as ONNX stores them). A row is
-read once for each run of the network, and what is not zero in it is kept in RAM as a short list of
-taps until the channel is computed. So a way to store weights needs no more than a function that
-gives the next integer.
+read once for each run of the network, and what is not zero in it is kept in RAM as a sparse
+list, of taps, until the channel is computed. So a way to store weights needs no more than a
+function that gives the next integer.
 """
 
 from __future__ import annotations

@@ -242,7 +242,7 @@ def test_what_there_is_no_c_for():
     two = Made(x=(1, 1, 32, 20), z=(1, 1, 32, 20))
     two.node("Add", "x", "z", to="y")
     notes = InputChain(steps=(LogMel(),)).notes()
-    with pytest.raises(NoPlainC, match=r"2 inputs and an input chain for one.*--features"):
+    with pytest.raises(NoPlainC, match=r"2 inputs and an input chain for one.*--no-input-chain"):
         export_c(replace(two.content("y"), notes=notes))
     axes = InputChain(
         steps=(
