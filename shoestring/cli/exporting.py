@@ -135,8 +135,6 @@ def export(
         else:
             write = partial(write_project, contents[name], folder=project, given=cases)
         _export_c(one, weights, write, cores)
-    if not cores:
-        print(UNMEASURED)
 
 
 def _contents(file: Path, entry: str | None, *, single: bool) -> Mapping[str, Content]:
@@ -165,7 +163,10 @@ def _export_c(
     made = ways[chosen.value]()
     cases = write(made)
     _say(made)
-    print_on_cores(cores, ways, chosen.value, cases)
+    if cores:
+        print_on_cores(cores, ways, chosen.value, cases)
+    else:
+        print(UNMEASURED)
 
 
 def _check_ending(file: Path, target: Path) -> None:
