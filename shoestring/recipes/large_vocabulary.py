@@ -125,11 +125,11 @@ RECIPE = Recipe(
         ),
     ),
     # `python benchmarks/light_rnn.py --add` makes the rows that are missing. Then these follow:
-    # before: "full"; ours: "planner" and "light, GRU"; baselines: "light, unmoved" and
+    # ours: "planner" and "light, GRU"; baselines: "light, unmoved" and
     # "light, scattered"; peers: "adaptive", "low rank", "slim", "hashed" and "quotients".
     results=Results(
         file="light_rnn.movie-reviews-cpu.jsonl",
-        before=(),
+        before=(Line("a vector for each word", "full"),),
         ours=(Line("LightRNN", "light"),),
         baselines=(),
         peers=(),
