@@ -42,6 +42,7 @@ SMALLER = 100  # how many times smaller than the full model's file the planner's
 MINUTES = 20
 FOLDER = RESULTS / "unfinished"
 MOVES = (0.1, 0.25, 0.5)
+OFTEN = tuple(round(0.04 * place, 2) for place in range(1, 16))
 QUICK = ("light", "full", "adaptive")
 
 
@@ -66,6 +67,7 @@ def _square(words: int) -> int:
 
 SUBJECTS = {
     "light": Subject(lambda words: LightRNN(words, WIDTH), MOVES),
+    "light, moved often": Subject(lambda words: LightRNN(words, WIDTH), OFTEN),
     "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
     "adaptive": Subject(
         lambda words: WordLSTM(

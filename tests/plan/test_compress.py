@@ -162,6 +162,7 @@ def test_the_first_file_is_there_early_and_gets_better(model, task, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_building_the_model_counts_for_no_longer_than_is_said(model, task, tmp_path):
     told = {"minutes": 12 / 60, "began": monotonic() - 60}
     with pytest.raises(BudgetError, match="the whole command may take 12 s: give more time"):
