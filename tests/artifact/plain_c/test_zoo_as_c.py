@@ -21,7 +21,9 @@ WITHOUT = ("timed",)  # its batch has a second axis
 
 @needs_gcc
 @pytest.mark.slow
-@pytest.mark.parametrize("animal", [one for one in ZOO if one.name not in WITHOUT], ids=str)
+@pytest.mark.parametrize(
+    "animal", [one for one in ZOO if one.name not in WITHOUT], ids=lambda one: one.name
+)
 def test_a_model_as_c_gives_what_its_file_gives(animal: Animal, tmp_path: Path) -> None:
     model, task = animal()
     save(model, task, tmp_path / "model.shoe")
