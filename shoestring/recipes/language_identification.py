@@ -30,6 +30,7 @@ class IdentifierSettings:
     `width`, `hidden`, `dropout`: as in NgramClassifier.
     `passes`: over the training rows, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
+    `least_steps`: of the training in floating point and of the coding, where the passes are fewer.
     `learning_rate`: of AdamW.
     """
 
@@ -39,6 +40,7 @@ class IdentifierSettings:
     dropout: float = 0.2
     passes: int = 20
     coding_passes: int = 15
+    least_steps: int = 600
     learning_rate: float = 0.02
 
 
@@ -84,12 +86,12 @@ def identifier(
         train(
             model,
             task.sealed(),
-            Training(settings.passes * steps, optimizer),
+            Training(max(settings.least_steps, settings.passes * steps), optimizer),
             what="training the network",
         )
         trained = task_score(task.sealed(), model)
         slower = AdamW(settings.learning_rate / 4, weight_decay=0.0)
-        coded = Training(settings.coding_passes * steps, slower)
+        coded = Training(max(settings.least_steps, settings.coding_passes * steps), slower)
         rate = Rate(price=Toward(size - around), training=coded)
         save(rate(model, task.sealed()), task.sealed(), path, smallest=True)
     return TextResult(

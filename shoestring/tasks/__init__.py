@@ -18,7 +18,14 @@ from shoestring.tasks.movie_reviews import (
 from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
-from shoestring.tasks.udhr import LabelledTexts, excerpts, identifying, letters_of, udhr
+from shoestring.tasks.udhr import (
+    LabelledTexts,
+    excerpts,
+    identifying,
+    labelled_texts,
+    letters_of,
+    udhr,
+)
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
@@ -45,6 +52,7 @@ __all__ = [
     "fsdd_recordings",
     "identifying",
     "known_words_dropped",
+    "labelled_texts",
     "letters_of",
     "mnist",
     "moved_and_louder",

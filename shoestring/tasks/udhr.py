@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -46,7 +47,15 @@ class LabelledTexts:
             raise ValueError(f"there are {len(self.texts)} texts and {len(self.labels)} labels")
 
     def __len__(self) -> int:
+        """How many texts there are."""
         return len(self.texts)
+
+    def at(self, places: Sequence[int]) -> LabelledTexts:
+        """The texts of some places, with their labels."""
+        return LabelledTexts(
+            texts=tuple(self.texts[place] for place in places),
+            labels=tuple(self.labels[place] for place in places),
+        )
 
 
 def udhr(split: str) -> LabelledTexts:
@@ -74,6 +83,31 @@ def udhr(split: str) -> LabelledTexts:
             if article and _split_of(number) == split:
                 texts.append(article)
                 labels.append(label)
+    return LabelledTexts(texts=tuple(texts), labels=tuple(labels))
+
+
+def labelled_texts(path: Path) -> LabelledTexts:
+    """The texts of a table: in each line a text, a tab and its label; empty lines do not count.
+
+    The last tab of a line is the one before the label; other tabs belong to the text.
+    Raises ValueError for a line without a tab, or with an empty text or label, and where there is
+    no line; OSError where the file cannot be read.
+    """
+    texts: list[str] = []
+    labels: list[str] = []
+    lines = path.read_bytes().decode("utf-8", "replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        text, tab, label = line.removesuffix("\r").rpartition("\t")
+        if not line.strip():
+            continue
+        if not tab or not text.strip() or not label.strip():
+            raise ValueError(
+                f"{path}, line {number:,}: {line[:60]!r}: write a text, a tab and its label"
+            )
+        texts.append(text)
+        labels.append(label.strip())
+    if not texts:
+        raise ValueError(f"{path} has no lines: write a text, a tab and its label in each")
     return LabelledTexts(texts=tuple(texts), labels=tuple(labels))
 
 
