@@ -58,7 +58,7 @@ def learn(
     passes: Annotated[
         int | None,
         typer.Option(
-            help="over the training data [default: 6; of identify 20]", min=1, show_default=False
+            help="over the training data [default: 6; of identify 30]", min=1, show_default=False
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
@@ -76,7 +76,7 @@ def learn(
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
     if job is Job.IDENTIFY:
-        _learn_labels(train, out, validation, test, int(limit), passes or 20, seed)
+        _learn_labels(train, out, validation, test, int(limit), passes or 30, seed)
         return
     data, passes = _data(train, validation), passes or 6
     if job is Job.SEGMENT:

@@ -38,8 +38,8 @@ class IdentifierSettings:
     width: int = 32
     hidden: int = 0
     dropout: float = 0.2
-    passes: int = 20
-    coding_passes: int = 15
+    passes: int = 30
+    coding_passes: int = 20
     least_steps: int = 600
     learning_rate: float = 0.02
 
