@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 
+Train = Annotated[
+    Path,
+    typer.Argument(
+        help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line; for "
+        "identify, a text, a tab and its label in each line",
+        show_default=False,
+    ),
+]
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        help="over the training data [default: 6; of identify 30]", min=1, show_default=False
+    ),
+]
+
 
 class Job(StrEnum):
     """What a file is for."""
@@ -26,14 +41,7 @@ class Job(StrEnum):
 
 def learn(
     job: Annotated[Job, typer.Argument(help="tag, segment or identify", show_default=False)],
-    train: Annotated[
-        Path,
-        typer.Argument(
-            help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line; for "
-            "identify, a text, a tab and its label in each line",
-            show_default=False,
-        ),
-    ],
+    train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
     validation: Annotated[
         Path | None,
@@ -55,12 +63,7 @@ def learn(
         bool,
         typer.Option(help="the file cuts texts into words by rules; else at spaces (tag only)"),
     ] = True,
-    passes: Annotated[
-        int | None,
-        typer.Option(
-            help="over the training data [default: 6; of identify 30]", min=1, show_default=False
-        ),
-    ] = None,
+    passes: Passes = None,
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
 ) -> None:
     """Train a small network that tags, segments or identifies texts, and write its file."""
@@ -75,6 +78,8 @@ def learn(
     limit = Budget.parse(f"size<={size}").size
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    if text is not None and job is not Job.TAG:
+        raise ValueError(f"--text {text} is for tag only: leave it out")
     if job is Job.IDENTIFY:
         _learn_labels(train, out, validation, test, int(limit), passes or 30, seed)
         return

@@ -81,6 +81,17 @@ def test_validation_is_on_excerpts_where_texts_are_long_enough() -> None:
     assert short(brief) == brief
 
 
+def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.tsv").write_text("a b\tx\n")
+    arguments = ("learn", "identify", "x.tsv", "x.shoe", "--text", "x.tsv")
+    code, _, err = called(monkeypatch, capsys, *arguments)
+    assert code == 1 and "for tag only" in err
+    Path("x.tsv").write_text("a b\n")
+    code, _, err = called(monkeypatch, capsys, *arguments[:4])
+    assert code == 1 and "x.tsv, line 1" in err
+
+
 @pytest.mark.slow
 def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -159,13 +159,14 @@ class HashedText(TextStep):
         for batch in _batches(texts, self.most):
             known_N = self.known(batch)
             best_NK, share_NK = self._best(batch, run, min(top, len(labels)))
-            for known, best, share in zip(
-                known_N.tolist(), best_NK.tolist(), share_NK.tolist(), strict=True
-            ):
+            rows = zip(known_N.tolist(), best_NK.tolist(), share_NK.tolist(), strict=True)
+            for known, best, share in rows:
                 if known < 0.5:
                     found.append([(UNDETERMINED, 1 - known)])
                 else:
-                    found.append([(labels[k], p) for k, p in zip(best, share, strict=True)])
+                    found.append(
+                        [(labels[int(k)], float(p)) for k, p in zip(best, share, strict=True)]
+                    )
         return found
 
     def _best(self, texts: Sequence[str], run: Run, top: int) -> tuple[np.ndarray, np.ndarray]:
