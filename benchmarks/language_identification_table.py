@@ -25,12 +25,17 @@ def languages() -> str:
         have = metrics(found, name)
         if "size" not in have:
             continue
-        size = spread(values(found, name, "size"), ",.0f")
+        size = _told(values(found, name, "size"), ",.0f")
         rows = [(text, metric, ".1f") for text, metric in _TEXTS.items()]
         for text, metric, form in [*rows, ("lines/s, one core", "speed", ",.0f")]:
             cells = [title, size, text]
             for length in (20, 50, 100):
                 full = f"{metric}, {length} characters"
-                cells.append(spread(values(found, name, full), form) if full in have else "")
+                cells.append(_told(values(found, name, full), form) if full in have else "")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def _told(numbers: list[float], form: str) -> str:
+    """The mean and the values, or the only one."""
+    return spread(numbers, form) if len(numbers) > 1 else f"{numbers[0]:{form}}"
