@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rows import conditions_told, metrics, results, spread, values
 
-_NETWORKS = (("udhr_100kb", "in 100 KB"), ("udhr", "in 450 KB"))
+_NETWORKS = (("udhr_100kb", "in 100 KB"), ("udhr", "the larger"))
 _TEXTS = {
     "UDHR, the label": "test labels right",
     "UDHR, the language": "test languages right",

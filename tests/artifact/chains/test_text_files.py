@@ -20,7 +20,7 @@ def test_the_identifier_of_languages() -> None:
     identifier = load(FILES / "udhr_identify.shoe")
     texts = {
         "deu": "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
-        "fra": "Tous sont égaux devant la loi et ont droit sans distinction à une égale protection.",
+        "fra": "Tous sont égaux devant la loi et ont droit sans distinction à la protection.",
         "jpn": "何人も、ほしいままに逮捕、拘禁、又は追放されることはない。",
         "ell": "Κανείς δεν επιτρέπεται να ζει υπό καθεστώς δουλείας",
     }
