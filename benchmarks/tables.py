@@ -17,6 +17,7 @@ from browser_table import browser
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
+from language_identification_table import languages
 from light_rnn_table import passes
 from lossless_table import lossless
 from matching_table import matching
@@ -296,6 +297,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
+    "text-languages": languages,
     "text-rules": text_rules,
     "text-segmenters": segmenters,
     "text-taggers": taggers,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
+from shoestring.artifact.chains.hashed_text import HashedText
 from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
@@ -37,6 +38,7 @@ __all__ = [
     "Entries",
     "HashedCharacters",
     "HashedNgrams",
+    "HashedText",
     "HashedWords",
     "InBFloat16",
     "InFloat32",

@@ -1,4 +1,4 @@
-"""The command that trains a tagger or a segmenter on the reader's own sentences."""
+"""The command that trains a file for texts on the reader's own sentences or lines."""
 
 from __future__ import annotations
 
@@ -15,23 +15,33 @@ if TYPE_CHECKING:
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 
+Train = Annotated[
+    Path,
+    typer.Argument(
+        help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line; for "
+        "identify, a text, a tab and its label in each line",
+        show_default=False,
+    ),
+]
+Passes = Annotated[
+    int | None,
+    typer.Option(
+        help="over the training data [default: 6; of identify 30]", min=1, show_default=False
+    ),
+]
+
 
 class Job(StrEnum):
     """What a file is for."""
 
     TAG = "tag"
     SEGMENT = "segment"
+    IDENTIFY = "identify"
 
 
 def learn(
-    job: Annotated[Job, typer.Argument(help="tag or segment", show_default=False)],
-    train: Annotated[
-        Path,
-        typer.Argument(
-            help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line",
-            show_default=False,
-        ),
-    ],
+    job: Annotated[Job, typer.Argument(help="tag, segment or identify", show_default=False)],
+    train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
     validation: Annotated[
         Path | None,
@@ -53,10 +63,10 @@ def learn(
         bool,
         typer.Option(help="the file cuts texts into words by rules; else at spaces (tag only)"),
     ] = True,
-    passes: Annotated[int, typer.Option(help="over the training sentences", min=1)] = 6,
+    passes: Passes = None,
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
 ) -> None:
-    """Train a small network that tags or segments text, and write its file."""
+    """Train a small network that tags, segments or identifies texts, and write its file."""
     from shoestring.artifact.format.saving import check_place
     from shoestring.cli.ending import writing
     from shoestring.core import Budget
@@ -68,7 +78,12 @@ def learn(
     limit = Budget.parse(f"size<={size}").size
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
-    data = _data(train, validation)
+    if text is not None and job is not Job.TAG:
+        raise ValueError(f"--text {text} is for tag only: leave it out")
+    if job is Job.IDENTIFY:
+        _learn_labels(train, out, validation, test, int(limit), passes or 30, seed)
+        return
+    data, passes = _data(train, validation), passes or 6
     if job is Job.SEGMENT:
         made = _segmenter(data, out, int(limit), passes, seed)
     else:
@@ -79,8 +94,44 @@ def learn(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    if made.bytes > limit:
-        raise ValueError(f"the file is larger than --size {size}: give more, or more passes")
+    _check_size(made.bytes, int(limit))
+
+
+def _learn_labels(
+    train: Path,
+    out: Path,
+    validation: Path | None,
+    test: Path | None,
+    size: int,
+    passes: int,
+    seed: int,
+) -> None:
+    """Train a network that gives texts their labels."""
+    from shoestring.recipes.language_identification import IDENTIFIER, identifier, label_score
+    from shoestring.tasks import LabelledTexts, labelled_texts
+
+    texts = labelled_texts(train)
+    if validation is not None:
+        held_out = labelled_texts(validation)
+    else:
+        places = range(len(texts))
+        held_out = texts.at([at for at in places if at % _HELD_OUT == 0])
+        texts = texts.at([at for at in places if at % _HELD_OUT])
+        print(f"validation: every tenth line of {train}, {len(held_out):,}")
+    data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
+    settings = replace(IDENTIFIER, passes=passes)
+    made = identifier(data, out, size=size, settings=settings, seed=seed)
+    print(f"{out}: {made.bytes:,} bytes, texts right on validation: {100 * made.validation:.2f} %")
+    if test is not None:
+        print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
+    _check_size(made.bytes, size)
+
+
+def _check_size(made: int, size: int) -> None:
+    if made > size:
+        raise ValueError(
+            f"the file has {made:,} bytes, more than --size {size:,}: give more, or more passes"
+        )
 
 
 def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:

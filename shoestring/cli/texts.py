@@ -1,4 +1,4 @@
-"""The commands that answer to texts: tag and segment."""
+"""The commands that answer to texts: tag, segment and identify."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def tag(
 def segment(file: File, texts: Texts = None, input_: Input = None, as_json: AsJson = False) -> None:
     """Cut texts without spaces, such as Chinese or Japanese, into words: one line for each text."""
     answer("segment", file, texts, input_, as_json=as_json)
+
+
+def identify(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    top: Annotated[
+        int, typer.Option("--top", help="the likeliest K, with their scores", min=1)
+    ] = 1,
+) -> None:
+    """Say in which language texts are, or which label of the file they have: a line for each."""
+    answer("identify", file, texts, input_, as_json=as_json, settings={"top": top})
 
 
 def answer(

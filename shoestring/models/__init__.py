@@ -7,6 +7,7 @@ from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
+from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.resnet import ResNet20
 from shoestring.models.spoken import SpokenDigits
@@ -25,6 +26,7 @@ __all__ = [
     "LeNet300",
     "LightRNN",
     "MobileNet",
+    "NgramClassifier",
     "NormFirst",
     "ResNet20",
     "SmallVGG",

@@ -18,6 +18,14 @@ from shoestring.tasks.movie_reviews import (
 from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.udhr import (
+    LabelledTexts,
+    excerpts,
+    identifying,
+    labelled_texts,
+    letters_of,
+    udhr,
+)
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
@@ -25,6 +33,7 @@ __all__ = [
     "FSDD_CHAIN",
     "Columns",
     "DataError",
+    "LabelledTexts",
     "NextWord",
     "Recordings",
     "ReviewVocabulary",
@@ -37,10 +46,14 @@ __all__ = [
     "digits",
     "ewt",
     "ewt_vocabulary",
+    "excerpts",
     "fashion_mnist",
     "fsdd",
     "fsdd_recordings",
+    "identifying",
     "known_words_dropped",
+    "labelled_texts",
+    "letters_of",
     "mnist",
     "moved_and_louder",
     "movie_reviews",
@@ -52,6 +65,7 @@ __all__ = [
     "sst2_vocabulary",
     "tagging",
     "treebank",
+    "udhr",
     "unlabelled_english",
     "word_clusters",
     "word_f1",

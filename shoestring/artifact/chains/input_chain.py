@@ -15,6 +15,7 @@ import numpy as np
 
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
+from shoestring.artifact.chains.hashed_text import HashedText
 from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
@@ -23,12 +24,13 @@ from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | Normalise
+Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | Normalise
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
     "hashed_words": HashedWords,
     "hashed_characters": HashedCharacters,
+    "hashed_text": HashedText,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}

@@ -1,0 +1,238 @@
+"""A text as hashes of the n-grams of its words, without a vocabulary, for one label of it all."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from shoestring.artifact.chains.checks import whole
+from shoestring.artifact.chains.hashing import mixed
+from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
+
+UNDETERMINED = "und"
+"""The answer where a text says nothing; also the code of ISO 639-3 for that."""
+_OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
+_MOST_IDS = 1 << 24
+_LETTERS_AT_ONCE = 1 << 20  # characters that are computed together, at least
+_IDS_AT_ONCE = 1 << 17  # ids of one run of the network, about
+_LETTER, _OTHER = 1, 2
+_KINDS = np.zeros(0x110000, np.uint8)  # of code points; 0: not looked up yet
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedText(TextStep):
+    """For each text the hashes of all n-grams of its words, in any number.
+
+    A text is put in small letters and in Unicode's form NFC. Letters and marks stay (the general
+    categories L and M); each run of other characters is one space, and a space stands before and
+    after the text. An n-gram may have a space as its first or as its last character, and not
+    inside, nor alone. Its id is 1 + FNV-1a (32 bits, over whole code points, from a start that
+    depends on its length), mixed, modulo `buckets`. Ids come by the place where n-grams begin, and
+    there by length; 0 is padding.
+
+    Source: Joulin et al. 2016 (hashed n-grams); Botha et al. 2017, section 4.1 (language
+    identification).
+
+    `lengths`: of n-grams in characters, 1 to 8, rising.
+    `buckets`: how many ids there are besides padding, 1 to 2^22.
+    `most`: how many characters of a text count, 1 to 65,536: the first ones.
+    `pages`: the pages of Unicode (256 code points each) in which training had letters, as pairs of
+        a first page and a last one: letters of others are unknown. (): all are known.
+
+    Raises ValueError for other fields.
+    """
+
+    job: ClassVar[str] = "identify"
+
+    lengths: tuple[int, ...] = (1, 2, 3, 4)
+    buckets: int = 1 << 15
+    most: int = 256
+    pages: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.lengths, tuple) or not 1 <= len(self.lengths) <= 8:
+            raise ValueError("lengths must be a tuple of 1 to 8 integers")
+        for length in self.lengths:
+            whole("a length", length, 1, 8)
+        if list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError(f"lengths are {self.lengths}: give each once, the shortest first")
+        whole("buckets", self.buckets, 1, 1 << 22)
+        whole("most", self.most, 1, 1 << 16)
+        if not isinstance(self.pages, tuple) or len(self.pages) > 1024 or len(self.pages) % 2:
+            raise ValueError("pages must be a tuple of pairs of integers, 512 pairs at most")
+        for page in self.pages:
+            whole("a page", page, 0, 0x10FF)
+
+    @property
+    def ids(self) -> int:
+        """How many ids there are, with 0 for padding."""
+        return 1 + self.buckets
+
+    def of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all texts, one text after the other (int64), and how many each has (N)."""
+        points, text_of = self.letters(texts)
+        grams = len(points)
+        space = points == 0x20
+        more = np.concatenate([points, np.full(8, 0x20, np.uint32)])
+        spaced = np.concatenate([space, np.ones(8, bool)])
+        ids = np.zeros((grams, len(self.lengths)), np.int64)
+        state = np.full(grams, _OFFSET, np.uint32)
+        whole_word = np.ones(grams, bool)  # no character but the first was a space so far
+        for at in range(max(self.lengths)):
+            state = (state ^ more[at : at + grams]) * _PRIME
+            last = spaced[at : at + grams]
+            if at + 1 in self.lengths:
+                found = mixed(state + np.uint32(at)).astype(np.int64) % self.buckets + 1
+                fits = whole_word & (np.arange(grams) + at < grams)
+                if at < 2:
+                    fits &= ~(space & last)  # nothing but spaces
+                ids[:, self.lengths.index(at + 1)] = found * fits
+            if at:
+                whole_word = whole_word & ~last
+        kept = ids != 0
+        return ids[kept], np.bincount(text_of, kept.sum(1), minlength=len(texts)).astype(np.int64)
+
+    def letters(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Code points with one space around each run of letters, and the text of each.
+
+        One space stands between two texts; as it begins n-grams it belongs to the second.
+        """
+        cut = [text[: self.most].replace("\n", " ") for text in texts]
+        line = "\n" + "\n".join(cut) + "\n"
+        line = unicodedata.normalize("NFC", line.lower())
+        points = np.frombuffer(line.encode("utf-32-le", "surrogatepass"), np.uint32)
+        text_of = np.cumsum(points == 0x0A) - 1
+        letter = _kinds(points) == _LETTER
+        points = np.where(letter, points, np.uint32(0x20))
+        kept = letter.copy()
+        kept[:-1] |= letter[1:]  # the space before a letter
+        kept[1:] |= letter[:-1]  # the space after one
+        points, text_of, letter = points[kept], text_of[kept], letter[kept]
+        twice = np.zeros(len(points), bool)  # of two spaces the first; n-grams start at the second
+        twice[:-1] = ~letter[:-1] & ~letter[1:]
+        points, text_of, letter = points[~twice], text_of[~twice], letter[~twice]
+        begins = np.zeros(len(points), np.int64)
+        begins[:-1] = np.where(letter[:-1], text_of[:-1], text_of[1:])
+        if len(points):
+            begins[-1] = text_of[-1] if letter[-1] else text_of[-2]
+        return points, begins
+
+    def known(self, texts: Sequence[str]) -> np.ndarray:
+        """The share of each text's letters that training had pages of (N); 0 without letters."""
+        points, text_of = self.letters(texts)
+        letter = points != 0x20
+        counted = np.bincount(text_of[letter], minlength=len(texts))
+        seen = np.ones(0x1100, bool)
+        if self.pages:
+            seen[:] = False
+            for first, last in zip(self.pages[::2], self.pages[1::2], strict=True):
+                seen[first : last + 1] = True
+        right = np.bincount(text_of[letter], seen[points[letter] >> 8], minlength=len(texts))
+        return right / np.maximum(counted, 1)
+
+    def __call__(self, raw: Any) -> np.ndarray:
+        """Ids N×T (int64) of N texts, or of one; raises ValueError for what are no texts."""
+        return padded(*self.of_texts(texts_of(raw)))
+
+    def shape_of(self, shape: Any) -> tuple[int, ...]:
+        """1×1: the number of n-grams varies."""
+        return (1, 1)
+
+    def answers(
+        self, texts: Sequence[str], labels: Sequence[str], run: Run, *, top: int = 1
+    ) -> list[list[tuple[str, float]]]:
+        """For each text its most likely labels with their probabilities, the likeliest first.
+
+        Where less than half of a text's letters are of known pages, or it has none, the answer is
+        "und" alone, with the share of its letters that are unknown (1 where it has none).
+
+        `top`: how many labels, 1 or more.
+        Raises ValueError for another `top`.
+        """
+        if type(top) is not int or top < 1:
+            raise ValueError(f"top is {top!r}: it must be an integer, 1 or more")
+        found: list[list[tuple[str, float]]] = []
+        for batch in _batches(texts, self.most):
+            known_N = self.known(batch)
+            best_NK, share_NK = self._best(batch, run, min(top, len(labels)))
+            rows = zip(known_N.tolist(), best_NK.tolist(), share_NK.tolist(), strict=True)
+            for known, best, share in rows:
+                if known < 0.5:
+                    found.append([(UNDETERMINED, 1 - known)])
+                else:
+                    found.append(
+                        [(labels[int(k)], float(p)) for k, p in zip(best, share, strict=True)]
+                    )
+        return found
+
+    def _best(self, texts: Sequence[str], run: Run, top: int) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of the labels with the highest scores, N×top, and their probabilities."""
+        ids, counts_N = self.of_texts(texts)
+        first_N = np.cumsum(counts_N) - counts_N
+        best = np.zeros((len(texts), top), np.int64)
+        shares = np.zeros((len(texts), top))
+        order = np.argsort(counts_N, kind="stable")  # texts of about one length together
+        at = 0
+        while at < len(order):
+            longest = max(1, int(counts_N[order[min(at + 255, len(order) - 1)]]))
+            some = order[at : at + max(1, min(256, _IDS_AT_ONCE // longest))]
+            at += len(some)
+            width = max(1, int(counts_N[some[-1]]))
+            places = np.arange(width)
+            inside = places < counts_N[some, None]
+            rows = np.zeros((len(some), width), np.int64)
+            rows[inside] = ids[(first_N[some, None] + places)[inside]]
+            scores = np.asarray(run(rows), np.float64)
+            likely = np.argsort(-scores, axis=1, kind="stable")[:, :top] if top > 1 else None
+            likely = scores.argmax(1)[:, None] if likely is None else likely
+            powers = np.exp(scores - scores.max(1, keepdims=True))
+            best[some] = likely
+            shares[some] = np.take_along_axis(powers, likely, 1) / powers.sum(1, keepdims=True)
+        return best, shares
+
+    def described(self, text: str, answer: Any) -> dict[str, Any]:
+        """The text, its label, and labels with scores."""
+        scores = [{"label": label, "score": round(score, 6)} for label, score in answer]
+        return {"text": text, "label": answer[0][0], "scores": scores}
+
+    def line(self, answer: Any) -> str:
+        """The label; where there are several, each with its score."""
+        if len(answer) == 1:
+            return answer[0][0]
+        return " ".join(f"{label} {score:.4f}" for label, score in answer)
+
+
+def padded(ids: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Ids of texts one after the other, in rows with padding: N×T, T at least 1."""
+    inside = np.arange(max(1, int(counts.max(initial=1)))) < counts[:, None]
+    rows = np.zeros(inside.shape, np.int64)
+    rows[inside] = ids
+    return rows
+
+
+def _kinds(points: np.ndarray) -> np.ndarray:
+    """Whether code points are letters or marks; each is looked up once in a process."""
+    kinds = _KINDS[points]
+    if not kinds.all():
+        for point in np.unique(points[kinds == 0]).tolist():
+            category = unicodedata.category(chr(point))
+            _KINDS[point] = _LETTER if category[0] in "LM" else _OTHER
+        kinds = _KINDS[points]
+    return kinds
+
+
+def _batches(texts: Sequence[str], most: int) -> Iterator[list[str]]:
+    batch: list[str] = []
+    characters = 0
+    for text in texts:
+        batch.append(text)
+        characters += min(len(text), most) + 1
+        if characters > _LETTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,120 @@
+"""A small network that says in which language a text is, in a file that takes text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from shoestring.artifact import HashedText, load
+from shoestring.core import score as task_score
+from shoestring.core import seeded
+from shoestring.kit import AdamW, Training, parameter_bytes, resuming, save, train
+from shoestring.models import NgramClassifier
+from shoestring.quantize import Rate, Toward
+from shoestring.recipes.text_tools import TextResult
+from shoestring.tasks import LabelledTexts, excerpts, identifying, letters_of
+
+LENGTHS = (20, 50, 100)
+"""Of the excerpts that are scored, in characters."""
+_EACH = 5  # excerpts of each label and length to validate on
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentifierSettings:
+    """How a network for labels of texts is built and trained.
+
+    `step`: from texts to ids; its `pages` are those of the training texts, whatever it has.
+    `width`, `hidden`, `dropout`: as in NgramClassifier.
+    `passes`: over the training rows, in floating point.
+    `coding_passes`: over them again, while the weights go to the size of the file.
+    `least_steps`: of the training in floating point and of the coding, where the passes are fewer.
+    `learning_rate`: of AdamW.
+    """
+
+    step: HashedText
+    width: int = 32
+    hidden: int = 0
+    dropout: float = 0.2
+    passes: int = 30
+    coding_passes: int = 20
+    least_steps: int = 600
+    learning_rate: float = 0.02
+
+
+IDENTIFIER = IdentifierSettings(step=HashedText())
+
+
+def identifier(
+    texts: Mapping[str, LabelledTexts],
+    path: Path,
+    *,
+    size: int,
+    settings: IdentifierSettings = IDENTIFIER,
+    seed: int = 0,
+) -> TextResult:
+    """A network that gives a text one of the labels, coded to about `size` bytes, in `path`.
+
+    It is validated on excerpts of 20, 50 and 100 characters where the validation texts have these,
+    else on these texts. After a kill, the same call goes on.
+
+    `texts`: of "train" and of "validation".
+    `size`: of the file, in bytes: above what its labels and its graph take.
+    Raises ValueError for a smaller size, and for labels that training has not.
+    """
+    pages = letters_of(texts["train"].texts, settings.step)
+    step = replace(settings.step, pages=pages)
+    validation = short(texts["validation"])
+    task = identifying(texts["train"], validation, validation, step=step)
+    assert task.input_chain is not None
+    around = 3000 + sum(map(len, task.input_chain.notes().values())) // 2
+    if size <= around:
+        raise ValueError(f"a file of {size:,} bytes is too small: give more than {around:,}")
+    with resuming(path.with_suffix(".unfinished")), seeded(seed):
+        model = NgramClassifier(
+            step.ids,
+            len(task.input_chain.labels),
+            width=settings.width,
+            hidden=settings.hidden,
+            dropout=settings.dropout,
+        )
+        before = parameter_bytes(model)
+        steps = -(-len(task.train[1]) // task.batch_size)
+        optimizer = AdamW(settings.learning_rate, weight_decay=0.0)
+        train(
+            model,
+            task.sealed(),
+            Training(max(settings.least_steps, settings.passes * steps), optimizer),
+            what="training the network",
+        )
+        trained = task_score(task.sealed(), model)
+        slower = AdamW(settings.learning_rate / 4, weight_decay=0.0)
+        coded = Training(max(settings.least_steps, settings.coding_passes * steps), slower)
+        rate = Rate(price=Toward(size - around), training=coded)
+        save(rate(model, task.sealed()), task.sealed(), path, smallest=True)
+    return TextResult(
+        bytes=path.stat().st_size,
+        before=before,
+        validation=label_score(path, validation),
+        trained=trained,
+    )
+
+
+def short(texts: LabelledTexts, *, each: int = _EACH) -> LabelledTexts:
+    """Excerpts of 20, 50 and 100 characters; the texts themselves, where all are shorter."""
+    found = [excerpts(texts, length, each=each) for length in LENGTHS]
+    if not any(map(len, found)):
+        return texts
+    return LabelledTexts(
+        texts=tuple(text for one in found for text in one.texts),
+        labels=tuple(label for one in found for label in one.labels),
+    )
+
+
+def label_score(path: Path, texts: LabelledTexts) -> float:
+    """The share of texts to which the file gives their label."""
+    answers = load(path, threads=1).answers(texts.texts)
+    right = [one[0][0] == label for one, label in zip(answers, texts.labels, strict=True)]
+    return float(np.mean(right))

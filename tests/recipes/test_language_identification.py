@@ -1,0 +1,107 @@
+"""An identifier, trained and coded to a size, on made-up languages, and the commands for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shoestring import cli
+from shoestring.artifact import HashedText, load
+from shoestring.recipes.language_identification import (
+    IdentifierSettings,
+    identifier,
+    label_score,
+    short,
+)
+from shoestring.tasks import LabelledTexts
+
+SMALL = IdentifierSettings(
+    step=HashedText(buckets=256),
+    width=8,
+    passes=2,
+    coding_passes=2,
+    least_steps=60,
+)
+
+
+def made(count: int, seed: int) -> LabelledTexts:
+    """Three languages, each with letters of its own."""
+    draw = np.random.default_rng(seed)
+    letters = {"one": "abcde", "two": "fghij", "three": "клмно"}
+    texts, labels = [], []
+    for number in range(count):
+        label = list(letters)[number % 3]
+        words = ["".join(draw.choice(list(letters[label]), 4)) for _ in range(9)]
+        texts.append(" ".join(words))
+        labels.append(label)
+    return LabelledTexts(texts=tuple(texts), labels=tuple(labels))
+
+
+def called(monkeypatch, capsys, *arguments: str) -> tuple[object, str, str]:
+    monkeypatch.setattr("sys.argv", ["shoestring", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr()
+    return stop.value.code, said.out, said.err
+
+
+@pytest.mark.slow
+def test_an_identifier_of_a_size_and_its_command(tmp_path: Path, monkeypatch, capsys) -> None:
+    data = {"train": made(120, 0), "validation": made(30, 1)}
+    file = tmp_path / "l.shoe"
+    result = identifier(data, file, size=6000, settings=SMALL)
+    assert result.validation == 1.0
+    assert result.bytes == file.stat().st_size <= 6000 < result.before
+    assert label_score(file, made(30, 2)) == 1.0
+    loaded = load(file)
+    ((label, score),) = loaded("abcd dcba")
+    assert label == "one" and 0.5 < score <= 1
+    assert loaded("東京") == [("und", 1.0)]  # a script that training had not
+    assert called(monkeypatch, capsys, "identify", str(file), "лоно", "42")[:2] == (
+        0,
+        "three\nund\n",
+    )
+    _, out, _ = called(monkeypatch, capsys, "identify", str(file), "fgh", "--json", "--top", "3")
+    told = json.loads(out)
+    assert told["label"] == "two" and len(told["scores"]) == 3
+    assert sum(one["score"] for one in told["scores"]) == pytest.approx(1, abs=1e-5)
+    code, _, err = called(monkeypatch, capsys, "tag", str(file), "x")
+    assert code == 1 and "shoestring identify" in err
+    with pytest.raises(ValueError, match="too small"):
+        identifier(data, tmp_path / "x.shoe", size=100, settings=SMALL)
+
+
+def test_validation_is_on_excerpts_where_texts_are_long_enough() -> None:
+    long = LabelledTexts(texts=("ab " * 60, "x y"), labels=("a", "b"))
+    assert {len(text) for text in short(long, each=2).texts} == {20, 50, 100}
+    brief = long.at([1])
+    assert short(brief) == brief
+
+
+def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.tsv").write_text("a b\tx\n")
+    arguments = ("learn", "identify", "x.tsv", "x.shoe", "--text", "x.tsv")
+    code, _, err = called(monkeypatch, capsys, *arguments)
+    assert code == 1 and "for tag only" in err
+    Path("x.tsv").write_text("a b\n")
+    code, _, err = called(monkeypatch, capsys, *arguments[:4])
+    assert code == 1 and "x.tsv, line 1" in err
+
+
+@pytest.mark.slow
+def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = made(90, 0)
+    lines = [f"{t}\t{k}\n" for t, k in zip(data.texts, data.labels, strict=True)]
+    Path("x.tsv").write_text("".join(lines))
+    code, out, err = called(
+        monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe", "--test", "x.tsv"
+    )
+    assert not code, err
+    assert "every tenth line of x.tsv, 9" in out
+    assert "texts right on x.tsv: 100.00 %" in out
+    assert load("x.shoe")("abcd")[0][0] == "one"
