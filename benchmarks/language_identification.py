@@ -10,14 +10,13 @@ processor, on one core. Goes on where it was interrupted. `--only udhr_100kb` ma
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
 
 import torch
-from rows import RESULTS, Rows
+from rows import RESULTS, Rows, start
 
 from shoestring.artifact import Loaded, load
 from shoestring.recipes.language_identification import (
@@ -26,7 +25,6 @@ from shoestring.recipes.language_identification import (
     IdentifierSettings,
     identifier,
 )
-from shoestring.recipes.rows import conditions
 from shoestring.tasks import LabelledTexts, excerpts, treebank, udhr
 
 EACH = 20  # excerpts of each label and length
@@ -52,28 +50,13 @@ JOBS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one pass and one seed; said so")
-    parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
-    parser.add_argument("--only", help="only this network")
-    parser.add_argument("--seed", type=int, help="only this seed")
-    parser.add_argument("--add", action="store_true", help="keep the rows that are there")
-    chosen = parser.parse_args()
+    rows = start("language_identification", "udhr-cpu", __doc__ or "", seeds=True)
     torch.set_num_threads(1)
-    rows = Rows(
-        "language_identification",
-        "udhr-cpu",
-        chosen.quick,
-        chosen.json,
-        chosen.only,
-        conditions(),
-        adding=chosen.add,
-    )
     for name, job in JOBS.items():
-        for seed in job.seeds[:1] if chosen.quick else job.seeds:
-            if rows.wanted(name) and not rows.done(name, seed) and chosen.seed in (None, seed):
+        for seed in job.seeds[:1] if rows.quick else job.seeds:
+            if rows.wanted(name) and not rows.done(name, seed) and rows.seed in (None, seed):
                 ours(rows, name, job, seed)
-    if chosen.only is None and chosen.seed is None:
+    if rows.only is None and rows.seed is None:
         rows.close()
 
 

@@ -41,6 +41,8 @@ class Rows:
     """
     adding: bool = False
     """Whether the rows of the results file stay, and only what has none there is run."""
+    seed: int | None = None
+    """The only seed that is run; None: all."""
     rows: list[Row] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -196,8 +198,11 @@ def spread(numbers: list[float], form: str) -> str:
     return f"{mean(numbers):{form}} ({', '.join(f'{n:{form}}' for n in numbers)})"
 
 
-def start(benchmark: str, setting: str, about: str) -> Rows:
-    """The rows of a benchmark, with the options that all benchmarks take."""
+def start(benchmark: str, setting: str, about: str, *, seeds: bool = False) -> Rows:
+    """The rows of a benchmark, with the options that all benchmarks take.
+
+    `seeds`: whether the benchmark takes `--seed` too.
+    """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument(
         "--quick", action="store_true", help="under a minute: smaller, and said so in its rows"
@@ -207,6 +212,8 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
     parser.add_argument(
         "--add", action="store_true", help="keep the results there are, and run what has none"
     )
+    if seeds:
+        parser.add_argument("--seed", type=int, help="only this seed")
     chosen = parser.parse_args()
     return Rows(
         benchmark,
@@ -216,4 +223,5 @@ def start(benchmark: str, setting: str, about: str) -> Rows:
         chosen.only,
         conditions(),
         adding=chosen.add,
+        seed=chosen.seed if seeds else None,
     )

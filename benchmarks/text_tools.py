@@ -10,7 +10,6 @@ fugashi with unidic-lite, and sudachipy; without it they are not run. --quick: o
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -23,11 +22,10 @@ from pathlib import Path
 from time import process_time
 
 import torch
-from rows import RESULTS, Rows
+from rows import RESULTS, Rows, start
 
 from shoestring.artifact import load
 from shoestring.artifact.chains.tokens import words_of
-from shoestring.recipes.rows import conditions
 from shoestring.recipes.text_tools import (
     PLAIN_TAGGER,
     SEGMENTER,
@@ -76,26 +74,11 @@ JOBS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one pass and one seed; said so")
-    parser.add_argument("--json", action="store_true", help="rows as JSON lines on standard output")
-    parser.add_argument("--only", help="only this network, baseline or peer")
-    parser.add_argument("--seed", type=int, help="only this seed")
-    parser.add_argument("--add", action="store_true", help="keep the rows that are there")
-    chosen = parser.parse_args()
+    rows = start("text_tools", "ud-cpu", __doc__ or "", seeds=True)
     torch.set_num_threads(1)
-    rows = Rows(
-        "text_tools",
-        "ud-cpu",
-        chosen.quick,
-        chosen.json,
-        chosen.only,
-        conditions(),
-        adding=chosen.add,
-    )
     for name, job in JOBS.items():
-        for seed in job.seeds[:1] if chosen.quick else job.seeds:
-            if rows.wanted(name) and not rows.done(name, seed) and chosen.seed in (None, seed):
+        for seed in job.seeds[:1] if rows.quick else job.seeds:
+            if rows.wanted(name) and not rows.done(name, seed) and rows.seed in (None, seed):
                 ours(rows, name, job, seed)
     for language in ("en", "zh", "ja"):
         subject = f"{language}_baseline"
@@ -106,7 +89,7 @@ def main() -> None:
             subject = f"{language}_{tool}"
             if rows.wanted(subject) and not rows.done(subject, None):
                 peer(rows, language, tool, subject)
-    if chosen.only is None and chosen.seed is None:
+    if rows.only is None and rows.seed is None:
         rows.close()
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shoestring import cli
 from shoestring.artifact import read
 from shoestring.artifact.plain_c import Coded, Decoded, Packed, export_c
 from shoestring.artifact.plain_c.board import targets
@@ -21,21 +19,6 @@ needs_m3 = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
     reason="there is no compiler or no emulator for a Cortex-M3",
 )
-
-
-@pytest.fixture
-def shoestring(tmp_path, monkeypatch, capsys):
-    """Calls the program and returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def table(out: str) -> dict[str, list[int]]:

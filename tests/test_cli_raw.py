@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import wave
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from shoestring import cli
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
@@ -37,21 +34,6 @@ def written(
     )
     path.write_bytes(pack(Content(graph, [], notes={} if chain is None else chain.notes())))
     return path
-
-
-@pytest.fixture
-def shoestring(tmp_path, monkeypatch, capsys):
-    """Calls the program and returns (exit status, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shoestring", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, printed.err
-
-    return call
 
 
 def sound(path: Path, rate: int = 8000) -> np.ndarray:
