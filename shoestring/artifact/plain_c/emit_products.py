@@ -15,7 +15,7 @@ import numpy as np
 from shoestring.artifact.plain_c.at_once import DENSE, neighbours, patchable, takes_rows_at_once
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.errors import NoPlainC
-from shoestring.artifact.plain_c.family import Family
+from shoestring.artifact.plain_c.family import Family, window_fields
 from shoestring.artifact.plain_c.layers import Buffer, IntegerAdd, Network, Product
 from shoestring.artifact.plain_c.weight_source import Codes, Decoded, WeightStorage
 from shoestring.artifact.plain_c.windows import Weights
@@ -204,30 +204,11 @@ class Kernel(Family[Prepared]):
         layer, window = one.layer, one.layer.window
         rows = layer.weights.shape[0]
         pool = layer.pool
-        sums = window.sums
-        outs = sums
-        if pool is not None:
-            outs = (
-                (sums[0] - pool.height) // pool.step_y + 1,
-                (sums[1] - pool.width) // pool.step_x + 1,
-            )
         fields: dict[str, int | str] = {
             "rows": rows,
             "columns": window.columns,
             "channels": window.channels,
-            "kernel_height": window.kernel[0],
-            "kernel_width": window.kernel[1],
-            "dilation_y": window.dilations[0],
-            "dilation_x": window.dilations[1],
-            "height": window.height,
-            "width": window.width,
-            "step_y": window.steps[0],
-            "step_x": window.steps[1],
-            "pad_y": window.pads[0],
-            "pad_x": window.pads[1],
-            "padded": int(window.padded),
-            "out_height": outs[0],
-            "out_width": outs[1],
+            **window_fields(window, pool),
             "pool_height": pool.height if pool else 1,
             "pool_width": pool.width if pool else 1,
             "pool_step_y": pool.step_y if pool else 1,

@@ -10,7 +10,7 @@ import numpy as np
 from shoestring.artifact.plain_c.building import float_literal
 from shoestring.artifact.plain_c.c_text import integer_kind
 from shoestring.artifact.plain_c.coded_weights import Coded, encode
-from shoestring.artifact.plain_c.family import Family
+from shoestring.artifact.plain_c.family import Family, window_fields
 from shoestring.artifact.plain_c.sign_layers import SignProduct
 from shoestring.artifact.plain_c.weight_source import Codes, WeightStorage, c_bytes
 
@@ -107,12 +107,6 @@ class SignKernel(Family[PreparedSigns]):
 
     def _fields(self, one: PreparedSigns) -> dict[str, int | str]:
         layer, window, pool = one.layer, one.layer.window, one.layer.pool
-        outs = window.sums
-        if pool is not None:
-            outs = (
-                (outs[0] - pool.height) // pool.step_y + 1,
-                (outs[1] - pool.width) // pool.step_x + 1,
-            )
         rows, channels = len(layer.bits), layer.bits.shape[3]
         fields: dict[str, int | str] = {
             "rows": rows,
@@ -122,19 +116,7 @@ class SignKernel(Family[PreparedSigns]):
             "rest": (1 << (channels - 1) % 8 + 1) - 1,
             "minus": int(layer.fill == -1 and window.padded),
             "channels": channels,
-            "kernel_height": window.kernel[0],
-            "kernel_width": window.kernel[1],
-            "dilation_y": window.dilations[0],
-            "dilation_x": window.dilations[1],
-            "height": window.height,
-            "width": window.width,
-            "step_y": window.steps[0],
-            "step_x": window.steps[1],
-            "pad_y": window.pads[0],
-            "pad_x": window.pads[1],
-            "padded": int(window.padded),
-            "out_height": outs[0],
-            "out_width": outs[1],
+            **window_fields(window, pool),
             "pool": 1 if pool is None else pool.height * pool.width,
             "pool_width": pool.width if pool else 1,
             "pool_step_y": pool.step_y if pool else 1,

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from shoestring.artifact.plain_c.c_text import array, comment, integer_kind
+from shoestring.artifact.plain_c.windows import Pool, Window
 
 
 class Named(Protocol):
@@ -110,3 +111,26 @@ class Family(Generic[One]):
             for one, value in zip(self.layers, values, strict=True)
         ]
         return "\n".join([*self.constants, struct, *tables, code])
+
+
+def window_fields(window: Window, pool: Pool | None) -> dict[str, int | str]:
+    """The fields that say where a layer's windows lie, and how many outputs a row of it has."""
+    height, width = window.sums
+    if pool is not None:
+        height = (height - pool.height) // pool.step_y + 1
+        width = (width - pool.width) // pool.step_x + 1
+    return {
+        "kernel_height": window.kernel[0],
+        "kernel_width": window.kernel[1],
+        "dilation_y": window.dilations[0],
+        "dilation_x": window.dilations[1],
+        "height": window.height,
+        "width": window.width,
+        "step_y": window.steps[0],
+        "step_x": window.steps[1],
+        "pad_y": window.pads[0],
+        "pad_x": window.pads[1],
+        "padded": int(window.padded),
+        "out_height": height,
+        "out_width": width,
+    }
