@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique
@@ -17,7 +16,6 @@ from shoestring.kit import (
     SkippedWarning,
     Training,
     Weight,
-    bake,
     check_finite,
     chosen,
     clone,
@@ -27,7 +25,7 @@ from shoestring.kit import (
 from shoestring.kit.embeddings.fitting import by_hashes, low_rank, quotients, slim
 from shoestring.kit.embeddings.layers import VectorsEmbedding, VectorsLinear
 from shoestring.kit.embeddings.vectors import FullVectors, WordVectors
-from shoestring.kit.surgery.cutting import answers
+from shoestring.kit.surgery.replacing import failure, put_in_place
 from shoestring.kit.tracing.example import examples_of
 
 _WORTH = 0.9  # a table is replaced only if its numbers fall to this share or below
@@ -171,13 +169,9 @@ class CompactEmbeddings(Technique):
             if sum(p.numel() for p in vectors.parameters()) > _WORTH * table.numel():
                 continue
             trial = _with(compact, name, vectors)
-            try:
-                with torch.no_grad():
-                    answers(bake(clone(trial)).eval().cpu(), examples)
-            except Exception as error:
+            if why := failure(trial, examples):
                 text = (
-                    f"CompactEmbeddings skipped {name}: the model fails with other vectors "
-                    f"({type(error).__name__}: {error})"
+                    f"CompactEmbeddings skipped {name}: the model fails with other vectors ({why})"
                 )
                 warnings.warn(text, SkippedWarning, stacklevel=2)
             else:
@@ -257,13 +251,8 @@ def _with(model: nn.Module, name: str, vectors: WordVectors) -> nn.Module:
     model = clone(model)
     weight = _weight_of(model, parameters_of(model), name)
     assert weight is not None
-    made: dict[int, nn.Module] = {}
     for owner, _ in weight.owners:
-        made[id(owner)] = _in_place_of(owner, vectors).train(owner.training)
-    for path, module in list(model.named_modules(remove_duplicate=False)):
-        if (new := made.get(id(module))) is not None:
-            parent, _, last = path.rpartition(".")
-            setattr(model.get_submodule(parent), last, new)
+        put_in_place(model, owner, _in_place_of(owner, vectors).train(owner.training))
     return model
 
 

@@ -29,7 +29,7 @@ from shoestring.kit import (
     recover,
 )
 from shoestring.kit.quantised.outliers import say_far_off, without_outliers
-from shoestring.kit.surgery.cutting import answers
+from shoestring.kit.surgery.replacing import failure, put_in_place
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.kit.weights.parametrizations import removal
@@ -155,13 +155,9 @@ class LowRank(Technique):
             if pair is None:
                 continue
             trial = _with(thin, name, pair)
-            try:
-                with torch.no_grad():
-                    answers(bake(clone(trial)).eval().cpu(), examples)
-            except Exception as error:
+            if why := failure(trial, examples):
                 text = (
-                    f"LowRank skipped {name}: the model fails with two layers in its place "
-                    f"({type(error).__name__}: {error})"
+                    f"LowRank skipped {name}: the model fails with two layers in its place ({why})"
                 )
                 warnings.warn(text, SkippedWarning, stacklevel=2)
             else:
@@ -353,10 +349,5 @@ def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.S
 def _with(model: nn.Module, name: str, pair: nn.Sequential) -> nn.Module:
     """A copy of the model with the pair in place of a layer, under all names of that layer."""
     model, copied = clone(model), clone(pair)
-    layer = model.get_submodule(name)
-    for path in [
-        path for path, module in model.named_modules(remove_duplicate=False) if module is layer
-    ]:
-        parent, _, last = path.rpartition(".")
-        setattr(model.get_submodule(parent), last, copied)
+    put_in_place(model, model.get_submodule(name), copied)
     return model

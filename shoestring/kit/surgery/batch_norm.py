@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task
 from shoestring.kit.surgery.cutting import answers, differs
+from shoestring.kit.surgery.replacing import put_in_place
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import record
@@ -88,11 +89,7 @@ def fold_batch_norm(model: nn.Module, task: Task) -> nn.Module:
         if weight is None or (bias is None and getattr(layer, "bias", None) is not None):
             continue
         _fold(layer, weight, bias, norm)
-        for path in [
-            path for path, module in folded.named_modules(remove_duplicate=False) if module is norm
-        ]:
-            parent, _, last = path.rpartition(".")
-            setattr(folded.get_submodule(parent), last, nn.Identity())
+        put_in_place(folded, norm, nn.Identity())
     with torch.no_grad():
         reason = differs(bake(clone(folded)).eval().cpu(), examples, answers(plain, examples))
     if not reason:
