@@ -6,12 +6,12 @@ import wave
 from pathlib import Path
 
 import numpy as np
+from features_back import features_back
 
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
-from shoestring.artifact.format.file import Content, pack
-from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.file import pack
 
 SOUND = InputChain(steps=(LogMel(frames=4, bands=8),))
 TEXT = InputChain(steps=(HashedNgrams(most=6),))
@@ -21,18 +21,7 @@ def written(
     path: Path, chain: InputChain | None, shape: tuple[int | str, ...], element: int
 ) -> Path:
     """A file that gives its features back."""
-    graph = Graph(
-        opset=20,
-        inputs=(Port("x", element, shape),),
-        weights=0,
-        constants=(),
-        nodes=(Node("Identity", (0,), 1, ()),),
-        outputs=(Port("y", element),),
-        results=(1,),
-        arguments=((0,), {}),
-        structure=0,
-    )
-    path.write_bytes(pack(Content(graph, [], notes={} if chain is None else chain.notes())))
+    path.write_bytes(pack(features_back(chain, shape, element)))
     return path
 
 

@@ -8,29 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from features_back import features_back
 
 from shoestring.artifact import HashedWords, InputChain, load
-from shoestring.artifact.format.file import Content, pack
-from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.file import pack
 
 TAGS = tuple(f"T{number}" for number in range(10))
 
 
 def made(path: Path, labels: tuple[str, ...] = TAGS) -> Path:
     """A tagger whose scores are its ids: the last, which are the largest, always win."""
-    graph = Graph(
-        opset=20,
-        inputs=(Port("x", 7, ("N", "T", 10)),),
-        weights=0,
-        constants=(),
-        nodes=(Node("Identity", (0,), 1, ()),),
-        outputs=(Port("y", 7),),
-        results=(1,),
-        arguments=((0,), {}),
-        structure=0,
-    )
     chain = InputChain(steps=(HashedWords(rules=1),), labels=labels)
-    path.write_bytes(pack(Content(graph, [], notes=chain.notes())))
+    path.write_bytes(pack(features_back(chain, ("N", "T", 10), 7)))
     return path
 
 

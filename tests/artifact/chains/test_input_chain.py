@@ -7,34 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from features_back import features_back
 
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import KEY, InputChain, input_chain_of
 from shoestring.artifact.chains.log_mel import BIN, LogMel
 from shoestring.artifact.chains.normalise import Normalise
-from shoestring.artifact.format.file import Content, pack, unpack
-from shoestring.artifact.format.graph import Graph, Node, Port
+from shoestring.artifact.format.file import pack, unpack
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.artifact.wire import ShoeError
 
 SOUND = InputChain(steps=(LogMel(frames=4, bands=8), Normalise(mean=(-5.0,), std=(2.5,))))
 TEXT = InputChain(steps=(HashedNgrams(lengths=(2, 3), most=6),))
-
-
-def content(chain: InputChain, shape: tuple[int | str, ...], element: int = 1) -> Content:
-    """A file with a chain that gives its features back."""
-    graph = Graph(
-        opset=20,
-        inputs=(Port("x", element, shape),),
-        weights=0,
-        constants=(),
-        nodes=(Node("Identity", (0,), 1, ()),),
-        outputs=(Port("y", element),),
-        results=(1,),
-        arguments=((0,), {}),
-        structure=0,
-    )
-    return Content(graph, [], notes=chain.notes())
 
 
 def test_log_mel_by_hand():
@@ -113,19 +97,19 @@ def test_a_description_comes_back(chain):
 
 
 def test_it_travels_in_the_file_and_runs():
-    data = pack(content(SOUND, ("N", 1, 4, 8)))
+    data = pack(features_back(SOUND, ("N", 1, 4, 8)))
     loaded = Loaded(unpack(data), threads=1)
     assert loaded.input_chain == SOUND
     sound = np.arange(-3000, 3000, 7).astype(np.int16)
     assert np.array_equal(loaded.from_raw([sound, sound]), SOUND([sound, sound]))
     assert np.array_equal(loaded(SOUND([sound])), SOUND([sound]))
-    plain = Loaded(replace(content(SOUND, ("N", 1, 4, 8)), notes={}), threads=1)
+    plain = Loaded(replace(features_back(SOUND, ("N", 1, 4, 8)), notes={}), threads=1)
     with pytest.raises(TypeError, match="no input chain, so it takes no raw inputs but x"):
         plain.from_raw([sound])
 
 
 def test_texts_go_in_as_they_are():
-    loaded = Loaded(content(TEXT, ("N", 6), 7), threads=1)
+    loaded = Loaded(features_back(TEXT, ("N", 6), 7), threads=1)
     texts = ["<script>", 'it\'s "quoted"', "x" * 1_000_000]
     assert np.array_equal(loaded(texts), TEXT(texts))
     assert np.array_equal(loaded(x=texts), loaded.from_raw(texts))
@@ -167,7 +151,7 @@ def test_texts_go_in_as_they_are():
 def test_a_hostile_or_newer_description_is_refused(change, said):
     described = json.loads(SOUND.notes()[KEY])
     change(described)
-    made = replace(content(SOUND, ("N", 1, 4, 8)), notes={KEY: json.dumps(described)})
+    made = replace(features_back(SOUND, ("N", 1, 4, 8)), notes={KEY: json.dumps(described)})
     with pytest.raises(ShoeError, match=said) as error:
         Loaded(unpack(pack(made)), threads=1)
     assert len(str(error.value)) < 400
@@ -197,7 +181,7 @@ def test_a_chain_for_an_input_of_another_type_is_refused():
         (TEXT, ("N", 6), 2),  # its ids are beyond uint8
     ):
         with pytest.raises(ShoeError, match=r"its input chain makes .*, and its input x takes"):
-            Loaded(content(chain, shape, element), threads=1)
+            Loaded(features_back(chain, shape, element), threads=1)
 
 
 def test_one_number_is_no_sound():
