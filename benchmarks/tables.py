@@ -245,7 +245,16 @@ def baselines() -> str:
 
 def demo() -> str:
     """What the first command of the README prints."""
-    return f"```\n{(HERE / 'results' / 'digits.txt').read_text().strip()}\n```"
+    return _printed("digits.txt")
+
+
+def export_target() -> str:
+    """What `shoestring export lenet5.shoe lenet5.c --target cortex-m3` prints of that core."""
+    return _printed("export_target.txt")
+
+
+def _printed(name: str) -> str:
+    return f"```\n{(HERE / 'results' / name).read_text().strip()}\n```"
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -293,6 +302,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "xnor-latency": latency,
     "microcontroller": microcontroller,
     "microcontroller-cores": cores,
+    "export-target": export_target,
     "microcontroller-instructions": instructions,
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
