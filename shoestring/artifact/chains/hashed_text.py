@@ -134,6 +134,10 @@ class HashedText(TextStep):
         right = np.bincount(text_of[letter], seen[points[letter] >> 8], minlength=len(texts))
         return right / np.maximum(counted, 1)
 
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
+
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T (int64) of N texts, or of one; raises ValueError for what are no texts."""
         return padded(*self.of_texts(texts_of(raw)))

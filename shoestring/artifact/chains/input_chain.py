@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.bracketed_words import BracketedWords
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
 from shoestring.artifact.chains.hashed_text import HashedText
@@ -24,13 +25,16 @@ from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | Normalise
+Step = (
+    LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | BracketedWords | Normalise
+)
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
     "hashed_words": HashedWords,
     "hashed_characters": HashedCharacters,
     "hashed_text": HashedText,
+    "bracketed_words": BracketedWords,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
