@@ -19,6 +19,7 @@ from shoestring.tasks import (
     order_scores,
     preordering,
 )
+from shoestring.tasks.conllu import read_conllu
 from shoestring.tasks.preordering import _logits, allowed, derivation, least_wrong, nearest
 
 
@@ -65,6 +66,15 @@ def test_a_chain_of_any_length_is_reversed() -> None:
     count = 3000  # deeper than Python's recursion
     heads = " ".join(f"w/{place}/obj" for place in range(count))
     assert head_final(tree(heads)) == tuple(reversed(range(count)))
+
+
+def test_conllu_gives_heads_and_relations() -> None:
+    lines = "1\tin\t_\tADP\t_\t_\t2\tcase\t_\t_\n2\tRome\t_\tPROPN\t_\t_\t0\troot\t_\t_\n"
+    (one,) = read_conllu(lines.encode(), "x")
+    assert one.heads == (2, 0) and one.relations == ("case", "root")
+    assert head_final(one) == (1, 0)
+    (none,) = read_conllu(lines.replace("\t2\tcase", "\t_\t_").encode(), "x")
+    assert none.heads == none.relations == ()
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,9 @@ class BracketedWords(TextStep):
     prefixes: tuple[int, ...] = (1, 2, 3)
     buckets: tuple[int, ...] = (8192, 8192, 512, 256, 1024, 4096, 4096, 256, 1024, 4096)
     clusters: int = 0
-    reach: int = 4
+    reach: int = 3
     rules: int = 1
-    units: int = 32
+    units: int = 16
     most: int = 128
 
     def __post_init__(self) -> None:

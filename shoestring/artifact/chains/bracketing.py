@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shoestring.artifact.wire import ShoeError
+
 SLOTS = 8
 """What a decision sees: the words before a span, its first, the one before the cut, the one after
 it, its last and the one after the span, and the means of both parts."""
 TURNS = ("straight", "inverted")
 """What becomes of the two parts of a span."""
+_LARGEST = 1e30
 _BEFORE, _FIRST, _LEFT, _RIGHT, _LAST, _AFTER, _MEAN_LEFT, _MEAN_RIGHT = range(SLOTS)
 
 
@@ -53,9 +56,12 @@ class Decisions:
     what the network gave the word in the slot.
 
     `given`: P×(2·SLOTS·units): for each turn, for each slot, the units.
+    Raises ShoeError where a number is NaN or 1e30 and more: of such no cut is the best.
     """
 
     def __init__(self, given: np.ndarray) -> None:
+        if not (np.abs(given) < _LARGEST).all():
+            raise ShoeError("the network gives NaN or numbers of 1e30 and more: no order follows")
         places, width = given.shape
         self.units = width // (len(TURNS) * SLOTS)
         parts = given.reshape(places, len(TURNS), SLOTS, self.units).transpose(2, 0, 1, 3)

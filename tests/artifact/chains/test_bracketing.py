@@ -132,6 +132,14 @@ def test_the_step_is_in_the_notes_of_a_file() -> None:
     assert chain.shape == (1, 1, 10)
 
 
+def test_other_labels_and_numbers_of_which_none_is_the_best_are_refused() -> None:
+    with pytest.raises(ValueError, match="labels of BracketedWords"):
+        InputChain(steps=(STEP,), labels=("a", "b"))
+    for bad in (np.nan, np.inf, 1e35):
+        with pytest.raises(ShoeError, match="no order follows"):
+            STEP.of_words_given([["a", "b"]], lambda ids, bad=bad: turned(ids) + bad)
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
