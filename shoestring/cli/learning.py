@@ -76,36 +76,33 @@ def learn(
     """Train a small network that tags, segments, identifies or reorders texts, and write it."""
     from shoestring.artifact.format.saving import check_place
     from shoestring.cli.ending import writing
-    from shoestring.core import Budget
     from shoestring.recipes.text_tools import segment_score, tag_score
     from shoestring.tasks import sentences_of
 
     check_place(out)
     writing(out)
-    limit = Budget.parse(f"size<={size}").size
-    if not isinstance(limit, int | float):
-        raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
     if job is Job.IDENTIFY:
-        _learn_labels(train, out, validation, test, int(limit), passes or 30, seed)
+        _learn_labels(train, out, validation, test, limit, passes or 30, seed)
         return
     data = _data(train, validation)
     if job is Job.PREORDER:
-        _learn_orders(data, out, test, int(limit), passes, seed, rules=int(running_text))
+        _learn_orders(data, out, test, limit, passes, seed, rules=int(running_text))
         return
     passes = passes or 6
     if job is Job.SEGMENT:
-        made = _segmenter(data, out, int(limit), passes, seed)
+        made = _segmenter(data, out, limit, passes, seed)
     else:
-        made = _tagger(data, out, int(limit), passes, seed, text, rules=int(running_text))
+        made = _tagger(data, out, limit, passes, seed, text, rules=int(running_text))
     score = tag_score if job is Job.TAG else segment_score
     said = "words right" if job is Job.TAG else "F1 of words"
     print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, int(limit))
+    _check_size(made.bytes, limit)
 
 
 def _learn_labels(
@@ -173,6 +170,16 @@ def _learn_orders(
             f"right {100 * scores['exact']:.2f} %)"
         )
     _check_size(made.bytes, size)
+
+
+def _limit(size: str) -> int:
+    """Bytes, given as text such as 300KB; raises ValueError for other text."""
+    from shoestring.core import Budget
+
+    limit = Budget.parse(f"size<={size}").size
+    if not isinstance(limit, int | float):
+        raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    return int(limit)
 
 
 def _check_size(made: int, size: int) -> None:
