@@ -24,7 +24,7 @@ from shoestring.tasks import (
     treebank,
 )
 
-SIZE = 300_000
+SIZE = 99_000
 """Bytes of the English file, about."""
 _AROUND = 4000  # bytes of a file beside the coded weights: graph, notes, frame
 
