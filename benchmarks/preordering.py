@@ -132,6 +132,7 @@ def baselines(rows: Rows, test: list[Reordered]) -> None:
     wanted = [one.order for one in test]
     told(rows, "no reordering", order_scores(wanted, [range(len(one)) for one in wanted]))
     told(rows, "best that brackets reach", order_scores(wanted, [nearest(one) for one in test]))
+    rows.add("no reordering", "size", 0, "bytes")
     rows.add("no reordering", "done", 1, "")
 
 

@@ -59,8 +59,8 @@ def text_costs_claim() -> str:
         lines.append(
             f"- Beside the {title}: {compute:.1f} times less compute, "
             f"{ours['speed'] / coded['speed']:.1f} times the words/s; the coded file is "
-            f"{trained / ours['size']:.0f} times smaller than the other's float32 file, and "
-            f"{coded['size'] / ours['size']:.1f} times the size goes to the other's coded one; "
+            f"{trained / ours['size']:.0f} times smaller than the other's float32 file, and the "
+            f"other's coded one has {coded['size'] / ours['size']:.1f} times its bytes; "
             f"{abs(points):.2f} points {'more' if points >= 0 else 'fewer'} words right (standard "
             f"error {error:.2f})."
         )

@@ -42,10 +42,11 @@ class Job(StrEnum):
     PREORDER = "preorder"
 
 
+Kind = Annotated[Job, typer.Argument(help="tag, segment, identify or preorder", show_default=False)]
+
+
 def learn(
-    job: Annotated[
-        Job, typer.Argument(help="tag, segment, identify or preorder", show_default=False)
-    ],
+    job: Kind,
     train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
     validation: Annotated[
