@@ -15,6 +15,7 @@ from shoestring.tasks.movie_reviews import (
     perplexity,
     review_vocabulary,
 )
+from shoestring.tasks.other_texts import other_texts
 from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
@@ -25,6 +26,7 @@ from shoestring.tasks.udhr import (
     labelled_texts,
     letters_of,
     udhr,
+    without_variants,
 )
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
@@ -57,6 +59,7 @@ __all__ = [
     "mnist",
     "moved_and_louder",
     "movie_reviews",
+    "other_texts",
     "perplexity",
     "review_vocabulary",
     "segmenting",
@@ -67,6 +70,7 @@ __all__ = [
     "treebank",
     "udhr",
     "unlabelled_english",
+    "without_variants",
     "word_clusters",
     "word_f1",
     "words_dropped",
