@@ -17,7 +17,7 @@ from browser_table import browser
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
-from language_identification_table import languages
+from language_identification_table import beside, languages, other_texts
 from light_rnn_table import passes
 from lossless_table import lossless
 from matching_table import matching
@@ -308,6 +308,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
     "text-languages": languages,
+    "text-languages-other": other_texts,
+    "text-languages-tools": beside,
     "text-rules": text_rules,
     "text-segmenters": segmenters,
     "text-taggers": taggers,
