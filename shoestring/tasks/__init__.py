@@ -7,6 +7,7 @@ from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
+from shoestring.tasks.head_final import head_final
 from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.movie_reviews import (
     NextWord,
@@ -16,6 +17,13 @@ from shoestring.tasks.movie_reviews import (
     review_vocabulary,
 )
 from shoestring.tasks.other_texts import other_texts
+from shoestring.tasks.preordering import (
+    Reordered,
+    fuzzy_reordering_score,
+    kendall_tau,
+    order_scores,
+    preordering,
+)
 from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
@@ -38,6 +46,7 @@ __all__ = [
     "LabelledTexts",
     "NextWord",
     "Recordings",
+    "Reordered",
     "ReviewVocabulary",
     "Sentence",
     "TaggingVocabulary",
@@ -52,7 +61,10 @@ __all__ = [
     "fashion_mnist",
     "fsdd",
     "fsdd_recordings",
+    "fuzzy_reordering_score",
+    "head_final",
     "identifying",
+    "kendall_tau",
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
@@ -60,7 +72,9 @@ __all__ = [
     "moved_and_louder",
     "movie_reviews",
     "other_texts",
+    "order_scores",
     "perplexity",
+    "preordering",
     "review_vocabulary",
     "segmenting",
     "sentences_of",

@@ -18,7 +18,8 @@ class TextStep(ABC):
     It is a frozen, keyword-only dataclass of integers and tuples of integers, which the file's note
     holds.
 
-    `job`: what the command that uses such a file is called: "tag", "segment" or "identify".
+    `job`: what the command that uses such a file is called: "tag", "segment", "identify" or
+        "preorder".
     `reach`: of a network that reads a row of places, how many places on either side of one can
         change its scores; 0 where each text has one row of scores.
     """
@@ -29,6 +30,10 @@ class TextStep(ABC):
     @abstractmethod
     def ids(self) -> int:
         """How many ids there are, with 0 for padding."""
+
+    @abstractmethod
+    def scores(self, labels: int) -> int:
+        """How many numbers the network gives at each place (of each text), for so many labels."""
 
     @abstractmethod
     def __call__(self, raw: Any) -> np.ndarray:
