@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from shoestring.artifact import HashedCharacters, HashedWords
@@ -27,9 +28,10 @@ class Teachers:
     `learning_rate`: of AdamW.
     `own`: the share of the label in what is taught at a labelled word, 0 to 1.
     `copies`: how often a labelled row stands among those that are taught.
+    `most`: words or characters without labels that are labelled, drawn by the sentence.
     """
 
-    count: int = 3
+    count: int = 2
     width: int = 12
     vector: int = 96
     hidden: int = 128
@@ -39,6 +41,7 @@ class Teachers:
     learning_rate: float = 3e-3
     own: float = 0.5
     copies: int = 2
+    most: int = 900_000
 
 
 def taught(
@@ -80,5 +83,13 @@ def taught(
                 train(member, task.sealed(), training, what=f"training teacher {number + 1}")
                 members.append(member.eval())
     teacher = cached(Ensemble(members), folder / "answers")
-    rows = taught_rows(task, teacher, unlabelled, own=teachers.own, copies=teachers.copies)
+    chosen = _drawn(unlabelled, teachers.most)
+    rows = taught_rows(task, teacher, chosen, own=teachers.own, copies=teachers.copies)
     return rows, score(task.sealed(), teacher.teacher)
+
+
+def _drawn(sentences: Sequence[Any], most: int) -> list[Any]:
+    """Sentences in an order drawn by chance, as many as have no more than `most` places."""
+    order = np.random.default_rng(0).permutation(len(sentences)).tolist()
+    ends = np.cumsum([len(sentences[at]) for at in order])
+    return [sentences[at] for at in order[: int((ends <= most).sum())]]

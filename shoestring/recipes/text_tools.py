@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ from torch import nn
 from shoestring.artifact import HashedCharacters, HashedWords, load
 from shoestring.core import score as task_score
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training, parameter_bytes, resuming, save, train
+from shoestring.kit import (
+    AdamW,
+    Supervised,
+    Training,
+    clone,
+    parameter_bytes,
+    resuming,
+    save,
+    train,
+)
 from shoestring.models import WindowTagger
 from shoestring.quantize import Rate, Toward
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
@@ -41,6 +51,7 @@ class TextSettings:
 
     `step`: from texts to ids.
     `width`, `vector`, `hidden`, `dropout`, `unseen`: as in WindowTagger.
+    `rounds`: how many of the clusters of each word the network has; its teachers have all.
     `passes`: over the training rows, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
     `learning_rate`: of AdamW.
@@ -53,17 +64,35 @@ class TextSettings:
     hidden: int = 96
     dropout: float = 0.3
     unseen: float = 0.1
+    rounds: int = 4
     passes: int = 6
     coding_passes: int = 3
     learning_rate: float = 4e-3
     teachers: Teachers | None = None
 
 
-TAGGER = TextSettings(step=HashedWords(clusters=1 << 16, rules=1))
-"""For a language with spaces between words, and text without labels to learn clusters from."""
+_LONGER = HashedWords(
+    suffixes=(1, 2, 3, 4, 5),
+    prefixes=(1, 2, 3, 4),
+    buckets=(16384, 16384, 512, 256, 1024, 4096, 8192, 8192, 256, 1024, 4096, 8192),
+    clusters=1 << 16,
+    rules=1,
+)
+TAGGER = TextSettings(
+    step=_LONGER, dropout=0.1, unseen=0.05, passes=2, coding_passes=1, teachers=Teachers()
+)
+"""For a language with spaces between words, and text without labels to learn from."""
+SMALL_TAGGER = replace(TAGGER, rounds=1)
+"""The same for a file of about 100 KB, where the clusters would take most of it."""
 PLAIN_TAGGER = TextSettings(step=HashedWords())
 """For words that are given, as a segmenter gives them."""
 SEGMENTER = TextSettings(step=HashedCharacters(), unseen=0.0)
+_FEWER = Teachers(count=1, unseen=0.0, most=300_000)
+TAUGHT_SEGMENTER = replace(SEGMENTER, dropout=0.2, passes=4, coding_passes=2, teachers=_FEWER)
+"""With a teacher, which labels text without labels too."""
+TAUGHT_PLAIN_TAGGER = replace(
+    PLAIN_TAGGER, dropout=0.2, passes=4, coding_passes=2, teachers=replace(_FEWER, unseen=0.15)
+)
 CLUSTERS, ROUNDS = 255, 4
 _TRIES = 4  # trainings toward a size, until a file is no larger
 
@@ -105,8 +134,8 @@ def tagger(
     `settings`: a step with `clusters` above 0 needs `clusters`.
     `clusters`: the clusters of each word in small letters, 0 to 254 (`word_clusters`).
     `unlabelled`: the words of sentences without tags, which the teachers of the settings tag.
-    `folder`: keeps the teachers and their answers, for more files of the same sentences; None: one
-        beside `path`.
+    `folder`: keeps the trainings and the teachers' answers, for more files of the same sentences;
+        None: one beside `path`.
     Raises ValueError for a smaller size and for sentences without tags; and, after the last
     file is written, where no try led to a file of `size` bytes: it names the bytes that it has.
     """
@@ -115,8 +144,11 @@ def tagger(
         sentences["train"], sentences["validation"], sentences["validation"], step=settings.step
     )
     table = None if clusters is None else _table(settings.step, clusters)
-    lesson = _lesson(task, settings, table, unlabelled, folder or path.with_suffix(".unfinished"))
-    return _made(lesson, path, size, settings, table, seed, lambda: tag_score(path, sentences))
+    folder = folder or path.with_suffix(".unfinished")
+    lesson = _lesson(task, settings, table, unlabelled, folder)
+    score = partial(tag_score, path, sentences)
+    own = None if table is None else table[: settings.rounds]
+    return _made(lesson, path, size, settings, own, seed, folder, score)
 
 
 def segmenter(
@@ -134,8 +166,10 @@ def segmenter(
     task = segmenting(
         sentences["train"], sentences["validation"], sentences["validation"], step=settings.step
     )
-    lesson = _lesson(task, settings, None, unlabelled, folder or path.with_suffix(".unfinished"))
-    return _made(lesson, path, size, settings, None, seed, lambda: segment_score(path, sentences))
+    folder = folder or path.with_suffix(".unfinished")
+    lesson = _lesson(task, settings, None, unlabelled, folder)
+    score = partial(segment_score, path, sentences)
+    return _made(lesson, path, size, settings, None, seed, folder, score)
 
 
 def tag_score(
@@ -239,13 +273,14 @@ def _made(
     settings: TextSettings,
     clusters: torch.Tensor | None,
     seed: int,
+    folder: Path,
     score: Callable[[], float],
 ) -> TextResult:
     step, task = settings.step, lesson.task
     around = _AROUND + (0 if clusters is None else _coded_bytes(clusters))
     if size <= around:
         raise ValueError(f"a file of {size:,} bytes is too small: give more than {around:,}")
-    with resuming(path.with_suffix(".unfinished")), seeded(seed):
+    with resuming(folder), seeded(seed):
         assert task.input_chain is not None
         model: nn.Module = WindowTagger(
             step.ids,
@@ -285,7 +320,8 @@ def _coded(
     for attempt in range(_TRIES):
         steps = training.steps if not attempt else max(1, training.steps // 3)
         rate = Rate(price=Toward(goal), training=replace(training, steps=steps))
-        model = rate(model, task.sealed())
+        lesson = task.sealed().taught_by(clone(model).eval()).taught_at(0.5, 1.0)
+        model = rate(model, lesson)
         save(model, task.sealed(), path, smallest=True)
         sizes.append(path.stat().st_size)
         if sizes[-1] <= size:
@@ -311,8 +347,8 @@ RECIPE = Recipe(
     name="tagger",
     line="parts of speech on English-EWT from hashed pieces of words, in a file that takes text",
     scarce="bytes and milliseconds",
-    instead="text without labels, from which clusters of words are learned",
-    data=("English-EWT", "3.3 million words of English without labels"),
+    instead="text without labels, and two larger networks that teach on it",
+    data=("English-EWT", "3.1 million words of English without labels"),
     minutes=3,
     quick_minutes=0.5,
     page="text-tools.md",
