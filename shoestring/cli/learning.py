@@ -105,7 +105,6 @@ def learn(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, int(limit))
 
 
 def _learn_labels(

@@ -9,6 +9,7 @@ from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
+from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet20
 from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
@@ -28,6 +29,7 @@ __all__ = [
     "MobileNet",
     "NgramClassifier",
     "NormFirst",
+    "RecurrentTagger",
     "ResNet20",
     "SmallVGG",
     "SpokenDigits",

@@ -24,7 +24,7 @@ from shoestring.tasks.preordering import (
     order_scores,
     preordering,
 )
-from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
+from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
 from shoestring.tasks.udhr import (
@@ -36,6 +36,7 @@ from shoestring.tasks.udhr import (
     udhr,
     without_variants,
 )
+from shoestring.tasks.unlabelled_east_asian import unlabelled_chinese, unlabelled_japanese
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
@@ -81,9 +82,12 @@ __all__ = [
     "sst2",
     "sst2_vocabulary",
     "tagging",
+    "taught_rows",
     "treebank",
     "udhr",
+    "unlabelled_chinese",
     "unlabelled_english",
+    "unlabelled_japanese",
     "without_variants",
     "word_clusters",
     "word_f1",
