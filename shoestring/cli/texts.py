@@ -1,4 +1,4 @@
-"""The commands that answer to texts: tag, segment and identify."""
+"""The commands that answer to texts: tag, segment, identify and complete."""
 
 from __future__ import annotations
 
@@ -56,6 +56,17 @@ def identify(
 ) -> None:
     """Say in which language texts are, or which label of the file they have: a line for each."""
     answer("identify", file, texts, input_, as_json=as_json, settings={"top": top})
+
+
+def complete(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    top: Annotated[int, typer.Option("--top", help="the likeliest K", min=1)] = 3,
+) -> None:
+    """Say how texts may go on, to the ends of words: a line for each, with tabs in between."""
+    answer("complete", file, texts, input_, as_json=as_json, settings={"top": top})
 
 
 def answer(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.byte_prefix import BytePrefix
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
 from shoestring.artifact.chains.hashed_text import HashedText
@@ -24,13 +25,14 @@ from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | Normalise
+Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | BytePrefix | Normalise
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
     "hashed_words": HashedWords,
     "hashed_characters": HashedCharacters,
     "hashed_text": HashedText,
+    "byte_prefix": BytePrefix,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -98,7 +100,9 @@ class InputChain:
     def job(self) -> str | None:
         """What is answered to texts: "tag", for example; None where texts give scores."""
         step = self.steps[0]
-        return step.job if self.labels and isinstance(step, TextStep) else None
+        if not isinstance(step, TextStep):
+            return None
+        return step.job if self.labels or step.carries_state else None
 
     @property
     def shape(self) -> tuple[int, ...] | None:
