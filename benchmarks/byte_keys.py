@@ -76,7 +76,7 @@ class Phrases:
                     rest.append(phrase[cut:])
 
     def __call__(self, text: str) -> list[str]:
-        """Three completions: of the longest end of the text that phrases begin with, then others."""
+        """Three completions: of the longest end of the text that begins one, then of others."""
         found: list[str] = []
         for start in _starts(text):
             for rest in self._after.get(text[start:], ()):
