@@ -4,6 +4,7 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 """
 
 from shoestring.models.alternation import alternate, reassigned, word_costs
+from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
@@ -22,6 +23,7 @@ from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 __all__ = [
     "AdaptiveSoftmax",
     "BiLSTMTagger",
+    "ByteGRU",
     "DigitsLeNet",
     "LeNet5",
     "LeNet300",

@@ -1,6 +1,7 @@
 """Real data as Tasks, one file each."""
 
 from shoestring.tasks.adult import Columns, adult, adult_columns
+from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
 from shoestring.tasks.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
@@ -27,6 +28,7 @@ from shoestring.tasks.preordering import (
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.typed_lines import typed_lines
 from shoestring.tasks.udhr import (
     LabelledTexts,
     excerpts,
@@ -42,6 +44,7 @@ from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
     "FSDD_CHAIN",
+    "ByteText",
     "Columns",
     "DataError",
     "LabelledTexts",
@@ -54,6 +57,7 @@ __all__ = [
     "Vocabulary",
     "adult",
     "adult_columns",
+    "byte_text",
     "cifar10",
     "digits",
     "ewt",
@@ -69,6 +73,7 @@ __all__ = [
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
+    "lines_of",
     "mnist",
     "moved_and_louder",
     "movie_reviews",
@@ -84,6 +89,7 @@ __all__ = [
     "tagging",
     "taught_rows",
     "treebank",
+    "typed_lines",
     "udhr",
     "unlabelled_chinese",
     "unlabelled_english",

@@ -28,7 +28,7 @@ def _pair(folder: str, name: str, home: str, plain: str, gzipped: str) -> tuple[
     return Source(folder, name, f"{home}/{name}", plain), Source(folder, f"{name}.gz", "", gzipped)
 
 
-_WIKIPEDIA = (
+WIKITEXT = (
     _pair(
         "wikitext-2-valid-test",
         "valid.txt",
@@ -76,7 +76,7 @@ def unlabelled_english() -> list[list[str]]:
             for name in sorted(archive.namelist()):
                 if not name.endswith("/") and "README" not in name:
                     lines += _cut(archive.read(name).decode("latin1").split("\n"))
-    for pair in _WIKIPEDIA:
+    for pair in WIKITEXT:
         text = content_of(*pair)[1].decode("utf-8")
         for mark, written in _MARKS:
             text = text.replace(mark, written)
