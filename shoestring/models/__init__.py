@@ -16,6 +16,7 @@ from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
 from shoestring.models.window_tagger import WindowTagger
 from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
@@ -38,6 +39,7 @@ __all__ = [
     "TabularNet",
     "TextEncoder",
     "TiedSoftmax",
+    "UnevenLightRNN",
     "WindowTagger",
     "WordLSTM",
     "alternate",
