@@ -19,14 +19,15 @@ Train = Annotated[
     Path,
     typer.Argument(
         help="sentences: CoNLL-U (.conllu), or a word, a tab and its tag in each line; for "
-        "preorder CoNLL-U with heads; for identify, a text, a tab and its label in each line",
+        "preorder CoNLL-U with heads; for identify, a text, a tab and its label in each line; "
+        "for complete, any text",
         show_default=False,
     ),
 ]
 Passes = Annotated[
     int | None,
     typer.Option(
-        help="over the training data [default: 6; of identify 30, of preorder 8]",
+        help="over the training data [default: 6; of identify 30, of preorder 8, of complete 3]",
         min=1,
         show_default=False,
     ),
@@ -40,9 +41,12 @@ class Job(StrEnum):
     SEGMENT = "segment"
     IDENTIFY = "identify"
     PREORDER = "preorder"
+    COMPLETE = "complete"
 
 
-Kind = Annotated[Job, typer.Argument(help="tag, segment, identify or preorder", show_default=False)]
+Kind = Annotated[
+    Job, typer.Argument(help="tag, segment, identify, preorder or complete", show_default=False)
+]
 
 
 def learn(
@@ -74,36 +78,53 @@ def learn(
     passes: Passes = None,
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
 ) -> None:
-    """Train a small network that tags, segments, identifies or reorders texts, and write it."""
+    """Train a small network that answers to texts, and write its file."""
     from shoestring.artifact.format.saving import check_place
     from shoestring.cli.ending import writing
-    from shoestring.recipes.text_tools import segment_score, tag_score
-    from shoestring.tasks import sentences_of
 
     check_place(out)
     writing(out)
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    rules = int(running_text)
     if job is Job.IDENTIFY:
         _learn_labels(train, out, validation, test, limit, passes or 30, seed)
-        return
-    data = _data(train, validation)
-    if job is Job.PREORDER:
-        _learn_orders(data, out, test, limit, passes, seed, rules=int(running_text))
-        return
-    passes = passes or 6
-    if job is Job.SEGMENT:
-        made = _segmenter(data, out, limit, passes, seed)
+    elif job is Job.COMPLETE:
+        _learn_text(train, out, validation, test, limit, passes, seed)
+    elif job is Job.PREORDER:
+        _learn_orders(_data(train, validation), out, test, limit, passes, seed, rules=rules)
     else:
-        made = _tagger(data, out, limit, passes, seed, text, rules=int(running_text))
+        data = _data(train, validation)
+        _learn_words(job, data, out, test, limit, passes or 6, seed, text, rules=rules)
+
+
+def _learn_words(
+    job: Job,
+    data: dict[str, list[Sentence]],
+    out: Path,
+    test: Path | None,
+    size: int,
+    passes: int,
+    seed: int,
+    text: Path | None,
+    *,
+    rules: int,
+) -> None:
+    """Train a network that tags words or finds them."""
+    from shoestring.recipes.text_tools import segment_score, tag_score
+    from shoestring.tasks import sentences_of
+
+    if job is Job.SEGMENT:
+        made = _segmenter(data, out, size, passes, seed)
+    else:
+        made = _tagger(data, out, size, passes, seed, text, rules=rules)
     score = tag_score if job is Job.TAG else segment_score
     said = "words right" if job is Job.TAG else "F1 of words"
     print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, limit)
 
 
 def _learn_labels(
@@ -170,6 +191,31 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
+
+
+def _learn_text(
+    train: Path,
+    out: Path,
+    validation: Path | None,
+    test: Path | None,
+    size: int,
+    passes: int | None,
+    seed: int,
+) -> None:
+    """Train a network that completes what is typed, on the lines of a text."""
+    from shoestring.recipes.byte_model import BYTE_MODEL, bits_per_byte, byte_model
+    from shoestring.tasks.byte_text import all_lines, lines_of
+
+    if validation is None:
+        lines = lines_of(train)
+        print(f"validation: one line in 16 of {train}, {len(lines['validation']):,}")
+    else:
+        lines = {"train": all_lines(train), "validation": all_lines(validation)}
+    settings = BYTE_MODEL if passes is None else replace(BYTE_MODEL, passes=passes)
+    made = byte_model(lines, out, size=size, settings=settings, seed=seed)
+    print(f"{out}: {made.bytes:,} bytes, {made.validation:.3f} bits per byte on validation")
+    if test is not None:
+        print(f"bits per byte on {test}: {bits_per_byte(out, all_lines(test)):.3f}")
     _check_size(made.bytes, size)
 
 

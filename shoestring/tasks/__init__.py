@@ -1,6 +1,7 @@
 """Real data as Tasks, one file each."""
 
 from shoestring.tasks.adult import Columns, adult, adult_columns
+from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
 from shoestring.tasks.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
@@ -16,6 +17,7 @@ from shoestring.tasks.movie_reviews import (
     perplexity,
     review_vocabulary,
 )
+from shoestring.tasks.other_texts import other_texts
 from shoestring.tasks.preordering import (
     Reordered,
     fuzzy_reordering_score,
@@ -23,9 +25,10 @@ from shoestring.tasks.preordering import (
     order_scores,
     preordering,
 )
-from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
+from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.typed_lines import typed_lines
 from shoestring.tasks.udhr import (
     LabelledTexts,
     excerpts,
@@ -33,12 +36,15 @@ from shoestring.tasks.udhr import (
     labelled_texts,
     letters_of,
     udhr,
+    without_variants,
 )
+from shoestring.tasks.unlabelled_east_asian import unlabelled_chinese, unlabelled_japanese
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
     "FSDD_CHAIN",
+    "ByteText",
     "Columns",
     "DataError",
     "LabelledTexts",
@@ -51,6 +57,7 @@ __all__ = [
     "Vocabulary",
     "adult",
     "adult_columns",
+    "byte_text",
     "cifar10",
     "digits",
     "ewt",
@@ -66,10 +73,12 @@ __all__ = [
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
+    "lines_of",
     "mnist",
     "moved_and_louder",
     "movie_reviews",
     "order_scores",
+    "other_texts",
     "perplexity",
     "preordering",
     "review_vocabulary",
@@ -78,9 +87,14 @@ __all__ = [
     "sst2",
     "sst2_vocabulary",
     "tagging",
+    "taught_rows",
     "treebank",
+    "typed_lines",
     "udhr",
+    "unlabelled_chinese",
     "unlabelled_english",
+    "unlabelled_japanese",
+    "without_variants",
     "word_clusters",
     "word_f1",
     "words_dropped",

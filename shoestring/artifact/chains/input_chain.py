@@ -15,6 +15,7 @@ import numpy as np
 
 from shoestring.artifact.chains.bracketed_words import BracketedWords
 from shoestring.artifact.chains.bracketing import TURNS
+from shoestring.artifact.chains.byte_prefix import BytePrefix
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
 from shoestring.artifact.chains.hashed_text import HashedText
@@ -27,7 +28,14 @@ from shoestring.artifact.wire import ShoeError
 KEY = "input chain"
 """The key of the note."""
 Step = (
-    LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | BracketedWords | Normalise
+    LogMel
+    | HashedNgrams
+    | HashedWords
+    | HashedCharacters
+    | HashedText
+    | BracketedWords
+    | BytePrefix
+    | Normalise
 )
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
@@ -36,6 +44,7 @@ _KINDS: dict[str, type[Step]] = {
     "hashed_characters": HashedCharacters,
     "hashed_text": HashedText,
     "bracketed_words": BracketedWords,
+    "byte_prefix": BytePrefix,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -105,7 +114,9 @@ class InputChain:
     def job(self) -> str | None:
         """What is answered to texts: "tag", for example; None where texts give scores."""
         step = self.steps[0]
-        return step.job if self.labels and isinstance(step, TextStep) else None
+        if not isinstance(step, TextStep):
+            return None
+        return step.job if self.labels or step.carries_state else None
 
     @property
     def shape(self) -> tuple[int, ...] | None:

@@ -19,12 +19,15 @@ class TextStep(ABC):
     holds.
 
     `job`: what the command that uses such a file is called: "tag", "segment", "identify" or
-        "preorder".
+        "preorder", "complete".
+    `carries_state`: whether the network reads one id of each text at a time and hands a state on;
+        its scores are then of the ids themselves, and need no labels.
     `reach`: of a network that reads a row of places, how many places on either side of one can
         change its scores; 0 where each text has one row of scores.
     """
 
     job: ClassVar[str]
+    carries_state: ClassVar[bool] = False
 
     @property
     @abstractmethod
