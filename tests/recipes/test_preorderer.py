@@ -19,6 +19,7 @@ SMALL = PreorderSettings(
     hidden=16,
     passes=60,
     coding_passes=30,
+    least_steps=1,
     learning_rate=1e-2,
 )
 
