@@ -49,7 +49,7 @@ class PreorderSettings:
     unseen: float = 0.1
     passes: int = 8
     coding_passes: int = 4
-    least_steps: int = 500
+    least_steps: int = 300
     learning_rate: float = 4e-3
 
 
