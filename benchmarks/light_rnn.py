@@ -34,16 +34,26 @@ from shoestring.kit.embeddings.vectors import (
     QuotientRemainderVectors,
     SlimVectors,
 )
-from shoestring.models import AdaptiveSoftmax, LightRNN, WordLSTM, alternate, reassigned
+from shoestring.models import (
+    AdaptiveSoftmax,
+    LightRNN,
+    UnevenLightRNN,
+    WordLSTM,
+    alternate,
+    reassigned,
+)
 from shoestring.tasks import NextWord, movie_reviews, perplexity
 
 WORDS, WIDTH, PASSES, RATE = 40_000, 128, 4, 3e-3
+FAST = 12e-3  # a learning rate that was chosen for uneven rows after one pass
+LONGER = 28  # passes of uneven rows
 SMALLER = 100  # how many times smaller than the full model's file the planner's must be
 MINUTES = 20
 FOLDER = RESULTS / "unfinished"
 MOVES = (0.1, 0.25, 0.5)
 OFTEN = tuple(round(0.04 * place, 2) for place in range(1, 16))
 QUICK = ("light", "full", "adaptive")
+LAYERS = ("recurrent", "reading", "to_column")  # their numbers are the same for any vocabulary
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,19 @@ class Subject:
     `made`: makes it, from the number of words.
     `moves`: of LightRNN, the shares of the training at which words move; None: it has no cells.
     `scattered`: whether its words begin in random cells.
+    `least`: rarer words do not move.
+    `rate`: the highest learning rate.
+    `passes`: over the training text.
+    `seeds`: how many are run.
     """
 
     made: Callable[[int], nn.Module]
     moves: Sequence[float] | None = None
     scattered: bool = False
+    least: int = 0
+    rate: float = RATE
+    passes: int = PASSES
+    seeds: int = 3
 
 
 def _square(words: int) -> int:
@@ -67,6 +85,7 @@ def _square(words: int) -> int:
 
 SUBJECTS = {
     "light": Subject(lambda words: LightRNN(words, WIDTH), MOVES),
+    "uneven": Subject(lambda words: UnevenLightRNN(words, WIDTH), MOVES, rate=FAST),
     "light, moved often": Subject(lambda words: LightRNN(words, WIDTH), OFTEN),
     "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
     "adaptive": Subject(
@@ -78,12 +97,17 @@ SUBJECTS = {
     "light, GRU": Subject(lambda words: LightRNN(words, WIDTH, recurrent=nn.GRU), MOVES),
     "light, scattered": Subject(lambda words: LightRNN(words, WIDTH), MOVES, scattered=True),
     "light, unmoved": Subject(lambda words: LightRNN(words, WIDTH), ()),
+    "light, fast": Subject(lambda words: LightRNN(words, WIDTH), MOVES, rate=FAST, seeds=1),
+    "uneven, unmoved": Subject(lambda words: UnevenLightRNN(words, WIDTH), (), rate=FAST, seeds=1),
+    "uneven, longer": Subject(
+        lambda words: UnevenLightRNN(words, WIDTH), MOVES, rate=FAST, passes=LONGER, seeds=1
+    ),
     "low rank": Subject(lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16))),
     "slim": Subject(lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words)))),
     "hashed": Subject(lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words)))),
     "quotients": Subject(lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH))),
 }
-FIRST = ("light", "full")  # all their seeds come before those of the others
+FIRST = ("light", "full", "uneven")  # all their seeds come before those of the others
 
 
 def main() -> None:
@@ -95,7 +119,11 @@ def main() -> None:
     seeds = range(1 if rows.quick else 3)
     order = [(name, seed) for seed in seeds for name in FIRST]
     order += [(name, seed) for seed in seeds for name in SUBJECTS if name not in FIRST]
-    order = [(name, seed) for name, seed in order if name in QUICK or not rows.quick]
+    order = [
+        (name, seed)
+        for name, seed in order
+        if seed < SUBJECTS[name].seeds and (name in QUICK or not rows.quick)
+    ]
     for name, seed in order:
         if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
             subject_rows(rows, name, task, seed)
@@ -123,8 +151,9 @@ def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
     """The rows and the file of one seed of a network."""
     model, moves = untrained(name, task, seed), SUBJECTS[name].moves
     a_pass = len(list(task.sealed().batches("train")))
-    steps = a_pass * (1 if rows.quick else PASSES)
-    kept, training = file_of(rows, name, seed), Training(steps, AdamW(RATE), precision=Mixed())
+    steps = a_pass * (1 if rows.quick else SUBJECTS[name].passes)
+    rate = AdamW(SUBJECTS[name].rate)
+    kept, training = file_of(rows, name, seed), Training(steps, rate, precision=Mixed())
     costs: list[tuple[float, float]] = []
     with seeded(seed), resuming(kept.with_suffix(".unfinished")):
         if moves is None:
@@ -135,6 +164,7 @@ def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
                 task.sealed(),
                 training,
                 at=moves[-1:] if rows.quick else moves,
+                least=SUBJECTS[name].least,
                 what=f"{name}, seed {seed}",
                 say=lambda *cost: costs.append(cost),
             )
@@ -161,9 +191,14 @@ def size_rows(rows: Rows, task: NextWord) -> None:
     """
     made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SUBJECTS)}
     for name, model in made.items():
-        rest = sum(p.numel() for p in model.recurrent.parameters())
-        own = sum(p.numel() for p in model.parameters()) - rest
-        rows.add(name, "numbers for words", own, "")
+        layers = sum(
+            p.numel()
+            for part, layer in model.named_children()
+            if part in LAYERS
+            for p in layer.parameters()
+        )
+        rows.add(name, "numbers for words", sum(p.numel() for p in model.parameters()) - layers, "")
+        rows.add(name, "numbers of layers", layers, "")
     steps = len(list(task.sealed().batches("train")))
     seconds: dict[str, list[float]] = {name: [] for name in made}
     for turn in range(2 if rows.quick else 4):
@@ -172,14 +207,24 @@ def size_rows(rows: Rows, task: NextWord) -> None:
             train(model, task.sealed(), Training(5, AdamW(RATE), precision=Mixed()))
             if turn:  # the first turn prepares
                 seconds[name].append((process_time() - began) / 5)
-    began = process_time()
-    reassigned(made["light"], task.sealed())
-    moving = process_time() - began
-    rows.add("light", "reassignment", moving / 60, "minutes of a core", timed=True)
-    for name in made:
-        moves = len(SUBJECTS[name].moves or ()) / PASSES
-        a_pass = (steps * median(seconds[name]) + moves * moving) / 60
+    moving = {
+        type(made[name]): moving_row(rows, name, made[name], task)
+        for name in ("light", "uneven")
+        if name in made
+    }
+    for name, model in made.items():
+        moves = len(SUBJECTS[name].moves or ()) / SUBJECTS[name].passes
+        a_pass = (steps * median(seconds[name]) + moves * moving.get(type(model), 0.0)) / 60
         rows.add(name, "pass", a_pass, "minutes of a core", timed=True)
+
+
+def moving_row(rows: Rows, name: str, model: Any, task: NextWord) -> float:
+    """The seconds of a core that a reassignment takes, and its row."""
+    began = process_time()
+    reassigned(model, task.sealed())
+    seconds = process_time() - began
+    rows.add(name, "reassignment", seconds / 60, "minutes of a core", timed=True)
+    return seconds
 
 
 def planner_rows(rows: Rows, task: NextWord) -> None:
