@@ -85,6 +85,11 @@ def _square(words: int) -> int:
     return 2 * round(words**0.5)
 
 
+def _adaptive(words: int) -> WordLSTM:
+    output = AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4))
+    return WordLSTM(FullVectors(words, WIDTH), output=output)
+
+
 def _uneven(words: int) -> UnevenLightRNN:
     return UnevenLightRNN(words, WIDTH)
 
@@ -94,23 +99,34 @@ SUBJECTS = {
     "uneven": Subject(_uneven, EARLY, least=LEAST, rate=FAST),
     "light, moved often": Subject(lambda words: LightRNN(words, WIDTH), OFTEN),
     "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
-    "adaptive": Subject(
-        lambda words: WordLSTM(
-            FullVectors(words, WIDTH),
-            output=AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4)),
-        )
-    ),
+    "adaptive": Subject(_adaptive),
+    "adaptive, fast": Subject(_adaptive, rate=FAST, seeds=1),
+    "adaptive, one pass": Subject(_adaptive, passes=1, seeds=1),
+    "adaptive, one pass, fast": Subject(_adaptive, passes=1, rate=FAST, seeds=1),
     "light, GRU": Subject(lambda words: LightRNN(words, WIDTH, recurrent=nn.GRU), MOVES),
     "light, scattered": Subject(lambda words: LightRNN(words, WIDTH), MOVES, scattered=True),
     "light, unmoved": Subject(lambda words: LightRNN(words, WIDTH), ()),
     "light, fast": Subject(lambda words: LightRNN(words, WIDTH), MOVES, rate=FAST, seeds=1),
     "uneven, unmoved": Subject(_uneven, (), rate=FAST, seeds=1),
+    "uneven, one pass": Subject(_uneven, EARLY, least=LEAST, passes=1, rate=FAST, seeds=1),
     "uneven, longer": Subject(_uneven, EARLY, least=LEAST, rate=FAST, passes=LONGER, seeds=1),
     "low rank": Subject(lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16))),
     "slim": Subject(lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words)))),
     "hashed": Subject(lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words)))),
     "quotients": Subject(lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH))),
 }
+SIZED = (
+    "light",
+    "full",
+    "uneven",
+    "adaptive",
+    "light, GRU",
+    "light, unmoved",
+    "low rank",
+    "slim",
+    "hashed",
+    "quotients",
+)
 FIRST = ("light", "full", "uneven")  # all their seeds come before those of the others
 
 
@@ -193,7 +209,7 @@ def size_rows(rows: Rows, task: NextWord) -> None:
 
     Steps of all networks are timed in turn, and reassignments are measured once.
     """
-    made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SUBJECTS)}
+    made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SIZED)}
     for name, model in made.items():
         layers = sum(
             p.numel()
