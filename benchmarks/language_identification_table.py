@@ -121,8 +121,8 @@ def _speeds(found: list[dict], ours: dict[str, float]) -> list[str]:
         mine = metrics(here, "ours")
         told.append(
             f"Lines of 50 characters a second of one core ({processor}): {'; '.join(speeds)}; ours "
-            f"{mine['speed']:,.0f} in one call without numba, {mine['speed, one at a time']:,.0f} one "
-            "at a time."
+            f"{mine['speed']:,.0f} in one call without numba, "
+            f"{mine['speed, one at a time']:,.0f} one at a time."
         )
     told.append(
         f"Our file has {ours['size']:,.0f} bytes; numpy, ONNX Runtime and the coder, which it "

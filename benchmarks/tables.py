@@ -14,6 +14,8 @@ from statistics import mean
 
 import demo_figures
 from browser_table import browser
+from byte_model_table import bits as byte_bits
+from byte_model_table import keys as byte_keys
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -307,6 +309,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
+    "byte-model-bits": byte_bits,
+    "byte-model-keys": byte_keys,
     "text-languages": languages,
     "text-languages-other": other_texts,
     "text-languages-tools": beside,

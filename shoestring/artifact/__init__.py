@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.chains.bracketed_words import BracketedWords
+from shoestring.artifact.chains.byte_prefix import BytePrefix
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.hashed_text import HashedText
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_BYTES",
     "Bill",
+    "BracketedWords",
+    "BytePrefix",
     "Checkpoint",
     "Content",
     "Entries",

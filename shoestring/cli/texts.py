@@ -1,4 +1,4 @@
-"""The commands that answer to texts: tag, segment and identify."""
+"""The commands that answer to texts: tag, segment, identify, preorder and complete."""
 
 from __future__ import annotations
 
@@ -69,6 +69,32 @@ def identify(
         if not settings["among"]:
             raise ValueError(f"--among {among!r} names no label: write some, such as eng,deu,fra")
     answer("identify", file, texts, input_, as_json=as_json, settings=settings)
+
+
+def preorder(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    spaces: Annotated[
+        bool,
+        typer.Option("--spaces", help="words are what stands between spaces, punctuation too"),
+    ] = False,
+) -> None:
+    """Put the words of texts into another language's order: one line for each text."""
+    settings = {"spaces": True} if spaces else {}
+    answer("preorder", file, texts, input_, as_json=as_json, settings=settings)
+
+
+def complete(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    top: Annotated[int, typer.Option("--top", help="the likeliest K", min=1)] = 3,
+) -> None:
+    """Say how texts may go on, to the ends of words: a line for each, with tabs in between."""
+    answer("complete", file, texts, input_, as_json=as_json, settings={"top": top})
 
 
 def answer(

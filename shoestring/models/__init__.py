@@ -4,16 +4,19 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 """
 
 from shoestring.models.alternation import alternate, reassigned, word_costs
+from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
+from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet20
 from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
 from shoestring.models.window_tagger import WindowTagger
 from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
@@ -21,6 +24,7 @@ from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 __all__ = [
     "AdaptiveSoftmax",
     "BiLSTMTagger",
+    "ByteGRU",
     "DigitsLeNet",
     "LeNet5",
     "LeNet300",
@@ -28,12 +32,14 @@ __all__ = [
     "MobileNet",
     "NgramClassifier",
     "NormFirst",
+    "RecurrentTagger",
     "ResNet20",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
     "TiedSoftmax",
+    "UnevenLightRNN",
     "WindowTagger",
     "WordLSTM",
     "alternate",

@@ -1,12 +1,14 @@
 """Real data as Tasks, one file each."""
 
 from shoestring.tasks.adult import Columns, adult, adult_columns
+from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
 from shoestring.tasks.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
+from shoestring.tasks.head_final import head_final
 from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.movie_reviews import (
     NextWord,
@@ -16,9 +18,17 @@ from shoestring.tasks.movie_reviews import (
     review_vocabulary,
 )
 from shoestring.tasks.other_texts import other_texts
-from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
+from shoestring.tasks.preordering import (
+    Reordered,
+    fuzzy_reordering_score,
+    kendall_tau,
+    order_scores,
+    preordering,
+)
+from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
+from shoestring.tasks.typed_lines import typed_lines
 from shoestring.tasks.udhr import (
     LabelledTexts,
     excerpts,
@@ -28,22 +38,26 @@ from shoestring.tasks.udhr import (
     udhr,
     without_variants,
 )
+from shoestring.tasks.unlabelled_east_asian import unlabelled_chinese, unlabelled_japanese
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
     "FSDD_CHAIN",
+    "ByteText",
     "Columns",
     "DataError",
     "LabelledTexts",
     "NextWord",
     "Recordings",
+    "Reordered",
     "ReviewVocabulary",
     "Sentence",
     "TaggingVocabulary",
     "Vocabulary",
     "adult",
     "adult_columns",
+    "byte_text",
     "cifar10",
     "digits",
     "ewt",
@@ -52,24 +66,34 @@ __all__ = [
     "fashion_mnist",
     "fsdd",
     "fsdd_recordings",
+    "fuzzy_reordering_score",
+    "head_final",
     "identifying",
+    "kendall_tau",
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
+    "lines_of",
     "mnist",
     "moved_and_louder",
     "movie_reviews",
+    "order_scores",
     "other_texts",
     "perplexity",
+    "preordering",
     "review_vocabulary",
     "segmenting",
     "sentences_of",
     "sst2",
     "sst2_vocabulary",
     "tagging",
+    "taught_rows",
     "treebank",
+    "typed_lines",
     "udhr",
+    "unlabelled_chinese",
     "unlabelled_english",
+    "unlabelled_japanese",
     "without_variants",
     "word_clusters",
     "word_f1",

@@ -162,6 +162,10 @@ class HashedText(TextStep):
             begins[-1] = text_of[-1] if letter[-1] else text_of[-2]
         return points, begins
 
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
+
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T (int64) of N texts, or of one; raises ValueError for what are no texts."""
         return padded(*self.of_texts(texts_of(raw)))

@@ -22,7 +22,7 @@ from shoestring.artifact.format.file import Content, Entries
 from shoestring.artifact.format.graph import Graph, Port
 from shoestring.artifact.format.tensors import ELEMENTS, Tensor
 from shoestring.artifact.runtime import load_limits
-from shoestring.artifact.runtime.raw_inputs import checked_input_chain
+from shoestring.artifact.runtime.raw_inputs import checked_input_chain, checked_step
 from shoestring.artifact.runtime.segments import cut
 from shoestring.artifact.runtime.session import (
     Feeds,
@@ -181,19 +181,20 @@ class Loaded:
         return tree.fill(self._structure, self._run(values))
 
     def answers(self, texts: Sequence[str], **settings: Any) -> list[Any]:
-        """The answer to each text: its words with tags, its words, or its label.
+        """The answer to each text: its words with tags, its words, its label or its completions.
 
         `settings`: of the `answers` of the chain's step, such as `spaces=True` for HashedWords.
         Raises TypeError where the file has no labels for texts, and ValueError for other inputs.
         """
         chain = self.input_chain
         step = None if chain is None else chain.steps[0]
-        if chain is None or not isinstance(step, TextStep) or not chain.labels:
+        if chain is None or not isinstance(step, TextStep) or chain.job is None:
             raise TypeError(
                 f"this file has no answers to texts: it takes {self.signature()}; a file that a "
                 "tagger, a segmenter or an identifier was saved in has"
             )
-        return step.answers(texts_of(texts), chain.labels, self.scores_of_ids, **settings)
+        run: Any = self.stepped if step.carries_state else self.scores_of_ids
+        return step.answers(texts_of(texts), chain.labels, run, **settings)
 
     def _answers(self, value: Any) -> bool:
         chain = self.input_chain
@@ -206,12 +207,25 @@ class Loaded:
         """
         (scores, *_) = self._run({0: made})
         assert self.input_chain is not None
-        if scores.shape[-1] != len(self.input_chain.labels):
+        step, labels = self.input_chain.steps[0], len(self.input_chain.labels)
+        wanted = step.scores(labels) if isinstance(step, TextStep) else labels
+        if scores.shape[-1] != wanted:
+            said = f", which have {wanted:,}" if wanted != labels else ""
             raise ShoeError(
-                f"damaged file: it has {len(self.input_chain.labels)} labels for "
-                f"{scores.shape[-1]} scores"
+                f"damaged file: it has {labels} labels{said} for {scores.shape[-1]} scores"
             )
         return scores
+
+    def stepped(self, ids: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """The scores N×K and the next states, of a network that reads an id of each text at a time.
+
+        `ids`: N (int64). `state`: N×H; None: zeros, which stand before a text.
+        Raises ShoeError where there is no score of each id.
+        """
+        if state is None:
+            state = np.zeros((len(ids), int(self.inputs[1].shape[1])), np.float32)
+        scores, state = self._run({0: ids, 1: state})
+        return checked_step(self.input_chain, len(ids), scores, state)
 
     def from_raw(self, raw: Any, *args: Any, **kwargs: Any) -> Any:
         """What a call returns, given raw inputs in the place of one of the inputs.
