@@ -3,49 +3,62 @@
     OMP_NUM_THREADS=1 python benchmarks/language_identification.py
 
 Trains the networks, scores their files once on excerpts of 20, 50 and 100 characters of the test
-articles, and on sentences of treebanks, and times them from text to labels, in seconds of the
-processor, on one core. Goes on where it was interrupted. `--only udhr_100kb` makes one of them,
-`--seed 0` one seed of it. --quick: one pass, one seed.
+articles and on other text, also where the caller says which languages to expect, and times them
+from text to labels, in seconds of the processor, on one core. Goes on where it was interrupted.
+`--only udhr_100kb` makes one of them, `--seed 0` one seed of it. --quick: one pass, one seed.
+
+Other tools are beside them in `language_peers.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from time import process_time
+from unittest.mock import patch
 
 import torch
+from language_baseline import NaiveBayes
+from language_texts import test_texts, validation_texts
 from rows import RESULTS, Rows, start
 
 from shoestring.artifact import Loaded, load
+from shoestring.artifact.chains import hashed_text_loop
 from shoestring.recipes.language_identification import (
     IDENTIFIER,
+    IDENTIFIER_BYTES,
     LENGTHS,
     IdentifierSettings,
+    declarations,
     identifier,
+    language_score,
+    short,
 )
-from shoestring.tasks import LabelledTexts, excerpts, treebank, udhr
+from shoestring.tasks import LabelledTexts, excerpts, udhr
 
 EACH = 20  # excerpts of each label and length
-OTHER = {"en": "eng", "zh": "cmn", "ja": "jpn"}  # treebanks, and the code of their language
+EXPECTED = (
+    *("eng", "deu", "fra", "spa", "por", "ita", "nld", "pol"),
+    *("ces", "rus", "ukr", "tur", "arb", "hin", "cmn", "jpn"),
+)
+"""The languages that a caller expects, where one does."""
+Labels = Callable[[Sequence[str]], list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A network: its file's size in bytes and its settings."""
+    """A network: its file's size in bytes, its settings, and its texts by split."""
 
     size: int
-    settings: IdentifierSettings
+    settings: IdentifierSettings = IDENTIFIER
+    texts: Callable[[str], LabelledTexts] = declarations
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 JOBS = {
-    "udhr_100kb": Job(size=96_000, settings=IDENTIFIER),
-    "udhr": Job(
-        size=450_000,
-        settings=replace(IDENTIFIER, width=64, coding_passes=10),
-    ),
+    "udhr_100kb": Job(size=IDENTIFIER_BYTES),
+    "udhr": Job(size=450_000, settings=replace(IDENTIFIER, width=64, coding_passes=10)),
+    "declaration_alone": Job(size=IDENTIFIER_BYTES, texts=udhr, seeds=(0,)),
 }
 
 
@@ -56,6 +69,8 @@ def main() -> None:
         for seed in job.seeds[:1] if rows.quick else job.seeds:
             if rows.wanted(name) and not rows.done(name, seed) and rows.seed in (None, seed):
                 ours(rows, name, job, seed)
+    if rows.wanted("naive_bayes") and not rows.done("naive_bayes", None):
+        baseline(rows)
     if rows.only is None and rows.seed is None:
         rows.close()
 
@@ -68,51 +83,83 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     folder = RESULTS / "unfinished"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}_seed{seed}{'.quick' if rows.quick else ''}.shoe"
-    data = {split: udhr(split) for split in ("train", "validation", "test")}
+    uncoded = path.with_suffix(".uncoded.shoe")
+    data = {split: job.texts(split) for split in ("train", "validation", "test")}
     began = process_time()
-    made = identifier(data, path, size=job.size, settings=settings, seed=seed)
+    made = identifier(data, path, size=job.size, settings=settings, uncoded=uncoded, seed=seed)
     rows.add(name, "training", (process_time() - began) / 60, "minutes of a core", seed)
     rows.add(name, "labels", len(set(data["train"].labels)), "", seed)
     rows.add(name, "size", made.bytes, "bytes", seed)
     rows.add(name, "parameters, 4 bytes each", made.before, "bytes", seed)
     rows.add(name, "validation score", 100 * made.validation, "%", seed)
     rows.add(name, "validation score before coding", 100 * made.trained, "%", seed)
-    scored(rows, name, path, data["test"], seed)
+    rows.add(name, "validation error", 100 - 100 * made.validation, "%", seed)
+    loaded = load(path, threads=1)
+    scored(rows, name, loaded, data["test"], seed)
+    timed(rows, name, loaded, data["test"], seed)
+    if name == "udhr_100kb":
+        some = excerpts(data["test"], 50, each=EACH)
+        rows.add("uncoded", "size", uncoded.stat().st_size, "bytes", seed)
+        rows.add("uncoded", "test error", 100 - 100 * language_score(uncoded, some), "%", seed)
+        rows.add("uncoded", "validation error", 100 - 100 * made.trained, "%", seed)
     rows.add(name, "done", 1, "", seed)
 
 
-def scored(rows: Rows, name: str, path: Path, test: LabelledTexts, seed: int) -> None:
-    """Labels and languages that are right, on the UDHR and on treebanks, and lines a second.
+def scored(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int) -> None:
+    """Labels and languages that are right, on the UDHR and on other text.
 
     The language of a label is its first three letters: variants of one language are one.
     """
-    loaded = load(path, threads=1)
+
+    def labels(texts: Sequence[str]) -> list[str]:
+        return [answer[0][0] for answer in loaded.answers(texts)]
+
+    def among(texts: Sequence[str]) -> list[str]:
+        return [answer[0][0] for answer in loaded.answers(texts, among=EXPECTED)]
+
+    declaration(rows, name, labels, test, seed)
+    chosen = [at for at, label in enumerate(test.labels) if label[:3] in EXPECTED]
+    for length in LENGTHS:
+        some = excerpts(test.at(chosen), length, each=EACH)
+        right = languages_right(among, some)
+        rows.add(name, f"16 expected, UDHR, {length} characters", right, "%", seed)
+    others(rows, name, labels, "", seed)
+    others(rows, name, among, "16 expected, ", seed)
+    for text in validation_texts():
+        right = languages_right(labels, text.cut(50))
+        rows.add(name, f"validation, {text.title}, 50 characters", right, "%", seed)
+
+
+def declaration(
+    rows: Rows, name: str, labels: Labels, test: LabelledTexts, seed: int | None
+) -> None:
+    """What is right on the test articles."""
     for length in LENGTHS:
         some = excerpts(test, length, each=EACH)
-        found = labels_of(loaded, some.texts)
+        found = labels(some.texts)
         right = share([a == b for a, b in zip(found, some.labels, strict=True)])
         rows.add(name, f"test labels right, {length} characters", right, "%", seed)
         right = share([a[:3] == b[:3] for a, b in zip(found, some.labels, strict=True)])
         rows.add(name, f"test languages right, {length} characters", right, "%", seed)
-        rows.add(
-            name, f"speed, {length} characters", speed(loaded, some), "lines/s", seed, timed=True
-        )
-    for treebank_of, code in OTHER.items():
-        sentences = [one.text for one in treebank(treebank_of, "test")]
-        if treebank_of == "zh":  # the release has no text
-            sentences = ["".join(one.surface) for one in treebank(treebank_of, "test")]
+        if length == 50:
+            rows.add(name, "test error", 100 - right, "%", seed)
+
+
+def others(rows: Rows, name: str, labels: Labels, prefix: str, seed: int | None) -> None:
+    """What is right on other text; a length that few lines have is left out."""
+    for text in test_texts():
         for length in LENGTHS:
-            texts = [text[:length] for text in sentences if len(text) >= length]
-            if len(texts) >= 50:
-                right = share([one[:3] == code for one in labels_of(loaded, texts)])
-                metric = f"treebank {treebank_of}, languages right, {length} characters"
-                rows.add(name, metric, right, "%", seed)
-                rows.add(name, f"treebank {treebank_of}, texts of {length}", len(texts), "", seed)
+            if len(some := text.cut(length)) >= 30:
+                right = languages_right(labels, some)
+                rows.add(name, f"{prefix}{text.title}, {length} characters", right, "%", seed)
+                if not prefix:
+                    rows.add(name, f"{text.title}, texts of {length}", len(some), "", seed)
 
 
-def labels_of(loaded: Loaded, texts: Sequence[str]) -> list[str]:
-    """The likeliest label of each text."""
-    return [answer[0][0] for answer in loaded.answers(texts)]
+def languages_right(labels: Labels, texts: LabelledTexts) -> float:
+    """The share of texts whose language is right, in per cent."""
+    found = labels(texts.texts)
+    return share([a[:3] == b[:3] for a, b in zip(found, texts.labels, strict=True)])
 
 
 def share(right: Sequence[bool]) -> float:
@@ -120,14 +167,39 @@ def share(right: Sequence[bool]) -> float:
     return 100 * sum(right) / len(right)
 
 
-def speed(loaded: Loaded, some: LabelledTexts) -> float:
-    """Lines a second of the processor; the fastest of five runs."""
+def timed(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int) -> None:
+    """Lines a second, as in the base install and with numba."""
+    for length in LENGTHS:
+        some = excerpts(test, length, each=EACH)
+        with patch.object(hashed_text_loop, "worth_it", lambda _: False):
+            speed = fastest(loaded, some)
+        rows.add(name, f"speed, {length} characters", speed, "lines/s", seed, timed=True)
+        if hashed_text_loop.available():
+            hashed_text_loop.compiled()
+            speed = fastest(loaded, some)
+            told = f"speed with numba, {length} characters"
+            rows.add(name, told, speed, "lines/s", seed, timed=True)
+
+
+def fastest(loaded: Loaded, some: LabelledTexts) -> float:
+    """Lines a second of the processor; the fastest of ten runs."""
     taken = []
-    for _ in range(5):
+    for _ in range(10):
         began = process_time()
         loaded.answers(some.texts)
         taken.append(process_time() - began)
     return len(some) / min(taken)
+
+
+def baseline(rows: Rows) -> None:
+    """Naive Bayes with the same n-grams of the same texts."""
+    validation = short(declarations("validation"))
+    network = NaiveBayes.trained(declarations("train"), IDENTIFIER.step, validation)
+    rows.add("naive_bayes", "size", network.bytes, "bytes, deflated")
+    rows.add("naive_bayes", "smoothing", network.smoothing, "")
+    declaration(rows, "naive_bayes", network.labels_of, declarations("test"), None)
+    others(rows, "naive_bayes", network.labels_of, "", None)
+    rows.add("naive_bayes", "done", 1, "")
 
 
 if __name__ == "__main__":

@@ -1,39 +1,139 @@
-"""The table of languages in `docs/text-tools.md`."""
+"""The tables of languages in `docs/text-tools.md`."""
 
 from __future__ import annotations
 
-from rows import conditions_told, metrics, results, spread, values
+from statistics import mean
 
-_NETWORKS = (("udhr_100kb", "in 100 KB"), ("udhr", "the larger"))
-_TEXTS = {
-    "UDHR, the label": "test labels right",
-    "UDHR, the language": "test languages right",
-    "English-EWT": "treebank en, languages right",
-    "Chinese-GSD": "treebank zh, languages right",
-    "Japanese-GSD": "treebank ja, languages right",
+from language_texts import test_titles
+from rows import conditions_told, metrics, on, processors, results, spread, values
+
+_SUBJECTS = {
+    "udhr_100kb": "in 100 KB",
+    "udhr": "the larger",
+    "declaration_alone": "in 100 KB, from the declaration alone",
+    "naive_bayes": "naive Bayes, the same n-grams and texts",
 }
+_ROWS = {
+    "UDHR, the label": ("test labels right", ".1f"),
+    "UDHR, the language": ("test languages right", ".1f"),
+    "lines/s, base install": ("speed", ",.0f"),
+    "lines/s, with numba": ("speed with numba", ",.0f"),
+}
+_LENGTHS = (20, 50, 100)
+_TOOLS = {
+    "fasttext": "fastText, lid.176.ftz",
+    "cld3": "CLD3",
+    "cld2": "CLD2",
+    "py3langid": "py3langid",
+    "langid": "langid",
+    "lingua": "lingua",
+}
+_KINDS = {"UDHR": "the declaration", "other text": "other text"}
 
 
 def languages() -> str:
-    """A row for each network and each kind of text."""
+    """A row for each file and each kind of number on the declaration."""
     found = results("language_identification")
     lines = [
         "| file | bytes | right in % | 20 characters | 50 | 100 |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, title in _NETWORKS:
+    for name, title in _SUBJECTS.items():
         have = metrics(found, name)
         if "size" not in have:
             continue
         size = _told(values(found, name, "size"), ",.0f")
-        rows = [(text, metric, ".1f") for text, metric in _TEXTS.items()]
-        for text, metric, form in [*rows, ("lines/s, one core", "speed", ",.0f")]:
-            cells = [title, size, text]
-            for length in (20, 50, 100):
-                full = f"{metric}, {length} characters"
-                cells.append(_told(values(found, name, full), form) if full in have else "")
-            lines.append(f"| {' | '.join(cells)} |")
+        for text, (metric, form) in _ROWS.items():
+            full = [f"{metric}, {length} characters" for length in _LENGTHS]
+            if full[0] not in have:
+                continue
+            cells = [_told(values(found, name, one), form) for one in full]
+            lines.append(f"| {' | '.join([title, size, text, *cells])} |")
+            title = size = ""
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def other_texts() -> str:
+    """A row for each kind of other text: 20, 50 and 100 characters in each cell."""
+    found = results("language_identification")
+    heads = {
+        "from the declaration alone": ("declaration_alone", ""),
+        "in 100 KB": ("udhr_100kb", ""),
+        "16 languages expected": ("udhr_100kb", "16 expected, "),
+        "the larger": ("udhr", ""),
+    }
+    heads = {title: one for title, one in heads.items() if "size" in metrics(found, one[0])}
+    lines = [
+        f"| text | training saw | {' | '.join(heads)} |",
+        f"| --- | --- |{' --- |' * len(heads)}",
+    ]
+    for title, seen in test_titles():
+        cells = [_lengths(found, name, f"{prefix}{title}") for name, prefix in heads.values()]
+        lines.append(f"| {' | '.join([title, seen, *cells])} |")
+    return "\n".join(lines)
+
+
+def beside() -> str:
+    """A row for each tool and kind of text: 20, 50 and 100 characters in each cell."""
+    found = results("language_peers")
+    ours = metrics(found, "ours")
+    lines = [
+        "| tool | bytes | languages, ours too | text | right, % | ours | ours among these |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in _TOOLS.items():
+        have = metrics(found, name)
+        if "size" not in have:
+            continue
+        told = [title, f"{have['size']:,.0f}"]
+        for kind, text in _KINDS.items():
+            shared = f"{have[f'{kind}, 50 characters, languages']:.0f}"
+            cells = [
+                " / ".join(
+                    f"{have[f'{kind}, {length} characters, {what}']:.1f}" for length in _LENGTHS
+                )
+                for what in ("right", "right of ours", "right of ours among them")
+            ]
+            lines.append(f"| {' | '.join([*told, shared, text, *cells])} |")
+            told = ["", ""]
+        if "examples of spaCy, right" in have:
+            shared = f"{have['examples of spaCy, languages']:.0f}"
+            cells = [
+                f"{have[f'examples of spaCy, {what}']:.1f}"
+                for what in ("right", "right of ours", "right of ours among them")
+            ]
+            lines.append(f"| | | {' | '.join([shared, 'examples of spaCy', *cells])} |")
+    lines += ["", *_speeds(found, ours), "", conditions_told(found)]
+    return "\n".join(lines)
+
+
+def _speeds(found: list[dict], ours: dict[str, float]) -> list[str]:
+    """Lines a second of all tools, for each processor, and the bytes of ours."""
+    told = []
+    for processor in processors(found):
+        here = on(processor, found)
+        speeds = [
+            f"{title} {metrics(here, name)['speed']:,.0f}"
+            for name, title in _TOOLS.items()
+            if "speed" in metrics(here, name)
+        ]
+        mine = metrics(here, "ours")
+        told.append(
+            f"Lines of 50 characters a second of one core ({processor}): {'; '.join(speeds)}; ours "
+            f"{mine['speed']:,.0f} in one call, {mine['speed, one at a time']:,.0f} one at a time."
+        )
+    told.append(
+        f"Our file has {ours['size']:,.0f} bytes; numpy, ONNX Runtime and the coder, which it "
+        f"needs too, have {ours['base install beside it'] / 1e6:,.0f} MB."
+    )
+    return told
+
+
+def _lengths(found: list[dict], name: str, metric: str) -> str:
+    """The means over seeds, for the lengths that were measured."""
+    have = metrics(found, name)
+    full = [f"{metric}, {length} characters" for length in _LENGTHS]
+    return " / ".join(f"{mean(values(found, name, one)):.1f}" for one in full if one in have)
 
 
 def _told(numbers: list[float], form: str) -> str:

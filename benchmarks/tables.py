@@ -19,7 +19,7 @@ from byte_model_table import keys as byte_keys
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
-from language_identification_table import languages
+from language_identification_table import beside, languages, other_texts
 from light_rnn_table import passes
 from lossless_table import lossless
 from matching_table import matching
@@ -312,6 +312,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "byte-model-bits": byte_bits,
     "byte-model-keys": byte_keys,
     "text-languages": languages,
+    "text-languages-other": other_texts,
+    "text-languages-tools": beside,
     "text-rules": text_rules,
     "text-segmenters": segmenters,
     "text-taggers": taggers,

@@ -5,7 +5,8 @@
 Trains the networks (three seeds; `--only en_tag` makes one of them), scores their files on the test
 sentences once, and times them from text to answers, in seconds of the processor, on one core. Goes
 on where it was interrupted. TEXT_PEERS=PYTHON names the Python of an environment that has jieba,
-fugashi with unidic-lite, and sudachipy; without it they are not run. --quick: one pass, one seed.
+fugashi with unidic-lite, sudachipy and spaCy; without it they are not run. --quick: one pass, one
+seed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from shoestring.artifact.chains.tokens import words_of
 from shoestring.recipes.text_tools import (
     PLAIN_TAGGER,
     SEGMENTER,
+    SMALL_TAGGER,
     TAGGER,
     TextSettings,
     english_clusters,
@@ -40,10 +42,20 @@ from shoestring.recipes.text_tools import (
 from shoestring.tasks import (
     Sentence,
     treebank,
+    unlabelled_chinese,
+    unlabelled_english,
+    unlabelled_japanese,
     word_f1,
     written,
 )
 
+UNLABELLED: dict[tuple[str, str], Callable[[], list]] = {
+    ("en", "tag"): unlabelled_english,
+    ("zh", "segment"): unlabelled_chinese,
+    ("ja", "segment"): unlabelled_japanese,
+    ("zh", "tag"): list,
+    ("ja", "tag"): list,
+}
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
 Data = dict[str, list[Sentence]]
@@ -61,8 +73,8 @@ class Job:
 
 
 JOBS = {
-    "en_tag": Job(language="en", job="tag", size=490_000, settings=TAGGER),
-    "en_tag_100kb": Job(language="en", job="tag", size=99_000, settings=TAGGER, seeds=(0,)),
+    "en_tag": Job(language="en", job="tag", size=500_000, settings=TAGGER),
+    "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER, seeds=(0,)),
     "zh_tag": Job(language="zh", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "zh_segment": Job(language="zh", job="segment", size=400_000, settings=SEGMENTER),
@@ -89,6 +101,8 @@ def main() -> None:
             subject = f"{language}_{tool}"
             if rows.wanted(subject) and not rows.done(subject, None):
                 peer(rows, language, tool, subject)
+    if rows.wanted("en_spacy") and not rows.done("en_spacy", None):
+        spacy(rows, "en_spacy")
     if rows.only is None and rows.seed is None:
         rows.close()
 
@@ -106,20 +120,21 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}_seed{seed}{'.quick' if rows.quick else ''}.shoe"
     began = process_time()
+    kept = folder / f"{job.language}_{job.job}{'.quick' if rows.quick else ''}"
+    unlabelled = UNLABELLED[job.language, job.job]() if settings.teachers is not None else []
+    arguments = {"size": job.size, "settings": settings, "unlabelled": unlabelled, "folder": kept}
     if job.job == "tag":
-        known = (
-            clusters(folder, data)
-            if settings is TAGGER or (rows.quick and job.language == "en")
-            else None
-        )
-        made = tagger(data, path, size=job.size, settings=settings, clusters=known, seed=seed)
+        known = clusters(folder, data, unlabelled) if settings.step.clusters else None
+        made = tagger(data, path, clusters=known, seed=seed, **arguments)
     else:
-        made = segmenter(data, path, size=job.size, settings=settings, seed=seed)
+        made = segmenter(data, path, seed=seed, **arguments)
     rows.add(name, "training", (process_time() - began) / 60, "minutes of a core", seed)
     rows.add(name, "size", made.bytes, "bytes", seed)
     rows.add(name, "parameters, 4 bytes each", made.before, "bytes", seed)
     rows.add(name, "validation score", 100 * made.validation, "%", seed)
     rows.add(name, "validation score before coding", 100 * made.trained, "%", seed)
+    if made.taught is not None:
+        rows.add(name, "validation score of the teachers", 100 * made.taught, "%", seed)
     score = tag_score if job.job == "tag" else segment_score
     test = 100 * score(path, data, "test")
     rows.add(name, "test score", test, "%", seed)
@@ -128,11 +143,11 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     rows.add(name, "done", 1, "", seed)
 
 
-def clusters(folder: Path, data: Data) -> dict[str, int]:
+def clusters(folder: Path, data: Data, unlabelled: list[list[str]]) -> dict[str, tuple[int, ...]]:
     """The clusters of English words, learned once."""
-    path = folder / "english_clusters.json"
+    path = folder / "english_codes.json"
     if not path.exists():
-        path.write_text(json.dumps(english_clusters(data["train"])))
+        path.write_text(json.dumps(english_clusters(data["train"], unlabelled)))
     return json.loads(path.read_text())
 
 
@@ -228,6 +243,40 @@ def peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     rows.add(subject, "test F1", 100 * word_f1(words, found), "%")
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "speed", sum(map(len, texts)) / told["seconds"], "characters/s", timed=True)
+    rows.add(subject, "done", 1, "")
+
+
+def spacy(rows: Rows, subject: str) -> None:
+    """spaCy's tagger, trained on the same sentences, scored and timed on the same words."""
+    python = os.environ.get("TEXT_PEERS")
+    if not python or rows.quick:
+        print(f"{subject}: not run: TEXT_PEERS names no Python, or --quick")
+        return
+    data = {
+        split: [(one.words, one.tags) for one in sentences]
+        for split, sentences in corpus("en").items()
+    }
+    script = Path(__file__).parent / "peers" / "spacy_tagger.py"
+    folder = RESULTS / "unfinished" / "spacy"
+    done = subprocess.run(
+        [python, script, folder],
+        input=json.dumps(data),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(f"{subject}: failed: see above")
+        return
+    told = json.loads(done.stdout)
+    print(f"{subject}: {told['version']}")
+    rows.add(subject, "training", told["minutes"], "minutes of a core")
+    rows.add(subject, "size", told["bytes"], "bytes")
+    rows.add(subject, "size of the networks", told["network_bytes"], "bytes")
+    rows.add(subject, "validation score", 100 * told["validation"], "%")
+    rows.add(subject, "test score", 100 * told["test"], "%")
+    rows.add(subject, "test error", 100 - 100 * told["test"], "%")
+    rows.add(subject, "speed", told["words"] / told["seconds"], "words/s", timed=True)
     rows.add(subject, "done", 1, "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,21 @@ def test_arguments_files_and_pipes_give_a_line_for_a_line(tmp_path: Path) -> Non
     assert [json.loads(line) for line in out.splitlines()] == [
         {"text": text, "words": [text], "tags": ["T9"]} for text in "ab"
     ]
+
+
+def test_json_has_the_characters_themselves(tmp_path: Path) -> None:
+    file = made(tmp_path / "t.shoe")
+    text = "é 東\u2028\x9b\x00"
+    _, out, _ = called("tag", file, "--json", given=text.encode())
+    assert "é 東\u2028\x9b\\u0000" in out  # JSON wants an escape for the last alone
+    assert json.loads(out)["text"] == text
+    done = subprocess.run(
+        [sys.executable, "-m", "shoestring", "tag", file, "é", "--json"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert b"\\u00e9" in done.stdout and json.loads(done.stdout)["text"] == "é"
 
 
 def test_a_pipe_that_its_reader_closes_ends_quietly(tmp_path: Path) -> None:

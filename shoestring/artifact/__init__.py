@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shoestring.artifact.chains.bracketed_words import BracketedWords
 from shoestring.artifact.chains.byte_prefix import BytePrefix
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_BYTES",
     "Bill",
+    "BracketedWords",
     "BytePrefix",
     "Checkpoint",
     "Content",

@@ -25,7 +25,7 @@ from shoestring.cli.recipes import recipe, recipes
 from shoestring.cli.report import report
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
-from shoestring.cli.texts import complete, identify, segment, tag
+from shoestring.cli.texts import complete, identify, preorder, segment, tag
 from shoestring.cli.trust import describe, sign, verify
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")
@@ -65,6 +65,7 @@ app.command()(run)
 app.command()(tag)
 app.command()(segment)
 app.command()(identify)
+app.command()(preorder)
 app.command()(complete)
 app.command()(learn)
 app.command()(demo)

@@ -1,4 +1,4 @@
-"""The commands that answer to texts: tag, segment, identify and complete."""
+"""The commands that answer to texts: tag, segment, identify, preorder and complete."""
 
 from __future__ import annotations
 
@@ -54,9 +54,37 @@ def identify(
     top: Annotated[
         int, typer.Option("--top", help="the likeliest K, with their scores", min=1)
     ] = 1,
+    among: Annotated[
+        str | None,
+        typer.Option(
+            "--among",
+            help="the labels to expect, with commas between [default: all of the file's]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Say in which language texts are, or which label of the file they have: a line for each."""
-    answer("identify", file, texts, input_, as_json=as_json, settings={"top": top})
+    settings: dict[str, Any] = {"top": top}
+    if among is not None:
+        settings["among"] = [one for part in among.split(",") if (one := part.strip())]
+        if not settings["among"]:
+            raise ValueError(f"--among {among!r} names no label: write some, such as eng,deu,fra")
+    answer("identify", file, texts, input_, as_json=as_json, settings=settings)
+
+
+def preorder(
+    file: File,
+    texts: Texts = None,
+    input_: Input = None,
+    as_json: AsJson = False,
+    spaces: Annotated[
+        bool,
+        typer.Option("--spaces", help="words are what stands between spaces, punctuation too"),
+    ] = False,
+) -> None:
+    """Put the words of texts into another language's order: one line for each text."""
+    settings = {"spaces": True} if spaces else {}
+    answer("preorder", file, texts, input_, as_json=as_json, settings=settings)
 
 
 def complete(
@@ -112,19 +140,26 @@ def answer(
     try:
         for batch in _parts([texts] if texts else _batches(input_), at_once):
             for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
-                told = json.dumps(step.described(text, found)) if as_json else say(found)
-                sys.stdout.write(_printable(told) + "\n")
+                told = _json(step.described(text, found)) if as_json else _printable(say(found))
+                sys.stdout.write(told + "\n")
             sys.stdout.flush()
     except BrokenPipeError:
         # Python would complain when it flushes the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+<<<<<<< HEAD
 def _parts(batches: Iterable[list[str]], at_once: int) -> Iterator[list[str]]:
     """Batches in parts of up to `at_once` texts."""
     for batch in batches:
         for first in range(0, len(batch), at_once):
             yield batch[first : first + at_once]
+=======
+def _json(content: dict[str, Any]) -> str:
+    """An object as JSON; with escapes alone where standard output cannot take the characters."""
+    line = json.dumps(content, ensure_ascii=False)
+    return line if _printable(line) == line else json.dumps(content)
+>>>>>>> 0e0c36dba66e6829e73898f67631f1eb451d906a
 
 
 def _printable(line: str) -> str:

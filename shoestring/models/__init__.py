@@ -10,11 +10,13 @@ from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
+from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet20
 from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
 from shoestring.models.window_tagger import WindowTagger
 from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
@@ -30,12 +32,14 @@ __all__ = [
     "MobileNet",
     "NgramClassifier",
     "NormFirst",
+    "RecurrentTagger",
     "ResNet20",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
     "TiedSoftmax",
+    "UnevenLightRNN",
     "WindowTagger",
     "WordLSTM",
     "alternate",

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,19 +17,23 @@ from shoestring.kit import Training, progress, train
 from shoestring.kit.embeddings.matching import EXACT, Cells, cost, exact, improved
 from shoestring.kit.training.resume import snapshots
 from shoestring.models.light_rnn import LightRNN
+from shoestring.models.uneven_light_rnn import UnevenLightRNN
 
 _SWEEPS = 10
 
+Celled = TypeVar("Celled", LightRNN, UnevenLightRNN)
+"""A network whose words are cells."""
+
 
 def alternate(
-    model: LightRNN,
+    model: Celled,
     task: Task,
     training: Training,
     *,
     at: Sequence[float] = (0.1, 0.25, 0.5),
     what: str = "training LightRNN",
     say: Callable[[float, float], None] = lambda before, after: None,
-) -> LightRNN:
+) -> Celled:
     """Train a LightRNN in place, and move its words to better cells in between; returns it.
 
     At each share of `at`, the losses of every word of the training split in every row and column
@@ -43,6 +48,7 @@ def alternate(
     (`kit.embeddings.matching`); the paper's approximation is that of Preis 1999. The paper starts
     from random cells, and trains to convergence between reassignments.
 
+    `model`: of words that are cells.
     `task`: its batches are ids N×(T+1), as those of tasks.NextWord.
     `training`: all steps, those between the reassignments together.
     `at`: after which shares of the steps words move, each above 0 and below 1; empty: never.
@@ -67,25 +73,29 @@ def alternate(
     return model
 
 
-def reassigned(model: LightRNN, task: Task) -> tuple[Cells, float, float]:
+def reassigned(model: LightRNN | UnevenLightRNN, task: Task) -> tuple[Cells, float, float]:
     """Better cells for the words of a model, and the costs before and after, in nats.
 
-    The model stays as it is: `model.place(cells)` moves the words.
+    The costs are of the words that may move. The model stays as it is: `model.place(cells)` moves
+    the words.
     """
-    row_costs, column_costs = word_costs(model, task)
-    cells = model.cells.cpu().numpy()
+    words, free = (one.cpu().numpy() for one in model.movable())
+    row_costs, column_costs = (costs[words] for costs in word_costs(model, task))
+    all_cells = model.cells.cpu().numpy().copy()
+    cells = all_cells[words]
     before = cost(row_costs, column_costs, cells)
     if len(cells) <= EXACT:
-        cells = exact(row_costs, column_costs)
+        cells = exact(row_costs, column_costs, np.concatenate([cells, free]))
     else:
         with progress("moving words", _SWEEPS) as advance:
-            for better in improved(row_costs, column_costs, cells, sweeps=_SWEEPS):
+            for better in improved(row_costs, column_costs, cells, free=free, sweeps=_SWEEPS):
                 cells = better
                 advance(f"{cost(row_costs, column_costs, cells) / before:.4f} of the cost")
-    return cells, before, cost(row_costs, column_costs, cells)
+    all_cells[words] = cells
+    return all_cells, before, cost(row_costs, column_costs, cells)
 
 
-def word_costs(model: LightRNN, task: Task) -> tuple[np.ndarray, np.ndarray]:
+def word_costs(model: LightRNN | UnevenLightRNN, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """What each word would cost in each row, V×R, and in each column, V×C.
 
     A cost is the sum over the training split of the losses, in nats, that the word would have, with
@@ -130,7 +140,7 @@ class _Kept:
             np.save(data, cells, allow_pickle=False)
             save(self._folder / f"cells-{self._digest}-{step}.npy", data.getbuffer())
 
-    def place(self, model: LightRNN, step: int) -> None:
+    def place(self, model: LightRNN | UnevenLightRNN, step: int) -> None:
         """Give the model the cells of the last reassignment up to a step."""
         last = max((known for known in self._cells if known <= step), default=-1)
         if last != self._placed:
@@ -138,7 +148,7 @@ class _Kept:
             self._placed = last
 
 
-def _digest(model: LightRNN, training: Training, due: Sequence[int]) -> str:
+def _digest(model: LightRNN | UnevenLightRNN, training: Training, due: Sequence[int]) -> str:
     """What tells this training from others in one folder."""
     digest = hashlib.sha256(f"{training!r} {due}".encode())
     for tensor in (*model.parameters(), model.cells, torch.get_rng_state()):

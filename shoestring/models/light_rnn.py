@@ -107,6 +107,11 @@ class LightRNN(nn.Module):
             raise ValueError(f"cells must be from 0 to {most - 1}, and {int(given.max())} is not")
         self.cells.copy_(given)
 
+    def movable(self) -> tuple[Tensor, Tensor]:
+        """The words that may move, and the cells without a word: all of both."""
+        cells = torch.arange(len(self.rows) * len(self.columns), device=self.cells.device)
+        return torch.arange(len(self.cells)), cells[~torch.isin(cells, self.cells)]
+
     def _places(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The rows and the columns of words."""
         cells, columns = self.cells[ids], len(self.columns)

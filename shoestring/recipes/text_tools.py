@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +15,21 @@ from torch import nn
 from shoestring.artifact import HashedCharacters, HashedWords, load
 from shoestring.core import score as task_score
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training, parameter_bytes, resuming, save, train
+from shoestring.kit import (
+    AdamW,
+    Supervised,
+    Training,
+    clone,
+    parameter_bytes,
+    resuming,
+    save,
+    train,
+)
 from shoestring.models import WindowTagger
 from shoestring.quantize import Rate, Toward
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
 from shoestring.recipes.running import Run
+from shoestring.recipes.text_teachers import Teachers, taught
 from shoestring.tasks import (
     Sentence,
     segmenting,
@@ -39,9 +51,11 @@ class TextSettings:
 
     `step`: from texts to ids.
     `width`, `vector`, `hidden`, `dropout`, `unseen`: as in WindowTagger.
+    `rounds`: how many of the clusters of each word the network has; its teachers have all.
     `passes`: over the training rows, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
     `learning_rate`: of AdamW.
+    `teachers`: larger networks that are trained first and teach this one; None: the labels do.
     """
 
     step: HashedWords | HashedCharacters
@@ -50,17 +64,37 @@ class TextSettings:
     hidden: int = 96
     dropout: float = 0.3
     unseen: float = 0.1
+    rounds: int = 4
     passes: int = 6
     coding_passes: int = 3
     learning_rate: float = 4e-3
+    teachers: Teachers | None = None
 
 
-TAGGER = TextSettings(step=HashedWords(clusters=1 << 16, rules=1))
-"""For a language with spaces between words, and text without labels to learn clusters from."""
+_LONGER = HashedWords(
+    suffixes=(1, 2, 3, 4, 5),
+    prefixes=(1, 2, 3, 4),
+    buckets=(16384, 16384, 512, 256, 1024, 4096, 8192, 8192, 256, 1024, 4096, 8192),
+    clusters=1 << 16,
+    rules=1,
+)
+TAGGER = TextSettings(
+    step=_LONGER, dropout=0.1, unseen=0.05, passes=2, coding_passes=1, teachers=Teachers()
+)
+"""For a language with spaces between words, and text without labels to learn from."""
+SMALL_TAGGER = replace(TAGGER, rounds=1)
+"""The same for a file of about 100 KB, where the clusters would take most of it."""
 PLAIN_TAGGER = TextSettings(step=HashedWords())
 """For words that are given, as a segmenter gives them."""
 SEGMENTER = TextSettings(step=HashedCharacters(), unseen=0.0)
-CLUSTERS = 255
+_FEWER = Teachers(count=1, unseen=0.0, most=300_000)
+TAUGHT_SEGMENTER = replace(SEGMENTER, dropout=0.2, passes=4, coding_passes=2, teachers=_FEWER)
+"""With a teacher, which labels text without labels too."""
+TAUGHT_PLAIN_TAGGER = replace(
+    PLAIN_TAGGER, dropout=0.2, passes=4, coding_passes=2, teachers=replace(_FEWER, unseen=0.15)
+)
+CLUSTERS, ROUNDS = 255, 4
+_TRIES = 4  # trainings toward a size, until a file is no larger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +104,14 @@ class TextResult:
     `bytes`: of the file. `before`: bytes of its parameters in float32.
     `validation`: the share of words that are right, or the F1 of words, 0 to 1, of the file.
     `trained`: the task's score of the network before it was coded, 0 to 1, on validation data: of
-        words, or of characters.
+        words, or of characters. `taught`: the same of its teachers; None: it had none.
     """
 
     bytes: int
     before: int
     validation: float
     trained: float
+    taught: float | None = None
 
 
 def tagger(
@@ -85,25 +120,35 @@ def tagger(
     *,
     size: int,
     settings: TextSettings = PLAIN_TAGGER,
-    clusters: Mapping[str, int] | None = None,
+    clusters: Mapping[str, Sequence[int]] | None = None,
+    unlabelled: Sequence[Sequence[str]] = (),
+    folder: Path | None = None,
     seed: int = 0,
 ) -> TextResult:
-    """A tagger of words, trained and coded to about `size` bytes; its file is written to `path`.
+    """A tagger of words, trained and coded to `size` bytes at most; its file is written to `path`.
 
     After a kill, the same call goes on.
 
     `sentences`: of "train" and of "validation".
     `size`: of the file, in bytes, above 3,000.
     `settings`: a step with `clusters` above 0 needs `clusters`.
-    `clusters`: the cluster of each word in small letters, 0 to 254 (`word_clusters`).
-    Raises ValueError for a smaller size and for sentences without tags.
+    `clusters`: the clusters of each word in small letters, 0 to 254 (`word_clusters`).
+    `unlabelled`: the words of sentences without tags, which the teachers of the settings tag.
+    `folder`: keeps the trainings and the teachers' answers, for more files of the same sentences;
+        None: one beside `path`.
+    Raises ValueError for a smaller size and for sentences without tags; and, after the last
+    file is written, where no try led to a file of `size` bytes: it names the bytes that it has.
     """
     assert isinstance(settings.step, HashedWords)
     task = tagging(
         sentences["train"], sentences["validation"], sentences["validation"], step=settings.step
     )
     table = None if clusters is None else _table(settings.step, clusters)
-    return _made(task, path, size, settings, table, seed, lambda: tag_score(path, sentences))
+    folder = folder or path.with_suffix(".unfinished")
+    lesson = _lesson(task, settings, table, unlabelled, folder)
+    score = partial(tag_score, path, sentences)
+    own = None if table is None else table[: settings.rounds]
+    return _made(lesson, path, size, settings, own, seed, folder, score)
 
 
 def segmenter(
@@ -112,14 +157,19 @@ def segmenter(
     *,
     size: int,
     settings: TextSettings = SEGMENTER,
+    unlabelled: Sequence[str] = (),
+    folder: Path | None = None,
     seed: int = 0,
 ) -> TextResult:
-    """A segmenter of texts, as `tagger`."""
+    """A segmenter of texts, as `tagger`; `unlabelled` are texts."""
     assert isinstance(settings.step, HashedCharacters)
     task = segmenting(
         sentences["train"], sentences["validation"], sentences["validation"], step=settings.step
     )
-    return _made(task, path, size, settings, None, seed, lambda: segment_score(path, sentences))
+    folder = folder or path.with_suffix(".unfinished")
+    lesson = _lesson(task, settings, None, unlabelled, folder)
+    score = partial(segment_score, path, sentences)
+    return _made(lesson, path, size, settings, None, seed, folder, score)
 
 
 def tag_score(
@@ -150,53 +200,87 @@ def segment_score(
     return word_f1(words, load(path, threads=1)(list(texts)))
 
 
-def english_clusters(train: Sequence[Sentence]) -> dict[str, int]:
+def english_clusters(
+    train: Sequence[Sentence], unlabelled: Sequence[Sequence[str]]
+) -> dict[str, tuple[int, ...]]:
     """The clusters of English words: of the training sentences and of `unlabelled_english`."""
-    return word_clusters([list(one.words) for one in train] + unlabelled_english(), CLUSTERS)
+    return word_clusters([one.words for one in train] + [*unlabelled], CLUSTERS, rounds=ROUNDS)
 
 
 def end_to_end(run: Run) -> None:
     """Parts of speech in English; a quick run has 2,000 sentences and no clusters."""
     sentences = {split: treebank("en", split) for split in ("train", "validation", "test")}
-    settings, clusters = TAGGER, None
+    settings, clusters, unlabelled = TAGGER, None, []
     if run.quick:
         sentences["train"] = sentences["train"][:2000]
         step = HashedWords(rules=1)
         settings = replace(PLAIN_TAGGER, step=step, passes=2, coding_passes=2)
     else:
-        clusters = english_clusters(sentences["train"])
+        unlabelled = unlabelled_english()
+        clusters = english_clusters(sentences["train"], unlabelled)
     path = run.folder / "en_tag.shoe"
     made = tagger(
-        sentences, path, size=490_000, settings=settings, clusters=clusters, seed=run.seed
+        sentences,
+        path,
+        size=500_000,
+        settings=settings,
+        clusters=clusters,
+        unlabelled=unlabelled,
+        seed=run.seed,
     )
     run.scores("en_tag", made.bytes, made.validation, tag_score(path, sentences, "test"))
 
 
-def _table(step: HashedWords, clusters: Mapping[str, int]) -> torch.Tensor:
-    """The cluster of each bucket, from 1; 0: none. A frequent word wins where two meet."""
+def _table(step: HashedWords, clusters: Mapping[str, Sequence[int]]) -> torch.Tensor:
+    """The clusters of each bucket, from 1; 0: none. A frequent word wins where two meet."""
     words = list(clusters)
     first = step.ids - step.clusters
     buckets = step.of_words(words)[:, -1] - first
-    table = np.zeros(step.clusters, np.uint8)
+    table = np.zeros((len(next(iter(clusters.values()))), step.clusters), np.uint8)
     for word, bucket in zip(reversed(words), reversed(buckets.tolist()), strict=True):
-        table[bucket] = 1 + clusters[word]
+        table[:, bucket] = 1 + np.array(clusters[word])
     return torch.from_numpy(table)
 
 
-def _made(
+@dataclass(frozen=True, kw_only=True)
+class _Lesson:
+    """What a network learns from, and the score of its teachers."""
+
+    task: Supervised
+    taught: float | None = None
+
+
+def _lesson(
     task: Supervised,
+    settings: TextSettings,
+    clusters: torch.Tensor | None,
+    unlabelled: Sequence[Any],
+    folder: Path,
+) -> _Lesson:
+    """The task, or what teachers make of it; raises ValueError for text that nobody labels."""
+    if settings.teachers is None:
+        if unlabelled:
+            raise ValueError("text without labels needs settings with teachers")
+        return _Lesson(task=task)
+    rows, score = taught(task, settings.teachers, clusters, unlabelled, folder)
+    return _Lesson(task=rows, taught=score)
+
+
+def _made(
+    lesson: _Lesson,
     path: Path,
     size: int,
     settings: TextSettings,
     clusters: torch.Tensor | None,
     seed: int,
+    folder: Path,
     score: Callable[[], float],
 ) -> TextResult:
-    step = settings.step
+    step, task = settings.step, lesson.task
     around = _AROUND + (0 if clusters is None else _coded_bytes(clusters))
     if size <= around:
         raise ValueError(f"a file of {size:,} bytes is too small: give more than {around:,}")
-    with resuming(path.with_suffix(".unfinished")), seeded(seed):
+    with resuming(folder), seeded(seed):
         assert task.input_chain is not None
         model: nn.Module = WindowTagger(
             step.ids,
@@ -218,25 +302,53 @@ def _made(
         trained = task_score(task.sealed(), model)
         slower = AdamW(settings.learning_rate / 2, weight_decay=0.0)
         coded = Training(settings.coding_passes * steps, slower)
-        rate = Rate(price=Toward(size - around), training=coded)
-        model = rate(model, task.sealed())
+        made = _coded(model, task, path, size, around, coded)
+    return TextResult(
+        bytes=made, before=before, validation=score(), trained=trained, taught=lesson.taught
+    )
+
+
+def _coded(
+    model: nn.Module, task: Supervised, path: Path, size: int, around: int, training: Training
+) -> int:
+    """Code a network, until its file is no larger than `size`: its bytes.
+
+    Each further try goes on from the one before, for a third of the training, toward a goal that is
+    smaller by the share that was too much.
+    """
+    goal, sizes = float(size - around), []
+    for attempt in range(_TRIES):
+        steps = training.steps if not attempt else max(1, training.steps // 3)
+        rate = Rate(price=Toward(goal), training=replace(training, steps=steps))
+        lesson = task.sealed().taught_by(clone(model).eval()).taught_at(0.5, 1.0)
+        model = rate(model, lesson)
         save(model, task.sealed(), path, smallest=True)
-    return TextResult(bytes=path.stat().st_size, before=before, validation=score(), trained=trained)
+        sizes.append(path.stat().st_size)
+        if sizes[-1] <= size:
+            return sizes[-1]
+        goal *= max(0.5, 0.98 * (size - around) / max(sizes[-1] - around, 1))
+    raise ValueError(
+        f"the file was to have {size:,} bytes at most, and the nearest of {_TRIES} tries has "
+        f"{min(sizes):,}: give that size, or more passes; {path} has {sizes[-1]:,}"
+    )
 
 
-def _coded_bytes(table: torch.Tensor) -> int:
-    """About how many bytes a table of clusters takes: its entropy."""
-    share = np.bincount(table.numpy(), minlength=1) / len(table)
-    share = share[share > 0]
-    return int(-(share * np.log2(share)).sum() * len(table) / 8 * 1.05)
+def _coded_bytes(tables: torch.Tensor) -> int:
+    """About how many bytes tables of clusters take: their entropy."""
+    total = 0.0
+    for table in tables.numpy():
+        share = np.bincount(table, minlength=1) / len(table)
+        share = share[share > 0]
+        total -= (share * np.log2(share)).sum() * len(table) / 8
+    return int(1.02 * total)
 
 
 RECIPE = Recipe(
     name="tagger",
     line="parts of speech on English-EWT from hashed pieces of words, in a file that takes text",
     scarce="bytes and milliseconds",
-    instead="text without labels, from which clusters of words are learned",
-    data=("English-EWT", "3.3 million words of English without labels"),
+    instead="text without labels, and two larger networks that teach on it",
+    data=("English-EWT", "3.1 million words of English without labels"),
     minutes=3,
     quick_minutes=0.5,
     page="text-tools.md",

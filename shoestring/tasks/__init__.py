@@ -8,6 +8,7 @@ from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
+from shoestring.tasks.head_final import head_final
 from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.movie_reviews import (
     NextWord,
@@ -16,7 +17,15 @@ from shoestring.tasks.movie_reviews import (
     perplexity,
     review_vocabulary,
 )
-from shoestring.tasks.sequences import segmenting, tagging, word_f1, written
+from shoestring.tasks.other_texts import other_texts
+from shoestring.tasks.preordering import (
+    Reordered,
+    fuzzy_reordering_score,
+    kendall_tau,
+    order_scores,
+    preordering,
+)
+from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
 from shoestring.tasks.typed_lines import typed_lines
@@ -27,7 +36,9 @@ from shoestring.tasks.udhr import (
     labelled_texts,
     letters_of,
     udhr,
+    without_variants,
 )
+from shoestring.tasks.unlabelled_east_asian import unlabelled_chinese, unlabelled_japanese
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
@@ -39,6 +50,7 @@ __all__ = [
     "LabelledTexts",
     "NextWord",
     "Recordings",
+    "Reordered",
     "ReviewVocabulary",
     "Sentence",
     "TaggingVocabulary",
@@ -54,7 +66,10 @@ __all__ = [
     "fashion_mnist",
     "fsdd",
     "fsdd_recordings",
+    "fuzzy_reordering_score",
+    "head_final",
     "identifying",
+    "kendall_tau",
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
@@ -62,17 +77,24 @@ __all__ = [
     "mnist",
     "moved_and_louder",
     "movie_reviews",
+    "order_scores",
+    "other_texts",
     "perplexity",
+    "preordering",
     "review_vocabulary",
     "segmenting",
     "sentences_of",
     "sst2",
     "sst2_vocabulary",
     "tagging",
+    "taught_rows",
     "treebank",
     "typed_lines",
     "udhr",
+    "unlabelled_chinese",
     "unlabelled_english",
+    "unlabelled_japanese",
+    "without_variants",
     "word_clusters",
     "word_f1",
     "words_dropped",

@@ -20,12 +20,17 @@ class Sentence:
     `tags`: as many; `NO_TAG` where there is none.
     `text`: the sentence as it is written, where the file says so; else "".
     `surface`: the words as the text has them: where one is written for several (don't), that one.
+    `heads`: for each word the number of its head, from 1, and 0 for the root, as the file has them;
+        () where the file has none for some word.
+    `relations`: for each word its relation to its head, such as "nsubj"; () where `heads` is.
     """
 
     words: tuple[str, ...]
     tags: tuple[str, ...]
     text: str = ""
     surface: tuple[str, ...] = ()
+    heads: tuple[int, ...] = ()
+    relations: tuple[str, ...] = ()
 
 
 def sentences_of(path: Path) -> list[Sentence]:
@@ -39,7 +44,7 @@ def sentences_of(path: Path) -> list[Sentence]:
 
 
 def read_conllu(content: bytes, name: str) -> list[Sentence]:
-    """The sentences of a file in CoNLL-U, with the universal parts of speech of their words.
+    """The sentences of a file in CoNLL-U: words, universal parts of speech, heads and relations.
 
     Of a range of words (1-2, don't) its parts count, and an empty node (8.1) does not: it was left
     out in the text. `name`: of the file, for errors. Raises DataError.
@@ -48,17 +53,24 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
     words: list[str] = []
     tags: list[str] = []
     surface: list[str] = []
+    arcs: list[tuple[str, str]] = []  # heads and relations, as they are written
     text, covered = "", 0  # covered: the last word that a range of words has
     for number, line in enumerate([*_text(content, name).split("\n"), ""], 1):
         line = line.removesuffix("\r")
         if not line.strip():
             if words:
+                heads, relations = _tree(arcs)
                 sentences.append(
                     Sentence(
-                        words=tuple(words), tags=tuple(tags), text=text, surface=tuple(surface)
+                        words=tuple(words),
+                        tags=tuple(tags),
+                        text=text,
+                        surface=tuple(surface),
+                        heads=heads,
+                        relations=relations,
                     )
                 )
-            words, tags, surface, text, covered = [], [], [], "", 0
+            words, tags, surface, arcs, text, covered = [], [], [], [], "", 0
             continue
         if line[0] == "#":
             text = line.partition("=")[2].strip() if line.startswith("# text =") else text
@@ -73,6 +85,7 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
         elif fields[0].isdecimal():
             words.append(fields[1])
             tags.append(fields[3])
+            arcs.append((fields[6], fields[7]))
             if int(fields[0]) > covered:
                 surface.append(fields[1])
         elif not fields[0].replace(".", "", 1).isdecimal():
@@ -97,6 +110,14 @@ def read_table(content: bytes, name: str) -> list[Sentence]:
             raise _wrong(number, name, line, "a word, a tab and its tag")
         pairs.append((word.strip(), tag.strip()))
     return sentences
+
+
+def _tree(arcs: list[tuple[str, str]]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Heads and relations; () where a word has no head."""
+    if not all(head.isdecimal() for head, _ in arcs):
+        return (), ()
+    heads, relations = zip(*arcs, strict=True)
+    return tuple(map(int, heads)), relations
 
 
 def _text(content: bytes, name: str) -> str:

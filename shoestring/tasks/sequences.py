@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,9 +16,12 @@ from torch.nn import functional
 from shoestring.artifact import HashedCharacters, HashedWords, InputChain
 from shoestring.artifact.chains.hashed_characters import BEGIN, INSIDE
 from shoestring.artifact.chains.rows import positions
+from shoestring.artifact.progress import progress
+from shoestring.core.kinds import ClassLogits
 from shoestring.kit import Supervised
 from shoestring.tasks.conllu import NO_TAG, Sentence
 
+_ASKED = 256  # rows that a teacher is asked about together
 _ROW = 60  # places of a training row that are scored
 _UNSCORED, _UNSEEN = -100, -101  # targets that are no label
 
@@ -87,6 +91,77 @@ def segmenting(
             lengths.append(len(text))
         splits[split] = _rows(np.concatenate(ids), targets, lengths, apart, step.reach)
     return _task(splits, step, (BEGIN, INSIDE), batch_size, name)
+
+
+def taught_rows(
+    task: Supervised,
+    teacher: Callable[[Tensor], Tensor],
+    sentences: Sequence[Sequence[str]] = (),
+    *,
+    own: float = 0.5,
+    copies: int = 1,
+) -> Supervised:
+    """The same task, whose training targets are probabilities of labels, R×T×labels.
+
+    The teacher is asked once about each row. At labelled words the probability is a mixture of the
+    label's and of the teacher's; sentences without labels, which only the teacher labels, make more
+    rows. A place that is not scored has zeros. Validation and test stay as they are.
+
+    `task`: made by `tagging` or `segmenting`.
+    `teacher`: ids R×T×K to logits R×T×labels: a module in evaluation mode, or a function.
+    `sentences`: the words of each, or texts for a segmenter.
+    `own`: the share of the label in the mixture, 0 to 1.
+    `copies`: how often a labelled row is in the training split, 1 or more.
+
+    Raises ValueError for numbers out of range.
+    Source: Hinton, Vinyals & Dean 2015, section 2 (soft targets); Buciluă et al. 2006 (a large
+    model labels what has no labels, for a small one).
+    """
+    if not 0 <= own <= 1 or copies < 1:
+        raise ValueError(f"own is {own} and copies {copies}: from 0 to 1, and 1 or more")
+    assert task.input_chain is not None
+    ids, targets = task.train
+    assert isinstance(ids, Tensor)
+    labels = len(task.input_chain.labels)
+    scored = (targets >= 0).unsqueeze(-1)
+    exact = functional.one_hot(targets.clamp(min=0), labels)
+    mixed = (own * exact + (1 - own) * _asked(teacher, ids)) * scored
+    rows, wanted = [ids] * copies, [mixed.half()] * copies
+    if sentences:
+        step = task.input_chain.steps[0]
+        more, places = _unlabelled(step, sentences)
+        rows.append(more)
+        wanted.append((_asked(teacher, more) * (places >= 0).unsqueeze(-1)).half())
+    return replace(
+        task,
+        train=(torch.cat(rows), torch.cat(wanted)),
+        criterion=_soft_loss,
+        kinds=ClassLogits(2),
+    )
+
+
+def _unlabelled(step: Any, sentences: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """The rows of sentences without labels, and targets of 0 where a place is theirs."""
+    if isinstance(step, HashedWords):
+        ids = step.of_sentences([[word for words in sentences for word in words]])[0]
+        targets, apart = [0] * len(ids), step.reach
+    else:
+        ids = np.concatenate([step([text])[0][: len(text)] for text in sentences])
+        targets = [_UNSCORED if one.isspace() else 0 for text in sentences for one in text]
+        apart = max(2, step.reach)
+    return _rows(ids, targets, [*map(len, sentences)], apart, step.reach)
+
+
+@torch.no_grad()
+def _asked(teacher: Callable[[Tensor], Tensor], ids: Tensor) -> Tensor:
+    """The teacher's probabilities, R×T×labels."""
+    batches = ids.split(_ASKED)
+    with progress("asking the teacher", len(batches)) as advance:
+        answers = []
+        for batch in batches:
+            answers.append(teacher(batch).softmax(-1).half())
+            advance("")
+    return torch.cat(answers)
 
 
 def written(sentence: Sentence) -> tuple[str, tuple[str, ...]]:
@@ -175,6 +250,12 @@ def _loss(logits_RTC: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(
         logits_RTC.flatten(0, 1), targets.clamp(min=_UNSCORED).flatten(), ignore_index=_UNSCORED
     )
+
+
+def _soft_loss(logits_RTC: Tensor, targets: Tensor) -> Tensor:
+    """The mean cross-entropy with probabilities R×T×C over places that have some."""
+    scored = targets.sum(-1) > 0
+    return functional.cross_entropy(logits_RTC[scored], targets[scored].to(logits_RTC))
 
 
 def _right(logits_RTC: np.ndarray, targets: np.ndarray) -> np.ndarray:

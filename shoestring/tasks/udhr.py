@@ -27,6 +27,7 @@ _SOURCE = Source(
 _ARTICLES = 30
 _TEST, _VALIDATION = (5, 11, 17, 23, 29), (8, 20, 26)
 _LEAST = 2000  # characters of a file that has the declaration and not only its title
+_SCRIPTS = {"arab", "cyrl", "hans", "hant", "latn"}  # of labels whose language has two scripts
 _HEADING = 60  # characters of a line that may be the heading of an article, at most
 _WINDOW, _STRIDE = 150, 75  # characters of a training row, and from one to the next
 _SHORTEST = 10  # characters that training is cut down to
@@ -49,6 +50,10 @@ class LabelledTexts:
     def __len__(self) -> int:
         """How many texts there are."""
         return len(self.texts)
+
+    def __add__(self, other: LabelledTexts) -> LabelledTexts:
+        """The texts of both."""
+        return LabelledTexts(texts=self.texts + other.texts, labels=self.labels + other.labels)
 
     def at(self, places: Sequence[int]) -> LabelledTexts:
         """The texts of some places, with their labels."""
@@ -84,6 +89,19 @@ def udhr(split: str) -> LabelledTexts:
                 texts.append(article)
                 labels.append(label)
     return LabelledTexts(texts=tuple(texts), labels=tuple(labels))
+
+
+def without_variants(texts: LabelledTexts) -> LabelledTexts:
+    """The texts with the code of their language alone, and its script where it has two.
+
+    "deu_1901" becomes "deu", "por_BR" becomes "por", and "srp_cyrl" stays: spellings and countries
+    of one language cannot be told apart by a line of text, and share its probability.
+    """
+    labels = tuple(
+        label if label.partition("_")[2] in _SCRIPTS else label.partition("_")[0]
+        for label in texts.labels
+    )
+    return LabelledTexts(texts=texts.texts, labels=labels)
 
 
 def labelled_texts(path: Path) -> LabelledTexts:

@@ -58,10 +58,11 @@ _ABSTRACTS = _pair(
     "8b3276be8942ebbd77f3ddcda12c1749bf0e490045a736fd8438ee40cf37a41d",
     "a5a5ee4c1042da04640a08b77ad0321ab4eb661ade2a4956c86bd09206db95e2",
 )
+_MARKS = ((" @-@ ", " - "), (" @,@ ", ","), (" @.@ ", "."))  # within words, of WikiText
 
 
 def unlabelled_english() -> list[list[str]]:
-    """About 3.3 million words in small letters, in sentences or lines.
+    """About 3.1 million words, in sentences or lines. The film reviews are in small letters.
 
     Film reviews (movie_reviews, sentence_polarity, subjectivity: Pang & Lee), Wikipedia (the
     validation and test parts of WikiText-2), and papers and abstracts (SciTLDR, PubMedQA). No text
@@ -76,7 +77,9 @@ def unlabelled_english() -> list[list[str]]:
                 if not name.endswith("/") and "README" not in name:
                     lines += _cut(archive.read(name).decode("latin1").split("\n"))
     for pair in WIKITEXT:
-        text = content_of(*pair)[1].decode("utf-8").lower().replace(" @-@ ", " - ")
+        text = content_of(*pair)[1].decode("utf-8")
+        for mark, written in _MARKS:
+            text = text.replace(mark, written)
         # NUL stands for words that were taken out: it is no word of any other text.
         lines += [line.replace("<unk>", "\0").split() for line in text.split("\n")]
     for line in content_of(*_PAPERS)[1].decode("utf-8").splitlines():
@@ -87,4 +90,4 @@ def unlabelled_english() -> list[list[str]]:
 
 
 def _cut(texts: list[str]) -> list[list[str]]:
-    return [words_of(text.lower()) for text in texts]
+    return [words_of(text) for text in texts]

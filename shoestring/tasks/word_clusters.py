@@ -18,26 +18,32 @@ def word_clusters(
     sentences: Iterable[Sequence[str]],
     count: int,
     *,
+    rounds: int = 1,
     words: int = 30_000,
     least: int = 3,
     width: int = 48,
     seed: int = 0,
-) -> dict[str, int]:
-    """The cluster of each frequent word, 0 to `count` - 1, by the two words on either side.
+) -> dict[str, tuple[int, ...]]:
+    """The clusters of each frequent word, each 0 to `count` - 1, by the two words on either side.
 
     Words are in small letters. Counts of neighbours become positive pointwise mutual information,
     of which the first singular vectors are kept; k-means puts words of one direction together.
+    Each further round clusters what the rounds before left of the vectors, so that the clusters of
+    a word together are its vector, more and more exactly (residual vector quantisation).
 
     `sentences`: the words of each.
     `count`: how many clusters, 1 or more.
+    `rounds`: how many clusters a word has, 1 or more.
     `words`: how many words get a cluster: the most frequent of those that occur `least` times.
     `width`: of the vectors.
     `seed`: of the first centres.
 
     Source: Schütze 1993 (part-of-speech induction from scratch) for vectors of neighbours; in the
     place of Brown clusters, as in Botha et al. 2017, section 3.2.
-    Raises ValueError for fewer than `count` words that occur often enough.
+    Raises ValueError for fewer than `count` words that occur often enough, and for no round.
     """
+    if rounds < 1:
+        raise ValueError(f"{rounds} rounds of clusters: give 1 or more")
     small = [[word.lower() for word in sentence] for sentence in sentences]
     seen = Counter(word for sentence in small for word in sentence)
     ranked = sorted((-number, word) for word, number in seen.items() if number >= least)
@@ -48,7 +54,12 @@ def word_clusters(
             "give more text or ask for fewer"
         )
     vectors = _vectors(*_pairs(small, known), len(known), min(width, len(known)))
-    return dict(zip(known, _k_means(vectors, count, seed).tolist(), strict=True))
+    found = []
+    for _ in range(rounds):
+        nearest, centres = _k_means(vectors, count, seed)
+        found.append(nearest.tolist())
+        vectors = vectors - centres[nearest]
+    return dict(zip(known, zip(*found, strict=True), strict=True))
 
 
 def _pairs(sentences: list[list[str]], known: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +108,8 @@ def _vectors(rows: np.ndarray, columns: np.ndarray, words: int, width: int) -> n
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
 
 
-def _k_means(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """The nearest centre of each vector; centres begin at frequent words."""
+def _k_means(vectors: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest centre of each vector, and the centres, which begin at frequent words."""
     draw = np.random.default_rng(seed)
     frequent = min(len(vectors), 16 * count)
     centres = vectors[draw.choice(frequent, count, replace=False)].copy()
@@ -109,4 +120,4 @@ def _k_means(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
         np.add.at(sums, nearest, vectors)
         members = np.bincount(nearest, minlength=count)[:, None]
         centres = np.where(members > 0, sums / np.maximum(members, 1), centres)
-    return nearest
+    return nearest, centres

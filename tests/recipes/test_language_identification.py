@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from features_back import features_back
 
 from shoestring import cli
-from shoestring.artifact import HashedText, load
+from shoestring.artifact import HashedText, InputChain, load
+from shoestring.artifact.format.file import pack
+from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
     identifier,
     label_score,
+    language_score,
     short,
 )
+from shoestring.recipes.listing import recipe
+from shoestring.recipes.running import run_recipe
 from shoestring.tasks import LabelledTexts
 
 SMALL = IdentifierSettings(
@@ -34,7 +41,7 @@ def made(count: int, seed: int) -> LabelledTexts:
     texts, labels = [], []
     for number in range(count):
         label = list(letters)[number % 3]
-        words = ["".join(draw.choice(list(letters[label]), 4)) for _ in range(9)]
+        words = ["".join(draw.choice(list(letters[label]), 4)) for _ in range(12)]
         texts.append(" ".join(words))
         labels.append(label)
     return LabelledTexts(texts=tuple(texts), labels=tuple(labels))
@@ -52,7 +59,10 @@ def called(monkeypatch, capsys, *arguments: str) -> tuple[object, str, str]:
 def test_an_identifier_of_a_size_and_its_command(tmp_path: Path, monkeypatch, capsys) -> None:
     data = {"train": made(120, 0), "validation": made(30, 1)}
     file = tmp_path / "l.shoe"
-    result = identifier(data, file, size=6000, settings=SMALL)
+    uncoded = tmp_path / "uncoded.shoe"
+    result = identifier(data, file, size=6000, settings=SMALL, uncoded=uncoded)
+    assert label_score(uncoded, made(30, 1)) == result.trained
+    assert uncoded.stat().st_size > result.bytes
     assert result.validation == 1.0
     assert result.bytes == file.stat().st_size <= 6000 < result.before
     assert label_score(file, made(30, 2)) == 1.0
@@ -68,10 +78,39 @@ def test_an_identifier_of_a_size_and_its_command(tmp_path: Path, monkeypatch, ca
     told = json.loads(out)
     assert told["label"] == "two" and len(told["scores"]) == 3
     assert sum(one["score"] for one in told["scores"]) == pytest.approx(1, abs=1e-5)
+    among = ("identify", str(file), "--among", "one, three", "--top", "3")
+    _, out, _ = called(monkeypatch, capsys, *among, "fgh")
+    assert {out.split()[0], out.split()[2]} == {"one", "three"} and len(out.split()) == 4
+    code, _, err = called(monkeypatch, capsys, "identify", str(file), "--among", "one,<b>", "x")
+    assert code == 1 and "no label '<b>'" in err
+    code, _, err = called(monkeypatch, capsys, "identify", str(file), "--among", " ,", "x")
+    assert code == 1 and "names no label" in err
     code, _, err = called(monkeypatch, capsys, "tag", str(file), "x")
     assert code == 1 and "shoestring identify" in err
     with pytest.raises(ValueError, match="too small"):
         identifier(data, tmp_path / "x.shoe", size=100, settings=SMALL)
+
+
+def test_a_language_is_three_letters_of_a_label(tmp_path: Path) -> None:
+    step = HashedText(lengths=(2,), buckets=1)  # " a" and "a " have the id 1, so the first wins
+    chain = InputChain(steps=(step,), labels=("deu_1901", "eng"))
+    ids = tmp_path / "l.shoe"
+    ids.write_bytes(pack(features_back(chain, ("N", "T"), 7)))
+    texts = LabelledTexts(texts=("a", "b"), labels=("deu", "eng"))
+    assert (language_score(ids, texts), label_score(ids, texts)) == (0.5, 0.0)
+
+
+@pytest.mark.slow
+def test_the_recipe_has_rows_of_the_file_before_and_after(tmp_path: Path, monkeypatch) -> None:
+    """On made-up languages: the data of the recipe are large."""
+    monkeypatch.setattr(language_identification, "declarations", lambda split: made(30, len(split)))
+    monkeypatch.setattr(language_identification, "IDENTIFIER", replace(SMALL, least_steps=1))
+    monkeypatch.setattr(language_identification, "IDENTIFIER_BYTES", 6000)
+    result = run_recipe(recipe("identifier"), tmp_path, quick=True, seed=0, say=lambda _: None)
+    told = {(row["subject"], row["metric"]) for row in result["rows"]}
+    measured = {"size", "validation error", "test error"}
+    assert told == {(one, metric) for one in ("uncoded", "udhr_100kb") for metric in measured}
+    assert {one["path"] for one in result["files"]} == {"udhr_identify.shoe", "uncoded.shoe"}
 
 
 def test_validation_is_on_excerpts_where_texts_are_long_enough() -> None:

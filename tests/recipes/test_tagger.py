@@ -7,11 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from shoestring import cli
 from shoestring.artifact import HashedCharacters, HashedWords, load
-from shoestring.recipes.text_tools import PLAIN_TAGGER, SEGMENTER, segment_score, segmenter, tagger
-from shoestring.tasks import Sentence
+from shoestring.kit import Training
+from shoestring.quantize import Rate, Toward
+from shoestring.recipes.text_teachers import Teachers
+from shoestring.recipes.text_tools import (
+    PLAIN_TAGGER,
+    SEGMENTER,
+    _coded,
+    segment_score,
+    segmenter,
+    tagger,
+)
+from shoestring.tasks import Sentence, tagging
 
 ANIMALS, ACTS = ("dog", "cat", "cow", "Bob", "fox"), ("sees", "bites", "hears")
 
@@ -31,7 +42,7 @@ def test_a_tagger_and_a_segmenter_of_a_size(tmp_path: Path) -> None:
     data = {"train": made(150, 0), "validation": made(30, 1), "test": made(30, 2)}
     step = HashedWords(buckets=(64,) * 10, clusters=64)
     small = {"vector": 8, "hidden": 8, "passes": 40, "coding_passes": 20, "learning_rate": 1e-2}
-    clusters = {word: number % 2 for number, word in enumerate((*ANIMALS, *ACTS))}
+    clusters = {word: (number % 2, number % 3) for number, word in enumerate((*ANIMALS, *ACTS))}
     settings = replace(PLAIN_TAGGER, step=step, **small)
     result = tagger(data, tmp_path / "t.shoe", size=6000, settings=settings, clusters=clusters)
     assert result.validation == result.trained == 1.0
@@ -48,6 +59,51 @@ def test_a_tagger_and_a_segmenter_of_a_size(tmp_path: Path) -> None:
     assert load(tmp_path / "s.shoe")("cowbitesBob") == ["cow", "bites", "Bob"]
     with pytest.raises(ValueError, match="too small"):
         tagger(data, tmp_path / "x.shoe", size=100, settings=settings, clusters=clusters)
+
+
+@pytest.mark.slow
+def test_teachers_label_what_has_no_labels(tmp_path: Path) -> None:
+    data = {"train": made(60, 0), "validation": made(30, 1), "test": made(30, 2)}
+    step = HashedWords(buckets=(64,) * 10)
+    teachers = Teachers(
+        count=2, vector=8, hidden=8, dropout=0.0, passes=40, learning_rate=1e-2, own=0.2
+    )
+    small = {"vector": 8, "hidden": 8, "passes": 20, "coding_passes": 10, "learning_rate": 1e-2}
+    settings = replace(PLAIN_TAGGER, step=step, teachers=teachers, **small)
+    more = [one.words for one in made(100, 3)]
+    arguments = {"size": 6000, "settings": settings, "unlabelled": more}
+    result = tagger(data, tmp_path / "a.shoe", **arguments, folder=tmp_path / "kept")
+    assert result.taught == result.trained == result.validation == 1.0
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*")}
+    assert tagger(data, tmp_path / "b.shoe", **arguments, folder=tmp_path / "kept") == result
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept  # nothing was asked again
+    with pytest.raises(ValueError, match="needs settings with teachers"):
+        tagger(data, tmp_path / "c.shoe", size=6000, unlabelled=more)
+
+
+def test_a_file_is_never_larger_than_asked_without_an_error(tmp_path: Path, monkeypatch) -> None:
+    asked = []
+
+    class Missing(Rate):  # a coder that leaves more bytes than it is asked for, ever less so
+        def __call__(self, model, task):
+            assert isinstance(self.price, Toward)
+            asked.append((self.price.bytes, self.training.steps))
+            return model
+
+    def written(model, task, path: Path, smallest: bool) -> None:
+        path.write_bytes(bytes(3000 + int(asked[-1][0] + excess)))
+
+    monkeypatch.setattr("shoestring.recipes.text_tools.Rate", Missing)
+    monkeypatch.setattr("shoestring.recipes.text_tools.save", written)
+    model, training, path = nn.Linear(1, 1), Training(30), tmp_path / "x.shoe"
+    task = tagging(made(9, 0), made(3, 1), made(3, 1), step=HashedWords(buckets=(8,) * 10))
+    excess = 1000
+    assert _coded(model, task, path, 13_000, 3000, training) <= 13_000
+    assert [steps for _, steps in asked] == [30, 10]
+    assert asked[0][0] == 10_000 and asked[1][0] == pytest.approx(0.98 * 10_000 * 10 / 11)
+    excess = 11_000  # more than the whole file: no try can get there
+    with pytest.raises(ValueError, match=r"13,000 bytes at most.*nearest of 4 tries has 16,1"):
+        _coded(model, task, path, 13_000, 3000, training)
 
 
 def test_the_command_learns_from_a_table(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -18,6 +18,7 @@ from shoestring.tasks import (
     segmenting,
     sentences_of,
     tagging,
+    taught_rows,
     word_clusters,
     word_f1,
     written,
@@ -94,7 +95,7 @@ def test_a_task_of_tags_scores_what_its_file_answers(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="tags that training has not.*'NEW'"):
         task = tagging(some(200), some(40), [*some(40), of("oh/NEW")], step=step)
     with seeded(0):
-        table = torch.arange(32, dtype=torch.uint8) % 3
+        table = torch.arange(64, dtype=torch.uint8).reshape(2, 32) % 3
         model = WindowTagger(
             step.ids, step.kinds, 2, hidden=8, vector=8, clusters=table, unseen=0.2
         )
@@ -104,6 +105,42 @@ def test_a_task_of_tags_scores_what_its_file_answers(tmp_path: Path) -> None:
     loaded = load(tmp_path / "t.shoe")
     assert loaded("dog bites Bob") == [("dog", "N"), ("bites", "V"), ("Bob", "N")]
     assert task.score(loaded, "test") == pytest.approx(120 / 121)  # the new tag is never right
+
+
+def test_a_teacher_labels_rows_with_and_without_labels() -> None:
+    step = HashedWords(buckets=(64,) * 10)
+    train_set = [of("a/X", "b/Y"), of("c/_")]
+    task = tagging(train_set, train_set, train_set, step=step)
+    asked = []
+
+    def sure(ids: torch.Tensor) -> torch.Tensor:  # of Y, three to one, everywhere
+        asked.append(ids)
+        return torch.tensor([1.0, 3.0]).log().expand(*ids.shape[:2], 2)
+
+    taught = taught_rows(task, sure, [["d", "e"], ["f"]], own=0.5, copies=2)
+    ids, wanted = taught.train
+    assert isinstance(ids, torch.Tensor)
+    assert len(ids) == 3 and torch.equal(ids[0], ids[1]) and len(asked) == 2
+    assert torch.equal(ids[0], task.train[0][0])
+    first = wanted[0][wanted[0].sum(-1) > 0]  # c has no label: it is not scored
+    assert first.tolist() == [[0.625, 0.375], [0.125, 0.875]]
+    assert wanted[2][wanted[2].sum(-1) > 0].tolist() == [[0.25, 0.75]] * 3
+    logits = torch.randn(3, ids.shape[1], 2)
+    chosen = wanted.float().reshape(-1, 2)
+    by_hand = -(chosen * logits.log_softmax(-1).reshape(-1, 2)).sum() / (chosen.sum(-1) > 0).sum()
+    assert taught.criterion(logits, wanted).item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert torch.equal(taught.validation[1], task.validation[1])
+    with pytest.raises(ValueError, match="own is 2"):
+        taught_rows(task, sure, own=2)
+
+
+def test_texts_without_labels_for_a_segmenter() -> None:
+    one = [Sentence(words=(), tags=(), surface=("東京", "へ"))]
+    task = segmenting(one, one, one, step=HashedCharacters(buckets=(64,) * 8))
+    taught = taught_rows(task, lambda ids: torch.zeros(*ids.shape[:2], 2), ["犬 が", "行く"])
+    (ids, wanted), scored = taught.train, taught.train[1].sum(-1) > 0
+    assert len(ids) == 2 and scored.sum(1).tolist() == [3, 4]  # white space is not scored
+    assert wanted[1][scored[1]].unique().tolist() == [0.5]
 
 
 def test_a_task_of_segments_scores_what_its_file_answers(tmp_path: Path) -> None:
@@ -127,8 +164,13 @@ def test_words_in_the_same_places_are_in_a_cluster() -> None:
     lines = [["the", draw.choice(animals), draw.choice(acts), "."] for _ in range(600)]
     found = word_clusters(lines, 4, least=3, width=4, seed=1)
     assert len({found[word] for word in animals} & {found[word] for word in acts}) == 0
+    more = word_clusters(lines, 4, rounds=3, least=3, width=4, seed=1)
+    assert {word: codes[:1] for word, codes in more.items()} == found
+    assert {len(codes) for codes in more.values()} == {3}
     with pytest.raises(ValueError, match="too few for 99 clusters"):
         word_clusters(lines, 99)
+    with pytest.raises(ValueError, match="0 rounds"):
+        word_clusters(lines, 4, rounds=0)
 
 
 def test_sentences_without_tags_are_refused() -> None:

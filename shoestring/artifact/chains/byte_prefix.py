@@ -51,6 +51,10 @@ class BytePrefix(TextStep):
         """256: every byte is its own id."""
         return 256
 
+    def scores(self, labels: int) -> int:
+        """256: one for each byte that may follow."""
+        return 256
+
     def of_text(self, text: str) -> bytes:
         """The bytes that the network reads: a line end, then the end of the text."""
         last = text[-self.most - 1 :].rpartition("\n")[2]

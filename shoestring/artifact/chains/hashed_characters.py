@@ -90,6 +90,10 @@ class HashedCharacters(TextStep):
         found[at(0, points) == 0] = 0
         return found
 
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
+
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T×K (int64) of N texts, or of one; raises ValueError for what are no texts."""
         texts = texts_of(raw)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from shoestring.artifact.chains import hashed_text_loop
 from shoestring.artifact.chains.checks import whole
 from shoestring.artifact.chains.hashing import mixed
 from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
@@ -16,9 +17,8 @@ from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
 UNDETERMINED = "und"
 """The answer where a text says nothing; also the code of ISO 639-3 for that."""
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
-_MOST_IDS = 1 << 24
-_LETTERS_AT_ONCE = 1 << 20  # characters that are computed together, at least
-_IDS_AT_ONCE = 1 << 17  # ids of one run of the network, about
+_LETTERS_AT_ONCE = 1 << 16  # characters that are computed together, about: all in a cache
+_IDS_AT_ONCE = 1 << 13  # of one run of the network, about: their embeddings fit into a cache
 _LETTER, _OTHER = 1, 2
 _KINDS = np.zeros(0x110000, np.uint8)  # of code points; 0: not looked up yet
 
@@ -74,7 +74,35 @@ class HashedText(TextStep):
 
     def of_texts(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all texts, one text after the other (int64), and how many each has (N)."""
-        points, text_of = self.letters(texts)
+        ids, counts_N, _ = self.features(texts)
+        return ids, counts_N
+
+    def features(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The ids of all texts, how many each has (N), and the share of its letters that is known.
+
+        A letter is known where training had letters of its page of Unicode; the share is 0 where a
+        text has no letters. The numbers are the same with numba as without.
+        """
+        if hashed_text_loop.worth_it(sum(map(len, texts))):
+            points = self._points(texts)
+            _kinds(points)
+            found = hashed_text_loop.hashes(
+                points, _KINDS, self._seen(), self.lengths, self.buckets, len(texts)
+            )
+            ids, counts_N, letters_N, known_N = found
+        else:
+            points, text_of = self.letters(texts)
+            ids, counts_N = self._ids(points, text_of, len(texts))
+            letter = points != 0x20
+            letters_N = np.bincount(text_of[letter], minlength=len(texts))
+            seen = self._seen()[points[letter] >> 8]
+            known_N = np.bincount(text_of[letter], seen, minlength=len(texts))
+        return ids, counts_N, known_N / np.maximum(letters_N, 1)
+
+    def _ids(
+        self, points: np.ndarray, text_of: np.ndarray, texts: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and their numbers, given what `letters` returns."""
         grams = len(points)
         space = points == 0x20
         more = np.concatenate([points, np.full(8, 0x20, np.uint32)])
@@ -94,17 +122,30 @@ class HashedText(TextStep):
             if at:
                 whole_word = whole_word & ~last
         kept = ids != 0
-        return ids[kept], np.bincount(text_of, kept.sum(1), minlength=len(texts)).astype(np.int64)
+        return ids[kept], np.bincount(text_of, kept.sum(1), minlength=texts).astype(np.int64)
+
+    def _points(self, texts: Sequence[str]) -> np.ndarray:
+        """The code points of texts in small letters and NFC, a newline before and after each."""
+        cut = [text[: self.most].replace("\n", " ") for text in texts]
+        line = "\n" + "\n".join(cut) + "\n" if cut else "\n"
+        line = unicodedata.normalize("NFC", line.lower())
+        return np.frombuffer(line.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+    def _seen(self) -> np.ndarray:
+        """Whether each page of Unicode is known."""
+        if not self.pages:
+            return np.ones(0x1100, bool)
+        seen = np.zeros(0x1100, bool)
+        for first, last in zip(self.pages[::2], self.pages[1::2], strict=True):
+            seen[first : last + 1] = True
+        return seen
 
     def letters(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Code points with one space around each run of letters, and the text of each.
 
         One space stands between two texts; as it begins n-grams it belongs to the second.
         """
-        cut = [text[: self.most].replace("\n", " ") for text in texts]
-        line = "\n" + "\n".join(cut) + "\n"
-        line = unicodedata.normalize("NFC", line.lower())
-        points = np.frombuffer(line.encode("utf-32-le", "surrogatepass"), np.uint32)
+        points = self._points(texts)
         text_of = np.cumsum(points == 0x0A) - 1
         letter = _kinds(points) == _LETTER
         points = np.where(letter, points, np.uint32(0x20))
@@ -121,18 +162,9 @@ class HashedText(TextStep):
             begins[-1] = text_of[-1] if letter[-1] else text_of[-2]
         return points, begins
 
-    def known(self, texts: Sequence[str]) -> np.ndarray:
-        """The share of each text's letters that training had pages of (N); 0 without letters."""
-        points, text_of = self.letters(texts)
-        letter = points != 0x20
-        counted = np.bincount(text_of[letter], minlength=len(texts))
-        seen = np.ones(0x1100, bool)
-        if self.pages:
-            seen[:] = False
-            for first, last in zip(self.pages[::2], self.pages[1::2], strict=True):
-                seen[first : last + 1] = True
-        right = np.bincount(text_of[letter], seen[points[letter] >> 8], minlength=len(texts))
-        return right / np.maximum(counted, 1)
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
 
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T (int64) of N texts, or of one; raises ValueError for what are no texts."""
@@ -143,7 +175,13 @@ class HashedText(TextStep):
         return (1, 1)
 
     def answers(
-        self, texts: Sequence[str], labels: Sequence[str], run: Run, *, top: int = 1
+        self,
+        texts: Sequence[str],
+        labels: Sequence[str],
+        run: Run,
+        *,
+        top: int = 1,
+        among: Sequence[str] = (),
     ) -> list[list[tuple[str, float]]]:
         """For each text its most likely labels with their probabilities, the likeliest first.
 
@@ -151,28 +189,32 @@ class HashedText(TextStep):
         "und" alone, with the share of its letters that are unknown (1 where it has none).
 
         `top`: how many labels, 1 or more.
-        Raises ValueError for another `top`.
+        `among`: the labels that can be the answer: a label, or the part of labels before "_", which
+            stands for all of these; (): all. Probabilities are those among them, and add up to 1.
+        Raises ValueError for another `top`, and for what in `among` is no label.
         """
         if type(top) is not int or top < 1:
             raise ValueError(f"top is {top!r}: it must be an integer, 1 or more")
+        chosen_K = chosen(labels, among)
         found: list[list[tuple[str, float]]] = []
         for batch in _batches(texts, self.most):
-            known_N = self.known(batch)
-            best_NK, share_NK = self._best(batch, run, min(top, len(labels)))
+            known_N, best_NK, share_NK = self._best(batch, run, chosen_K, top)
             rows = zip(known_N.tolist(), best_NK.tolist(), share_NK.tolist(), strict=True)
             for known, best, share in rows:
                 if known < 0.5:
                     found.append([(UNDETERMINED, 1 - known)])
                 else:
-                    found.append(
-                        [(labels[int(k)], float(p)) for k, p in zip(best, share, strict=True)]
-                    )
+                    likely: list[str] = [labels[k] for k in best]
+                    found.append(list(zip(likely, share, strict=True)))
         return found
 
-    def _best(self, texts: Sequence[str], run: Run, top: int) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of the labels with the highest scores, N×top, and their probabilities."""
-        ids, counts_N = self.of_texts(texts)
+    def _best(
+        self, texts: Sequence[str], run: Run, chosen_K: np.ndarray, top: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The known share of letters, the numbers of the likeliest labels, their probabilities."""
+        ids, counts_N, known_N = self.features(texts)
         first_N = np.cumsum(counts_N) - counts_N
+        top = min(top, len(chosen_K))
         best = np.zeros((len(texts), top), np.int64)
         shares = np.zeros((len(texts), top))
         order = np.argsort(counts_N, kind="stable")  # texts of about one length together
@@ -181,18 +223,17 @@ class HashedText(TextStep):
             longest = max(1, int(counts_N[order[min(at + 255, len(order) - 1)]]))
             some = order[at : at + max(1, min(256, _IDS_AT_ONCE // longest))]
             at += len(some)
-            width = max(1, int(counts_N[some[-1]]))
-            places = np.arange(width)
-            inside = places < counts_N[some, None]
-            rows = np.zeros((len(some), width), np.int64)
-            rows[inside] = ids[(first_N[some, None] + places)[inside]]
-            scores = np.asarray(run(rows), np.float64)
-            likely = np.argsort(-scores, axis=1, kind="stable")[:, :top] if top > 1 else None
-            likely = scores.argmax(1)[:, None] if likely is None else likely
-            powers = np.exp(scores - scores.max(1, keepdims=True))
-            best[some] = likely
+            scores = np.asarray(run(_rows(ids, first_N, counts_N, some)))
+            if len(chosen_K) < scores.shape[1]:
+                scores = scores[:, chosen_K]
+            if top == 1:
+                likely = scores.argmax(1)[:, None]
+            else:
+                likely = np.argsort(-scores, axis=1, kind="stable")[:, :top]
+            powers = np.exp(scores - np.take_along_axis(scores, likely[:, :1], 1))
+            best[some] = chosen_K[likely]
             shares[some] = np.take_along_axis(powers, likely, 1) / powers.sum(1, keepdims=True)
-        return best, shares
+        return known_N, best, shares
 
     def described(self, text: str, answer: Any) -> dict[str, Any]:
         """The text, its label, and labels with scores."""
@@ -204,6 +245,44 @@ class HashedText(TextStep):
         if len(answer) == 1:
             return answer[0][0]
         return " ".join(f"{label} {score:.4f}" for label, score in answer)
+
+
+def chosen(labels: Sequence[str], among: Sequence[str]) -> np.ndarray:
+    """The numbers of the labels that `HashedText.answers` chooses among, rising.
+
+    Raises ValueError for texts in `among` that are no labels, nor the part of one before "_".
+    """
+    if isinstance(among, str):
+        raise ValueError(f"among is {among[:60]!r}: give a list of labels")
+    if not among:
+        return np.arange(len(labels))
+    wanted = set(among)
+    parts = {label.partition("_")[0] for label in labels}
+    if unknown := sorted(map(str, wanted - parts - set(labels))):
+        begin = [label for one in unknown for label in labels if one and label.startswith(one)]
+        said = ", ".join(repr(one[:60]) for one in unknown[:8])
+        more = f" and {len(unknown) - 8:,} more" if len(unknown) > 8 else ""
+        similar = f", among them {', '.join(begin[:4])}" if begin else ""
+        raise ValueError(
+            f"the file has no label {said}{more}: it has {len(labels):,} others{similar}; "
+            "load(FILE).input_chain.labels lists them"
+        )
+    numbers = [k for k, one in enumerate(labels) if {one, one.partition("_")[0]} & wanted]
+    return np.array(numbers, np.int64)
+
+
+def _rows(
+    ids: np.ndarray, first_N: np.ndarray, counts_N: np.ndarray, some: np.ndarray
+) -> np.ndarray:
+    """The ids of some texts, the longest last, in rows with padding."""
+    width = max(1, int(counts_N[some[-1]]))
+    if hashed_text_loop.worth_it(0):
+        return hashed_text_loop.rows(ids, first_N, counts_N, some, width)
+    places = np.arange(width)
+    inside = places < counts_N[some, None]
+    rows = np.zeros((len(some), width), np.int64)
+    rows[inside] = ids[(first_N[some, None] + places)[inside]]
+    return rows
 
 
 def padded(ids: np.ndarray, counts: np.ndarray) -> np.ndarray:

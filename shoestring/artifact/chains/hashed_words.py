@@ -108,13 +108,17 @@ class HashedWords(TextStep):
 
     def of_sentences(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Ids N×T×K (int64) of sentences, padded to the longest one's T words."""
-        index, known = _indexed(sentences)
+        index, known = indexed(sentences)
         table = np.concatenate([self.of_words(known), self._padding])
         longest = max(1, max(map(len, sentences), default=1))
         rows = np.full((len(sentences), longest), len(known), np.int64)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         rows[np.arange(longest) < lengths[:, None]] = index
         return table[rows]
+
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
 
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T×K (int64) of N texts, or of one; raises ValueError for what are no texts."""
@@ -149,7 +153,7 @@ class HashedWords(TextStep):
         """For each sentence its words with their labels."""
         found: list[list[tuple[str, str]]] = []
         for batch in _batches(sentences):
-            index, known = _indexed(batch)
+            index, known = indexed(batch)
             lengths = np.fromiter(map(len, batch), np.int64, len(batch))
             place_P, size = positions(lengths, self.reach)
             table = np.concatenate([self.of_words(known), self._padding])
@@ -189,7 +193,7 @@ def _batches(sentences: Sequence[Sequence[str]]):
         yield batch
 
 
-def _indexed(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
+def indexed(sentences: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
     """The distinct words, and for all words of all sentences which of these they are."""
     numbers: dict[str, int] = {}
     index = [numbers.setdefault(word, len(numbers)) for words in sentences for word in words]

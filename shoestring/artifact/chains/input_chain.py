@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.chains.bracketed_words import BracketedWords
+from shoestring.artifact.chains.bracketing import TURNS
 from shoestring.artifact.chains.byte_prefix import BytePrefix
 from shoestring.artifact.chains.hashed_characters import HashedCharacters
 from shoestring.artifact.chains.hashed_ngrams import HashedNgrams, is_text
@@ -25,13 +27,23 @@ from shoestring.artifact.wire import ShoeError
 
 KEY = "input chain"
 """The key of the note."""
-Step = LogMel | HashedNgrams | HashedWords | HashedCharacters | HashedText | BytePrefix | Normalise
+Step = (
+    LogMel
+    | HashedNgrams
+    | HashedWords
+    | HashedCharacters
+    | HashedText
+    | BracketedWords
+    | BytePrefix
+    | Normalise
+)
 _KINDS: dict[str, type[Step]] = {
     "log_mel": LogMel,
     "hashed_ngrams": HashedNgrams,
     "hashed_words": HashedWords,
     "hashed_characters": HashedCharacters,
     "hashed_text": HashedText,
+    "bracketed_words": BracketedWords,
     "byte_prefix": BytePrefix,
     "normalise": Normalise,
 }
@@ -85,6 +97,8 @@ class InputChain:
             raise ValueError("the labels of an input chain are texts, in a tuple")
         if labels and not isinstance(self.steps[0], TextStep):
             raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
+        if isinstance(self.steps[0], BracketedWords) and labels not in ((), TURNS):
+            raise ValueError(f"labels of BracketedWords are {TURNS}, and these are {labels[:4]}")
         if len(labels) > _MOST_LABELS or len(set(labels)) < len(labels):
             raise ValueError(
                 f"an input chain has up to {_MOST_LABELS:,} labels, all different: these are "

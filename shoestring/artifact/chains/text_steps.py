@@ -19,7 +19,7 @@ class TextStep(ABC):
     holds.
 
     `job`: what the command that uses such a file is called: "tag", "segment", "identify" or
-        "complete".
+        "preorder", "complete".
     `carries_state`: whether the network reads one id of each text at a time and hands a state on;
         its scores are then of the ids themselves, and need no labels.
     `reach`: of a network that reads a row of places, how many places on either side of one can
@@ -33,6 +33,10 @@ class TextStep(ABC):
     @abstractmethod
     def ids(self) -> int:
         """How many ids there are, with 0 for padding."""
+
+    @abstractmethod
+    def scores(self, labels: int) -> int:
+        """How many numbers the network gives at each place (of each text), for so many labels."""
 
     @abstractmethod
     def __call__(self, raw: Any) -> np.ndarray:

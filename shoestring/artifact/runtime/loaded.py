@@ -207,10 +207,12 @@ class Loaded:
         """
         (scores, *_) = self._run({0: made})
         assert self.input_chain is not None
-        if scores.shape[-1] != len(self.input_chain.labels):
+        step, labels = self.input_chain.steps[0], len(self.input_chain.labels)
+        wanted = step.scores(labels) if isinstance(step, TextStep) else labels
+        if scores.shape[-1] != wanted:
+            said = f", which have {wanted:,}" if wanted != labels else ""
             raise ShoeError(
-                f"damaged file: it has {len(self.input_chain.labels)} labels for "
-                f"{scores.shape[-1]} scores"
+                f"damaged file: it has {labels} labels{said} for {scores.shape[-1]} scores"
             )
         return scores
 

@@ -43,18 +43,23 @@ def matched(row_costs: Floats, column_costs: Floats, cells: Cells, *, seed: int 
     return last
 
 
-def exact(row_costs: Floats, column_costs: Floats) -> Cells:
+def exact(row_costs: Floats, column_costs: Floats, places: Cells | None = None) -> Cells:
     """Cells at the least sum of costs.
 
     The time grows with the cube of the words, and the memory with their square (8 bytes a pair).
     Source: Crouse 2016, as in scipy.optimize.linear_sum_assignment.
 
     `row_costs`, `column_costs`: V×R and V×C, finite, with V at most R·C.
+    `places`: the cells that words may have, V different ones or more; None: all.
     Raises ValueError for other shapes and values.
     """
     words, rows, columns = _checked(row_costs, column_costs)
-    costs = row_costs[:, :, None].astype(np.float64) + column_costs[:, None, :]
-    return _assignment(costs.reshape(words, rows * columns)).astype(np.int64)
+    places = np.arange(rows * columns) if places is None else np.unique(places)
+    if len(places) < words:
+        raise ValueError(f"{words} words do not fit into {len(places)} cells: give more")
+    across, down = np.divmod(places, columns)
+    costs = row_costs[:, across].astype(np.float64) + column_costs[:, down]
+    return places[_assignment(costs)].astype(np.int64)
 
 
 def improved(
@@ -62,6 +67,7 @@ def improved(
     column_costs: Floats,
     cells: Cells,
     *,
+    free: Cells | None = None,
     sweeps: int = 20,
     gain: float = 1e-3,
     group: int = GROUP,
@@ -74,6 +80,7 @@ def improved(
     that they have. No step raises the cost. The memory is that of the costs.
 
     `cells`: where the words are, V different ones.
+    `free`: the cells without a word that words may move to; None: all others of the table.
     `sweeps`: the most, 1 or more.
     `gain`: a sweep that lowers the cost by a smaller share than this is the last, 0 or more.
     `group`: words in a random group, 2 or more.
@@ -86,15 +93,15 @@ def improved(
         raise ValueError(f"a word is in cell {cells.max()}: the table has {rows} times {columns}")
     draw = np.random.default_rng(seed)
     # A cell without a word holds one that costs nothing anywhere, so that words can move there.
-    empty = rows * columns - words
-    row_costs = np.concatenate([row_costs, np.zeros((empty, rows), row_costs.dtype)])
-    column_costs = np.concatenate([column_costs, np.zeros((empty, columns), column_costs.dtype)])
-    cells = np.concatenate([cells, np.setdiff1d(np.arange(rows * columns), cells)])
+    free = np.setdiff1d(np.arange(rows * columns) if free is None else free, cells)
+    row_costs = np.concatenate([row_costs, np.zeros((len(free), rows), row_costs.dtype)])
+    column_costs = np.concatenate([column_costs, np.zeros((len(free), columns), row_costs.dtype)])
+    cells = np.concatenate([cells, free])
     before = cost(row_costs, column_costs, cells)
     for _ in range(sweeps):
         for groups in (
-            np.argsort(cells).reshape(rows, columns),
-            np.argsort(cells).reshape(rows, columns).T,
+            _alike(cells // columns, cells % columns),
+            _alike(cells % columns, cells // columns),
             np.array_split(draw.permutation(len(cells)), ceil(len(cells) / group)),
         ):
             for members in groups:
@@ -107,6 +114,12 @@ def improved(
         if before - after <= gain * abs(before):
             return
         before = after
+
+
+def _alike(keys: Cells, order: Cells) -> list[NDArray[np.intp]]:
+    """The indices of each key, in an order."""
+    sorted_ = np.lexsort((order, keys))
+    return np.split(sorted_, np.flatnonzero(np.diff(keys[sorted_])) + 1)
 
 
 def _assignment(costs: Floats) -> NDArray[np.intp]:

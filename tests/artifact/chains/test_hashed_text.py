@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
+import functools
 
 import numpy as np
 import pytest
+from slow_text import known, reference
 
 from shoestring.artifact import HashedText, InputChain, ShoeError
+from shoestring.artifact.chains import hashed_text_loop
 from shoestring.artifact.chains.input_chain import input_chain_of
 
 TEXTS = [
@@ -26,34 +28,21 @@ TEXTS = [
 ]
 
 
-def mixed(state: int) -> int:
-    state = (state ^ state >> 16) * 0x85EBCA6B & 0xFFFFFFFF
-    state = (state ^ state >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
-    return state ^ state >> 16
-
-
-def reference(text: str, step: HashedText) -> list[int]:
-    small = unicodedata.normalize("NFC", text[: step.most].lower())
-    letters = "".join(c if unicodedata.category(c)[0] in "LM" else " " for c in small)
-    spaced = f" {' '.join(letters.split(' '))} "
-    while "  " in spaced:
-        spaced = spaced.replace("  ", " ")
-    found = []
-    for start in range(len(spaced)):
-        for length in step.lengths:
-            gram = spaced[start : start + length]
-            if len(gram) < length or " " in gram[1:-1] or not gram.strip():
-                continue
-            state = 2166136261
-            for character in gram:
-                state = (state ^ ord(character)) * 16777619 & 0xFFFFFFFF
-            found.append(1 + mixed(state + length - 1) % step.buckets)
-    return found
+@pytest.fixture(params=[False, True], ids=["numpy", "numba"])
+def loops(request, monkeypatch) -> bool:
+    """Whether numba's loops are used."""
+    if request.param:
+        pytest.importorskip("numba", reason="numba is not installed")
+    monkeypatch.setattr(hashed_text_loop, "worth_it", lambda _: request.param)
+    return request.param
 
 
 @pytest.mark.parametrize("lengths", [(1, 2, 3, 4), (1,), (2,), (2, 5), (1, 8)])
-def test_ids_are_those_of_the_reference(lengths: tuple[int, ...]) -> None:
-    step = HashedText(lengths=lengths, buckets=977)
+def test_ids_are_those_of_the_reference(lengths: tuple[int, ...], loops: bool) -> None:
+    step = HashedText(lengths=lengths, buckets=977, pages=(0, 3, 0x67, 0x67))
+    features = step.features(TEXTS)
+    assert features[2].tolist() == [known(text, step) for text in TEXTS]
+    assert [one.tolist() for one in step.features([])] == [[], [], []]
     ids, counts = step.of_texts(TEXTS)
     pieces = np.split(ids, np.cumsum(counts)[:-1])
     for text, piece in zip(TEXTS, pieces, strict=True):
@@ -63,7 +52,7 @@ def test_ids_are_those_of_the_reference(lengths: tuple[int, ...]) -> None:
     assert step("a")[0].tolist() == reference("a", step)
 
 
-def test_random_texts_have_the_ids_of_the_reference() -> None:
+def test_random_texts_have_the_ids_of_the_reference(loops: bool) -> None:
     random = np.random.default_rng(0)
     alphabet = list("aB é\u0301.\n7Σ東\t")
     step = HashedText(buckets=4099)
@@ -82,7 +71,7 @@ def counting(labels: int):
     return run
 
 
-def test_answers_are_the_same_alone_and_together() -> None:
+def test_answers_are_the_same_alone_and_together(loops: bool) -> None:
     step, labels = HashedText(), ("x", "y", "z")
     run = counting(3)
     together = step.answers(TEXTS * 50, labels, run, top=2)
@@ -95,6 +84,56 @@ def test_answers_are_the_same_alone_and_together() -> None:
     assert len(many) == 3
     assert sum(share for _, share in many) == pytest.approx(1)
     assert [share for _, share in many] == sorted((s for _, s in many), reverse=True)
+
+
+def test_the_loops_are_loaded_for_many_characters_alone(monkeypatch) -> None:
+    pytest.importorskip("numba")
+    used = []
+    monkeypatch.setattr(hashed_text_loop, "_asked", 0)
+    monkeypatch.setattr(hashed_text_loop, "_WORTH", 100)
+    monkeypatch.setattr(hashed_text_loop, "_compiled", functools.cache(lambda: used.append(1)))
+    assert not hashed_text_loop.worth_it(99)
+    assert hashed_text_loop.worth_it(1)
+    monkeypatch.setattr(hashed_text_loop, "_asked", 0)
+    hashed_text_loop.compiled()  # for another call
+    assert hashed_text_loop.worth_it(0)
+    monkeypatch.setattr(hashed_text_loop, "available", lambda: False)
+    assert not hashed_text_loop.worth_it(1000)
+
+
+def test_among_some_labels_the_scores_are_theirs_alone() -> None:
+    step, labels = HashedText(), ("deu", "deu_1901", "eng", "srp_cyrl", "srp_latn")
+    run = counting(5)
+    every = dict(step.answers(["a dog barks"], labels, run, top=5)[0])
+    for among, wanted in (
+        (("eng",), {"eng"}),
+        (("deu", "eng"), {"deu", "deu_1901", "eng"}),
+        (["srp", "eng", "eng"], {"eng", "srp_cyrl", "srp_latn"}),
+        (("srp_latn", "deu_1901"), {"srp_latn", "deu_1901"}),
+        ((), set(labels)),
+    ):
+        found = dict(step.answers(["a dog barks"], labels, run, top=9, among=among)[0])
+        assert set(found) == wanted
+        total = sum(every[label] for label in wanted)
+        assert found == pytest.approx({label: every[label] / total for label in wanted})
+        best = step.answers(["a dog barks"], labels, run, among=among)[0]
+        assert best == [max(found.items(), key=lambda one: one[1])]
+    assert step.answers(["1"], labels, run, among=["eng"]) == [[("und", 1.0)]]
+
+
+def test_what_is_no_label_is_refused_by_name() -> None:
+    labels = ("deu", "deu_1901", "eng")
+    for among, said in (
+        (["de", "eng", "xx"], "no label 'de', 'xx'.* 3 others, among them deu, deu_1901"),
+        (["1901"], "no label '1901'"),
+        (["<script>" * 1000], "no label '<script>"),
+        ([str(n) for n in range(99)], "and 91 more"),
+        ("eng", "give a list"),
+        ([""], "no label ''"),
+    ):
+        with pytest.raises(ValueError, match=said) as error:
+            HashedText().answers(["a"], labels, counting(3), among=among)
+        assert len(str(error.value)) < 500
 
 
 def test_what_says_nothing_is_undetermined() -> None:
