@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The tables of `docs/byte-model.md`: bits per byte beside compressors, and simulated typing."""
-=======
-"""The tables of `docs/byte-model.md`: bits per byte beside compressors, characters not typed."""
->>>>>>> 0e0c36dba66e6829e73898f67631f1eb451d906a
 
 from __future__ import annotations
 

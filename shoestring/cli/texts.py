@@ -148,18 +148,17 @@ def answer(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-<<<<<<< HEAD
 def _parts(batches: Iterable[list[str]], at_once: int) -> Iterator[list[str]]:
     """Batches in parts of up to `at_once` texts."""
     for batch in batches:
         for first in range(0, len(batch), at_once):
             yield batch[first : first + at_once]
-=======
+
+
 def _json(content: dict[str, Any]) -> str:
     """An object as JSON; with escapes alone where standard output cannot take the characters."""
     line = json.dumps(content, ensure_ascii=False)
     return line if _printable(line) == line else json.dumps(content)
->>>>>>> 0e0c36dba66e6829e73898f67631f1eb451d906a
 
 
 def _printable(line: str) -> str:

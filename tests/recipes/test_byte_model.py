@@ -22,15 +22,8 @@ LINES = ["How many?", "", "我想知道。", "zq\x00é", "x" * 200, "the same", 
 
 @pytest.mark.slow
 def test_a_model_learns_and_comes_out_small(tmp_path: Path) -> None:
-<<<<<<< HEAD
     words = ("one", "two", "three", "four", "five", "six", "seven", "eight")
     lines = [f"the {word} is a number" for word in words]
-=======
-    lines = [
-        f"the {n} is a number"
-        for n in ["one", "two", "three", "four", "five", "six", "seven", "eight"]
-    ]
->>>>>>> 0e0c36dba66e6829e73898f67631f1eb451d906a
     given = {"train": lines * 40, "validation": lines}
     settings = replace(
         BYTE_MODEL, states=35, pieces=((64, 4),), least_steps=120, batch_size=8, passes=1
