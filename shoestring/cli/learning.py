@@ -32,6 +32,7 @@ Passes = Annotated[
         show_default=False,
     ),
 ]
+Test = Annotated[Path | None, typer.Option(help="sentences for the last score", show_default=False)]
 
 
 class Job(StrEnum):
@@ -57,9 +58,7 @@ def learn(
         Path | None,
         typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
     ] = None,
-    test: Annotated[
-        Path | None, typer.Option(help="sentences for the last score", show_default=False)
-    ] = None,
+    test: Test = None,
     size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
     text: Annotated[
         Path | None,
