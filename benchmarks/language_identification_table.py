@@ -16,6 +16,9 @@ _SUBJECTS = {
 _ROWS = {
     "UDHR, the label": ("test labels right", ".1f"),
     "UDHR, the language": ("test languages right", ".1f"),
+    "UDHR, mean score": ("mean score", ".1f"),
+    "other text, the language": ("other text", ".1f"),
+    "other text, mean score": ("other text, mean score", ".1f"),
     "lines/s, base install": ("speed", ",.0f"),
     "lines/s, with numba": ("speed with numba", ",.0f"),
     "of its time ONNX Runtime's, %": ("network's share of it", ".0f"),
