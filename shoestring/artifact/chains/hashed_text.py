@@ -204,7 +204,7 @@ class HashedText(TextStep):
                 if known < 0.5:
                     found.append([(UNDETERMINED, 1 - known)])
                 else:
-                    likely: list[str] = [labels[k] for k in best]
+                    likely = [str(labels[k]) for k in best]
                     found.append(list(zip(likely, share, strict=True)))
         return found
 
