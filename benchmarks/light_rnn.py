@@ -239,7 +239,7 @@ def size_rows(rows: Rows, task: NextWord) -> None:
 
 
 def moving_row(rows: Rows, name: str, model: Any, task: NextWord) -> float:
-    """The seconds of a core that a reassignment takes, and its row."""
+    """The seconds of a core that a reassignment of all words takes, and its row."""
     began = process_time()
     reassigned(model, task.sealed())
     seconds = process_time() - began
