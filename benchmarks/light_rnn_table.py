@@ -54,7 +54,7 @@ def rates() -> str:
     """A row for each network that was trained for one pass: its rate and its perplexities."""
     found = results("light_rnn")
     lines = [
-        "| network, after one pass | highest learning rate | validation perplexity | test perplexity |",
+        "| after one pass | highest learning rate | validation perplexity | test perplexity |",
         "| --- | --- | --- | --- |",
     ]
     for name, (title, rate) in RATES.items():
