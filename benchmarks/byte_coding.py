@@ -48,7 +48,7 @@ def decoded(loaded: Loaded, code: bytes) -> list[bytes]:
         while len(reading.rows):
             found = decoder.decode(_FAMILY, reading.probabilities())
             symbols = np.asarray(found, np.int32)
-            for row, symbol in zip(reading.rows, symbols.tolist(), strict=True):
+            for row, symbol in zip(reading.rows.tolist(), symbols.tolist(), strict=True):
                 if symbol != END:
                     some[row].append(symbol)
             reading.read(symbols)
@@ -99,12 +99,13 @@ def _xz(text: bytes) -> int:
 
 def zstd(before: bytes, text: bytes) -> int:
     """By zstd at level 22, with the text before as its dictionary."""
-    dictionary = zstandard.ZstdCompressionDict(before, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     parameters = zstandard.ZstdCompressionParameters.from_level(
         22, window_log=26, write_checksum=False, write_content_size=False
     )
-    given = {"dict_data": dictionary} if before else {}
-    return len(zstandard.ZstdCompressor(compression_params=parameters, **given).compress(text))
+    kind = zstandard.DICT_TYPE_RAWCONTENT
+    dictionary = zstandard.ZstdCompressionDict(before, dict_type=kind) if before else None
+    coder = zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary)
+    return len(coder.compress(text))
 
 
 def ppm(order: int) -> Coder:

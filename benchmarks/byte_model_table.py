@@ -1,4 +1,4 @@
-"""The tables of `docs/byte-model.md`: bits per byte beside compressors, characters not typed."""
+"""The tables of `docs/byte-model.md`: bits per byte beside compressors, and simulated typing."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ Input = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
 _PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
 _LONGEST_LINE = 1 << 28  # bytes
+_SEARCHES = 16  # texts that are completed before they are printed: each takes milliseconds
 
 
 def tag(
@@ -94,7 +95,8 @@ def complete(
     top: Annotated[int, typer.Option("--top", help="the likeliest K", min=1)] = 3,
 ) -> None:
     """Say how texts may go on, to the ends of words: a line for each, with tabs in between."""
-    answer("complete", file, texts, input_, as_json=as_json, settings={"top": top})
+    settings = {"top": top}
+    answer("complete", file, texts, input_, as_json=as_json, settings=settings, at_once=_SEARCHES)
 
 
 def answer(
@@ -106,6 +108,7 @@ def answer(
     as_json: bool,
     settings: dict[str, Any] | None = None,
     line: Callable[[Any], str] | None = None,
+    at_once: int = 1 << 20,
 ) -> None:
     """Print the answer of a file to each text, a line each, as soon as it is there.
 
@@ -113,6 +116,7 @@ def answer(
     `texts`: the arguments; None or []: the lines of `input_`, or else of standard input.
     `settings`: of the step's `answers`.
     `line`: an answer as a line; None: as the step does it.
+    `at_once`: how many texts are answered before their lines are printed, at most.
     Raises ValueError for a file for another job and for texts together with an input. Where the
     reader of our output is gone, the command ends quietly.
     """
@@ -134,7 +138,7 @@ def answer(
     assert isinstance(step, TextStep)
     say = line or step.line
     try:
-        for batch in [texts] if texts else _batches(input_):
+        for batch in _parts([texts] if texts else _batches(input_), at_once):
             for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
                 told = _json(step.described(text, found)) if as_json else _printable(say(found))
                 sys.stdout.write(told + "\n")
@@ -142,6 +146,13 @@ def answer(
     except BrokenPipeError:
         # Python would complain when it flushes the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parts(batches: Iterable[list[str]], at_once: int) -> Iterator[list[str]]:
+    """Batches in parts of up to `at_once` texts."""
+    for batch in batches:
+        for first in range(0, len(batch), at_once):
+            yield batch[first : first + at_once]
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +54,8 @@ class ByteGRU(nn.Module):
         self.vectors = nn.Embedding(BYTES, width)
         self.pieces = nn.ModuleList(nn.Embedding(count, each) for count, each in pieces)
         for table in self.pieces:
-            nn.init.normal_(table.weight, std=0.1)  # pyright: ignore[reportArgumentType]
+            assert isinstance(table, nn.Embedding)
+            nn.init.normal_(table.weight, std=0.1)
         whole = width + sum(each for _, each in pieces)
         self.recurrent = nn.GRU(whole, states - BEFORE, batch_first=True)
         self.output = nn.Linear(states - BEFORE, BYTES)
@@ -75,13 +78,14 @@ class ByteGRU(nn.Module):
         """The vectors of bytes and of the pieces that they end. `before`: the nearest first."""
         parts, code = [self.vectors(ids)], ids
         for table, earlier, factor in zip(self.pieces, before, _FACTORS, strict=False):
+            assert isinstance(table, nn.Embedding)
             code = code + factor * earlier
             parts.append(table(code % table.num_embeddings))
         return torch.cat(parts, -1)
 
     def _step(self, read: Tensor, kept: Tensor) -> Tensor:
         """One step of the recurrent layer."""
-        layer = self.recurrent
+        layer: Any = self.recurrent
         of_read = nn.functional.linear(read, layer.weight_ih_l0, layer.bias_ih_l0)
         of_kept = nn.functional.linear(kept, layer.weight_hh_l0, layer.bias_hh_l0)
         read_reset, read_update, read_new = of_read.chunk(3, -1)

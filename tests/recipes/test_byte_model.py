@@ -22,10 +22,8 @@ LINES = ["How many?", "", "我想知道。", "zq\x00é", "x" * 200, "the same", 
 
 @pytest.mark.slow
 def test_a_model_learns_and_comes_out_small(tmp_path: Path) -> None:
-    lines = [
-        f"the {n} is a number"
-        for n in ["one", "two", "three", "four", "five", "six", "seven", "eight"]
-    ]
+    words = ("one", "two", "three", "four", "five", "six", "seven", "eight")
+    lines = [f"the {word} is a number" for word in words]
     given = {"train": lines * 40, "validation": lines}
     settings = replace(
         BYTE_MODEL, states=35, pieces=((64, 4),), least_steps=120, batch_size=8, passes=1

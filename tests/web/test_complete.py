@@ -81,7 +81,7 @@ def test_the_page_is_one_file_of_250_kb_and_asks_for_nothing(
     page = ready(seen, built)
     assert seen.requests == [built.as_uri()] and seen.faults == []
     expect(page.locator("#bytes")).to_have_text(f"{FILE.stat().st_size:,} bytes")
-    expect(page.locator("#page")).to_have_text(f"{round(built.stat().st_size / 1000)} KB, one file")
+    expect(page.locator("#page")).to_have_text(f"{built.stat().st_size:,} bytes")
     assert "unsafe-inline" not in built.read_text().partition("</head>")[0]
     assert page.evaluate("performance.getEntriesByName('ready')[0].startTime") < 8000
 

@@ -161,7 +161,7 @@ async function begin() {
   search = network.search;
   byId("told").textContent = network.about;
   const size = pageBytes();
-  byId("page").textContent = size === null ? "in several files" : `${Math.round(size / 1000)} KB, one file`;
+  byId("page").textContent = size === null ? "its sources" : `${size.toLocaleString("en")} bytes`;
   text.disabled = false;
   text.placeholder = "Type, or take what stands below";
   text.focus({ preventScroll: true });
