@@ -32,6 +32,18 @@ Passes = Annotated[
         show_default=False,
     ),
 ]
+Validation = Annotated[
+    Path | None,
+    typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
+]
+Text = Annotated[
+    Path | None,
+    typer.Option(
+        help="text without tags, a sentence in each line: clusters of words are learned from it "
+        "(tag only)",
+        show_default=False,
+    ),
+]
 Test = Annotated[Path | None, typer.Option(help="sentences for the last score", show_default=False)]
 
 
@@ -51,20 +63,10 @@ def learn(
     ],
     train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
-    ] = None,
+    validation: Validation = None,
     test: Test = None,
     size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
-    text: Annotated[
-        Path | None,
-        typer.Option(
-            help="text without tags, a sentence in each line: clusters of words are learned from "
-            "it (tag only)",
-            show_default=False,
-        ),
-    ] = None,
+    text: Text = None,
     running_text: Annotated[
         bool,
         typer.Option(
@@ -109,6 +111,7 @@ def learn(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    _check_size(made.bytes, int(limit))
 
 
 def _learn_labels(
