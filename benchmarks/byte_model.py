@@ -24,7 +24,7 @@ from byte_page import page
 from rows import RESULTS, Rows, start
 
 from shoestring.artifact import load
-from shoestring.recipes.byte_model import BYTE_MODEL, SIZE, bits_per_byte, both, byte_model
+from shoestring.recipes.byte_language import BYTE_MODEL, SIZE, bits_per_byte, both, byte_model
 from shoestring.tasks import typed_lines
 from shoestring.tasks.typed_lines import LANGUAGES
 
@@ -157,6 +157,8 @@ def compressor(rows: Rows, lines: Lines, name: str, coder: Coder) -> None:
     mixed = that_fits(both(lines)["train"], SIZE, coder, 0)
     rows.add(name, "size", SIZE, "bytes")
     rows.add(name, "training text that it read", len(mixed), "bytes")
+    held = joined(both(lines)["validation"])
+    rows.add(name, "validation bits per byte", 8 * coder(mixed, held) / len(held), "bits")
     for language in LANGUAGES:
         test = joined(lines["test"][language])
         alone = that_fits(lines["train"][language], SIZE, coder, 0)

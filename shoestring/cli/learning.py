@@ -190,7 +190,7 @@ def _learn_text(
     seed: int,
 ) -> None:
     """Train a network that completes what is typed, on the lines of a text."""
-    from shoestring.recipes.byte_model import BYTE_MODEL, bits_per_byte, byte_model
+    from shoestring.recipes.byte_language import BYTE_MODEL, bits_per_byte, byte_model
     from shoestring.tasks.byte_text import all_lines, lines_of
 
     if validation is None:
