@@ -72,7 +72,7 @@ def texts(most: int, each: int) -> Sets:
         found[f"other text, {length} characters"] = others
     if sentences := _run("spacy", "examples_of_spacy.py"):
         pairs = [
-            (text, of_tool({"kmr": "ku"}.get(code, code)))
+            (text, of_tool("ku" if code == "kmr" else code))
             for code, some in sentences.items()
             if code != "xx"  # of several languages
             for text in some

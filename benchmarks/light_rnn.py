@@ -1,12 +1,13 @@
 """Large vocabularies in few numbers: `python benchmarks/light_rnn.py`.
 
 LSTMs of one width predict the next of 40,000 words of film reviews, after four passes each: with a
-vector for each word, with LightRNN's rows and columns, and with other ways to share numbers among
-words. Three seeds. A seed takes 25 to 30 minutes of a core where the softmax is over all words, and
-3 to 5 for LightRNN and the adaptive softmax (AMD EPYC with bfloat16). Goes on where it was
-interrupted; `--only full.1` or `--only planner` runs a part alone. Set MALLOC_MMAP_MAX_=0 and
-MALLOC_TRIM_THRESHOLD_=100000000000: the softmax over all words then takes a fifth less time.
---quick: 2,000 words, a tenth of the text, one pass, the three kinds of softmax, one seed, and no
+vector for each word, with LightRNN's rows and columns, as published and with rows of uneven length,
+and with other ways to share numbers among words. Three seeds. A seed takes 25 to 30 minutes of a
+core where the softmax is over all words, and 3 to 5 for the others (AMD EPYC with bfloat16). Goes
+on where it was interrupted; `--only full.1` or `--only planner` runs a part alone. Set
+MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=100000000000: the softmax over all words then takes a
+fifth less time.
+--quick: 2,000 words, a tenth of the text, one pass, four of the networks, one seed, and no
 planner.
 """
 
@@ -34,16 +35,27 @@ from shoestring.kit.embeddings.vectors import (
     QuotientRemainderVectors,
     SlimVectors,
 )
-from shoestring.models import AdaptiveSoftmax, LightRNN, WordLSTM, alternate, reassigned
+from shoestring.models import (
+    AdaptiveSoftmax,
+    LightRNN,
+    UnevenLightRNN,
+    WordLSTM,
+    alternate,
+    reassigned,
+)
 from shoestring.tasks import NextWord, movie_reviews, perplexity
 
 WORDS, WIDTH, PASSES, RATE = 40_000, 128, 4, 3e-3
+# Of uneven rows, chosen on validation data after one pass:
+FAST, EARLY, LEAST = 1e-2, (0.1, 0.3), 20
+LONGER = 12  # passes of uneven rows, in fewer minutes than PASSES of the softmax over all words
 SMALLER = 100  # how many times smaller than the full model's file the planner's must be
 MINUTES = 20
 FOLDER = RESULTS / "unfinished"
 MOVES = (0.1, 0.25, 0.5)
 OFTEN = tuple(round(0.04 * place, 2) for place in range(1, 16))
-QUICK = ("light", "full", "adaptive")
+QUICK = ("light", "full", "uneven", "adaptive")
+LAYERS = ("recurrent", "reading", "to_column")  # their numbers are the same for any vocabulary
 
 
 @dataclass(frozen=True)
@@ -53,11 +65,19 @@ class Subject:
     `made`: makes it, from the number of words.
     `moves`: of LightRNN, the shares of the training at which words move; None: it has no cells.
     `scattered`: whether its words begin in random cells.
+    `least`: rarer words do not move.
+    `rate`: the highest learning rate.
+    `passes`: over the training text.
+    `seeds`: how many are run.
     """
 
     made: Callable[[int], nn.Module]
     moves: Sequence[float] | None = None
     scattered: bool = False
+    least: int = 0
+    rate: float = RATE
+    passes: int = PASSES
+    seeds: int = 3
 
 
 def _square(words: int) -> int:
@@ -65,37 +85,65 @@ def _square(words: int) -> int:
     return 2 * round(words**0.5)
 
 
+def _adaptive(words: int) -> WordLSTM:
+    output = AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4))
+    return WordLSTM(FullVectors(words, WIDTH), output=output)
+
+
+def _uneven(words: int) -> UnevenLightRNN:
+    return UnevenLightRNN(words, WIDTH)
+
+
 SUBJECTS = {
     "light": Subject(lambda words: LightRNN(words, WIDTH), MOVES),
+    "uneven": Subject(_uneven, EARLY, least=LEAST, rate=FAST),
     "light, moved often": Subject(lambda words: LightRNN(words, WIDTH), OFTEN),
     "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
-    "adaptive": Subject(
-        lambda words: WordLSTM(
-            FullVectors(words, WIDTH),
-            output=AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4)),
-        )
-    ),
+    "adaptive": Subject(_adaptive),
+    "adaptive, fast": Subject(_adaptive, rate=FAST, seeds=1),
+    "adaptive, one pass": Subject(_adaptive, passes=1, seeds=1),
+    "adaptive, one pass, fast": Subject(_adaptive, passes=1, rate=FAST, seeds=1),
     "light, GRU": Subject(lambda words: LightRNN(words, WIDTH, recurrent=nn.GRU), MOVES),
     "light, scattered": Subject(lambda words: LightRNN(words, WIDTH), MOVES, scattered=True),
     "light, unmoved": Subject(lambda words: LightRNN(words, WIDTH), ()),
+    "light, fast": Subject(lambda words: LightRNN(words, WIDTH), MOVES, rate=FAST, seeds=1),
+    "uneven, unmoved": Subject(_uneven, (), rate=FAST, seeds=1),
+    "uneven, one pass": Subject(_uneven, EARLY, least=LEAST, passes=1, rate=FAST, seeds=1),
+    "uneven, longer": Subject(_uneven, EARLY, least=LEAST, rate=FAST, passes=LONGER, seeds=1),
     "low rank": Subject(lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16))),
     "slim": Subject(lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words)))),
     "hashed": Subject(lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words)))),
     "quotients": Subject(lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH))),
 }
-FIRST = ("light", "full")  # all their seeds come before those of the others
+SIZED = (
+    "light",
+    "full",
+    "uneven",
+    "adaptive",
+    "light, GRU",
+    "light, unmoved",
+    "low rank",
+    "slim",
+    "hashed",
+    "quotients",
+)
+FIRST = ("light", "full", "uneven")  # all their seeds come before those of the others
 
 
 def main() -> None:
     rows = start("light_rnn", "movie-reviews-cpu", __doc__ or "")
     torch.set_num_threads(1)
     task = few(movie_reviews(words=2000)) if rows.quick else movie_reviews(words=WORDS)
-    if not rows.has("light", "pass") and rows.wanted("sizes"):
+    if not rows.has("uneven", "pass") and rows.wanted("sizes"):
         size_rows(rows, task)
     seeds = range(1 if rows.quick else 3)
     order = [(name, seed) for seed in seeds for name in FIRST]
     order += [(name, seed) for seed in seeds for name in SUBJECTS if name not in FIRST]
-    order = [(name, seed) for name, seed in order if name in QUICK or not rows.quick]
+    order = [
+        (name, seed)
+        for name, seed in order
+        if seed < SUBJECTS[name].seeds and (name in QUICK or not rows.quick)
+    ]
     for name, seed in order:
         if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
             subject_rows(rows, name, task, seed)
@@ -123,8 +171,9 @@ def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
     """The rows and the file of one seed of a network."""
     model, moves = untrained(name, task, seed), SUBJECTS[name].moves
     a_pass = len(list(task.sealed().batches("train")))
-    steps = a_pass * (1 if rows.quick else PASSES)
-    kept, training = file_of(rows, name, seed), Training(steps, AdamW(RATE), precision=Mixed())
+    steps = a_pass * (1 if rows.quick else SUBJECTS[name].passes)
+    rate = AdamW(SUBJECTS[name].rate)
+    kept, training = file_of(rows, name, seed), Training(steps, rate, precision=Mixed())
     costs: list[tuple[float, float]] = []
     with seeded(seed), resuming(kept.with_suffix(".unfinished")):
         if moves is None:
@@ -135,6 +184,7 @@ def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
                 task.sealed(),
                 training,
                 at=moves[-1:] if rows.quick else moves,
+                least=SUBJECTS[name].least,
                 what=f"{name}, seed {seed}",
                 say=lambda *cost: costs.append(cost),
             )
@@ -159,11 +209,16 @@ def size_rows(rows: Rows, task: NextWord) -> None:
 
     Steps of all networks are timed in turn, and reassignments are measured once.
     """
-    made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SUBJECTS)}
+    made = {name: untrained(name, task, 0) for name in (QUICK if rows.quick else SIZED)}
     for name, model in made.items():
-        rest = sum(p.numel() for p in model.recurrent.parameters())
-        own = sum(p.numel() for p in model.parameters()) - rest
-        rows.add(name, "numbers for words", own, "")
+        layers = sum(
+            p.numel()
+            for part, layer in model.named_children()
+            if part in LAYERS
+            for p in layer.parameters()
+        )
+        rows.add(name, "numbers for words", sum(p.numel() for p in model.parameters()) - layers, "")
+        rows.add(name, "numbers of layers", layers, "")
     steps = len(list(task.sealed().batches("train")))
     seconds: dict[str, list[float]] = {name: [] for name in made}
     for turn in range(2 if rows.quick else 4):
@@ -172,30 +227,40 @@ def size_rows(rows: Rows, task: NextWord) -> None:
             train(model, task.sealed(), Training(5, AdamW(RATE), precision=Mixed()))
             if turn:  # the first turn prepares
                 seconds[name].append((process_time() - began) / 5)
-    began = process_time()
-    reassigned(made["light"], task.sealed())
-    moving = process_time() - began
-    rows.add("light", "reassignment", moving / 60, "minutes of a core", timed=True)
-    for name in made:
-        moves = len(SUBJECTS[name].moves or ()) / PASSES
-        a_pass = (steps * median(seconds[name]) + moves * moving) / 60
+    moving = {
+        type(made[name]): moving_row(rows, name, made[name], task)
+        for name in ("light", "uneven")
+        if name in made
+    }
+    for name, model in made.items():
+        moves = len(SUBJECTS[name].moves or ()) / SUBJECTS[name].passes
+        a_pass = (steps * median(seconds[name]) + moves * moving.get(type(model), 0.0)) / 60
         rows.add(name, "pass", a_pass, "minutes of a core", timed=True)
 
 
+def moving_row(rows: Rows, name: str, model: Any, task: NextWord) -> float:
+    """The seconds of a core that a reassignment takes, and its row."""
+    began = process_time()
+    reassigned(model, task.sealed())
+    seconds = process_time() - began
+    rows.add(name, "reassignment", seconds / 60, "minutes of a core", timed=True)
+    return seconds
+
+
 def planner_rows(rows: Rows, task: NextWord) -> None:
-    """The smallest file of LightRNN that is no worse than the full model, by the planner.
+    """The smallest file with uneven rows that is no worse than the full model, by the planner.
 
     The seed is the one whose validation perplexity is the median.
     """
     found: Any = rows.rows
-    if not values(found, "light", "file") or not values(found, "full", "file"):
-        print("the planner waits for the rows of light and full", flush=True)
+    if not values(found, "uneven", "file") or not values(found, "full", "file"):
+        print("the planner waits for the rows of uneven and full", flush=True)
         return
-    by_seed = dict(enumerate(values(found, "light", "validation perplexity")))
+    by_seed = dict(enumerate(values(found, "uneven", "validation perplexity")))
     seed = sorted(by_seed, key=lambda one: by_seed[one])[len(by_seed) // 2]
     most = mean(values(found, "full", "file")) / SMALLER
     least = -torch.tensor(mean(values(found, "full", "validation perplexity"))).log2().item()
-    model = load_into(file_of(rows, "light", seed), untrained("light", task, seed))
+    model = load_into(file_of(rows, "uneven", seed), untrained("uneven", task, seed))
     path = FOLDER / "light_rnn.planner.shoe"
     budget = f"size<={most / 1000:.1f}KB, score>={least:.4f}"
     outcome = compress(model, task, budget, path, minutes=MINUTES, seed=seed, say=print)

@@ -13,17 +13,18 @@ NAMES = {
     "quotients": "quotients and remainders",
     "light": "LightRNN, its words moved three times",
     "light, unmoved": "LightRNN, its words not moved",
+    "uneven": "LightRNN with uneven rows, its words moved twice",
 }
 
 
 def passes() -> str:
-    """A row for each network: numbers for words and minutes of a pass, as shares of the first's."""
+    """A row for each network: its numbers and minutes of a pass, as shares of the first's."""
     found = results("light_rnn")
     seen = processors(found)
     heads = [f"minutes of a core for a pass ({one})" for one in seen]
     lines = [
-        f"| network, of width 128 | numbers for words | {' | '.join(heads)} |",
-        f"|{' --- |' * (2 + len(heads))}",
+        f"| network, of width 128 | numbers for words | of layers | {' | '.join(heads)} |",
+        f"|{' --- |' * (3 + len(heads))}",
     ]
     first = metrics(found, "full")
     for name, title in NAMES.items():
@@ -37,6 +38,6 @@ def passes() -> str:
         fewer = first["numbers for words"] / own["numbers for words"]
         lines.append(
             f"| {title} | {own['numbers for words']:,.0f} ({fewer:.3g} times fewer) | "
-            f"{' | '.join(cells)} |"
+            f"{own['numbers of layers']:,.0f} | {' | '.join(cells)} |"
         )
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"

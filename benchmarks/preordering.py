@@ -24,7 +24,7 @@ import torch
 from rows import FILES, RESULTS, Rows, start
 from text_tools import fastest
 
-from shoestring.artifact import Entries, load, read_model
+from shoestring.artifact import Entries, load, read_model, save
 from shoestring.kit import Supervised
 from shoestring.meters import Operations
 from shoestring.recipes.preordering import (
@@ -60,6 +60,8 @@ def main() -> None:
             ours(rows, data, seed)
     if rows.wanted("parser") and not rows.done("parser", None) and not rows.quick:
         parser(rows, data["test"])
+    if not rows.quick:
+        keep_median(rows)
     if rows.only is None and rows.seed is None:
         rows.close()
 
@@ -86,9 +88,20 @@ def ours(rows: Rows, data: dict[str, list[Reordered]], seed: int) -> None:
     words = sum(len(one.words) for one in data["test"])
     act = partial(load(path, threads=1).answers, texts, spaces=True)
     rows.add(name, "speed", words / fastest(act), "words/s", seed, timed=True)
-    if seed == 0 and not rows.quick:
-        (FILES / f"{name}.shoe").write_bytes(path.read_bytes())
     rows.add(name, "done", 1, "", seed)
+
+
+def keep_median(rows: Rows) -> None:
+    """Of the files that this machine has, keep the one that is median on validation."""
+    pairs = {
+        row["seed"]: row["value"]
+        for row in rows.rows
+        if row["subject"] == "en_preorder" and row["metric"] == "validation pairs"
+    }
+    files = {seed: RESULTS / "unfinished" / f"en_preorder_seed{seed}.shoe" for seed in pairs}
+    there = sorted((seed for seed in pairs if files[seed].exists()), key=lambda seed: pairs[seed])
+    if there:
+        save(FILES / "en_preorder.shoe", files[there[len(there) // 2]].read_bytes())
 
 
 def told(rows: Rows, subject: str, scores: dict[str, float], seed: int | None = None) -> None:
@@ -119,6 +132,7 @@ def baselines(rows: Rows, test: list[Reordered]) -> None:
     wanted = [one.order for one in test]
     told(rows, "no reordering", order_scores(wanted, [range(len(one)) for one in wanted]))
     told(rows, "best that brackets reach", order_scores(wanted, [nearest(one) for one in test]))
+    rows.add("no reordering", "size", 0, "bytes")
     rows.add("no reordering", "done", 1, "")
 
 

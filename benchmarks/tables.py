@@ -48,6 +48,8 @@ from sensitivity_table import fallback, sensitivity
 from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
+from text_costs_table import preordering as text_orders
+from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
 from text_tools_table import segmenters, taggers
 from xnor_table import kernels, latency
@@ -310,6 +312,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "microcontroller-avr": avr,
     "microcontroller-recurrent": recurrent,
     "spoken-digits": spoken_digits,
+    "text-costs": text_costs,
+    "text-costs-claim": text_costs_claim,
+    "text-preordering": text_orders,
     "byte-model-bits": byte_bits,
     "byte-model-keys": byte_keys,
     "byte-model-page": byte_page,

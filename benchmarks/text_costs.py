@@ -207,6 +207,7 @@ def with_vocabulary(rows: Rows, data: Data) -> None:
 
     rows.add("vocabulary", "trained: test", 100 * share_right(act(), data["test"]), "%")
     count = sum(map(len, (text.split() for text in texts)))
+    rows.add("vocabulary", "test words", count, "")
     rows.add("vocabulary", "trained: speed", count / fastest(act), "words/s", timed=True)
     rows.add("vocabulary", "done", 1, "")
 

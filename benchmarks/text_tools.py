@@ -5,8 +5,8 @@
 Trains the networks (three seeds; `--only en_tag` makes one of them), scores their files on the test
 sentences once, and times them from text to answers, in seconds of the processor, on one core. Goes
 on where it was interrupted. TEXT_PEERS=PYTHON names the Python of an environment that has jieba,
-fugashi with unidic-lite, sudachipy and spaCy; without it they are not run. --quick: one pass, one
-seed.
+fugashi with unidic-lite, sudachipy and spaCy; without it they are not run; SPACY_STEPS is the most
+steps of spaCy's training, where its own 20,000 are too many. --quick: one pass, one seed.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def spacy(rows: Rows, subject: str) -> None:
     script = Path(__file__).parent / "peers" / "spacy_tagger.py"
     folder = RESULTS / "unfinished" / "spacy"
     done = subprocess.run(
-        [python, script, folder],
+        [python, script, folder, *os.environ.get("SPACY_STEPS", "").split()],
         input=json.dumps(data),
         stdout=subprocess.PIPE,
         text=True,

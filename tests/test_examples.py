@@ -10,6 +10,7 @@ from tiers import repetitions
 
 from shoestring.tasks.fetch import present
 from shoestring.tasks.fsdd import _HOME, _RECORDINGS
+from shoestring.tasks.udhr import _SOURCE as _UDHR
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 
@@ -19,6 +20,8 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 def test_an_example_runs_with_little_time(example, tmp_path):
     if example.stem == "05_spoken_digits" and not any(map(present, (_HOME, _RECORDINGS))):
         pytest.skip("FSDD is not here: set SHOESTRING_DATA to a folder that holds fsdd")
+    if example.stem == "09_languages" and present(_UDHR) is None:
+        pytest.skip("the UDHR is not here: set SHOESTRING_DATA to a folder that holds nltk")
     steps = repetitions(20, 100)
     little = (
         "0.5" if example.stem.startswith("01") else str(steps)

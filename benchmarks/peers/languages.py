@@ -30,7 +30,7 @@ def fasttext() -> Tool:
     model: Any = tool.load_model(str(package / "resources" / "lid.176.ftz"))
 
     def answer(text: str) -> str:
-        labels, _ = model.predict(text)
+        labels, _ = model.predict(text.replace("\n", " "))  # of one line
         return labels[0].removeprefix("__label__") if labels else _NONE
 
     known, _ = model.predict("a", k=1000, threshold=-1.0)

@@ -57,10 +57,13 @@ class Job(StrEnum):
     COMPLETE = "complete"
 
 
+Kind = Annotated[
+    Job, typer.Argument(help="tag, segment, identify, preorder or complete", show_default=False)
+]
+
+
 def learn(
-    job: Annotated[
-        Job, typer.Argument(help="tag, segment, identify, preorder or complete", show_default=False)
-    ],
+    job: Kind,
     train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
     validation: Validation = None,
@@ -79,32 +82,44 @@ def learn(
     """Train a small network that answers to texts, and write its file."""
     from shoestring.artifact.format.saving import check_place
     from shoestring.cli.ending import writing
-    from shoestring.core import Budget
-    from shoestring.recipes.text_tools import segment_score, tag_score
-    from shoestring.tasks import sentences_of
 
     check_place(out)
     writing(out)
-    limit = Budget.parse(f"size<={size}").size
-    if not isinstance(limit, int | float):
-        raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    rules = int(running_text)
     if job is Job.IDENTIFY:
-        _learn_labels(train, out, validation, test, int(limit), passes or 30, seed)
-        return
-    if job is Job.COMPLETE:
-        _learn_text(train, out, validation, test, int(limit), passes, seed)
-        return
-    data = _data(train, validation)
-    if job is Job.PREORDER:
-        _learn_orders(data, out, test, int(limit), passes, seed, rules=int(running_text))
-        return
-    passes = passes or 6
-    if job is Job.SEGMENT:
-        made = _segmenter(data, out, int(limit), passes, seed)
+        _learn_labels(train, out, validation, test, limit, passes or 30, seed)
+    elif job is Job.COMPLETE:
+        _learn_text(train, out, validation, test, limit, passes, seed)
+    elif job is Job.PREORDER:
+        _learn_orders(_data(train, validation), out, test, limit, passes, seed, rules=rules)
     else:
-        made = _tagger(data, out, int(limit), passes, seed, text, rules=int(running_text))
+        data = _data(train, validation)
+        _learn_words(job, data, out, test, limit, passes or 6, seed, text, rules=rules)
+
+
+def _learn_words(
+    job: Job,
+    data: dict[str, list[Sentence]],
+    out: Path,
+    test: Path | None,
+    size: int,
+    passes: int,
+    seed: int,
+    text: Path | None,
+    *,
+    rules: int,
+) -> None:
+    """Train a network that tags words or finds them."""
+    from shoestring.recipes.text_tools import segment_score, tag_score
+    from shoestring.tasks import sentences_of
+
+    if job is Job.SEGMENT:
+        made = _segmenter(data, out, size, passes, seed)
+    else:
+        made = _tagger(data, out, size, passes, seed, text, rules=rules)
     score = tag_score if job is Job.TAG else segment_score
     said = "words right" if job is Job.TAG else "F1 of words"
     print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
@@ -204,6 +219,16 @@ def _learn_text(
     if test is not None:
         print(f"bits per byte on {test}: {bits_per_byte(out, all_lines(test)):.3f}")
     _check_size(made.bytes, size)
+
+
+def _limit(size: str) -> int:
+    """Bytes, given as text such as 300KB; raises ValueError for other text."""
+    from shoestring.core import Budget
+
+    limit = Budget.parse(f"size<={size}").size
+    if not isinstance(limit, int | float):
+        raise ValueError(f"--size {size}: give bytes, such as 300KB")
+    return int(limit)
 
 
 def _check_size(made: int, size: int) -> None:

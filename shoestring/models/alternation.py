@@ -31,6 +31,7 @@ def alternate(
     training: Training,
     *,
     at: Sequence[float] = (0.1, 0.25, 0.5),
+    least: int = 0,
     what: str = "training LightRNN",
     say: Callable[[float, float], None] = lambda before, after: None,
 ) -> Celled:
@@ -52,34 +53,44 @@ def alternate(
     `task`: its batches are ids N×(T+1), as those of tasks.NextWord.
     `training`: all steps, those between the reassignments together.
     `at`: after which shares of the steps words move, each above 0 and below 1; empty: never.
+    `least`: words that are rarer in the training split stay where they are. With few examples a
+        word finds a cell that suits these, and not others.
     `say`: called with the sum of the losses, in nats, before and after each reassignment.
 
     Raises ValueError for shares out of range.
     """
     if wrong := [share for share in at if not 0 < share < 1]:
         raise ValueError(f"at={wrong[0]}: give shares of the steps, above 0 and below 1")
+    if least < 0:
+        raise ValueError(f"least={least}: give how often a word must come to move, 0 or more")
     due = sorted({max(1, round(share * training.steps)) for share in at})
-    kept = _Kept(snapshots(), _digest(model, training, due))
+    kept = _Kept(snapshots(), _digest(model, training, [*due, least]))
 
     def before_step(step: int) -> None:
         if step in due and not kept.has(step):
-            cells, before, after = reassigned(model, task)
+            cells, before, after = reassigned(model, task, least=least)
             kept.save(step, cells)
             say(before, after)
         kept.place(model, step)
 
-    train(model, task, training, before_step=before_step, what=what, key=f"moves at {due}")
+    key = f"moves at {due}, {least}"
+    train(model, task, training, before_step=before_step, what=what, key=key)
     kept.place(model, training.steps)
     return model
 
 
-def reassigned(model: LightRNN | UnevenLightRNN, task: Task) -> tuple[Cells, float, float]:
+def reassigned(
+    model: LightRNN | UnevenLightRNN, task: Task, *, least: int = 0
+) -> tuple[Cells, float, float]:
     """Better cells for the words of a model, and the costs before and after, in nats.
 
     The costs are of the words that may move. The model stays as it is: `model.place(cells)` moves
     the words.
+
+    `least`: as in `alternate`.
     """
     words, free = (one.cpu().numpy() for one in model.movable())
+    words = words[_counts(task, len(model.cells))[words] >= least] if least else words
     row_costs, column_costs = (costs[words] for costs in word_costs(model, task))
     all_cells = model.cells.cpu().numpy().copy()
     cells = all_cells[words]
@@ -111,6 +122,13 @@ def word_costs(model: LightRNN | UnevenLightRNN, task: Task) -> tuple[np.ndarray
             rows.index_add_(0, index, of_rows.flatten(0, 1))
             columns.index_add_(0, index, of_columns.flatten(0, 1))
     return rows.cpu().numpy(), columns.cpu().numpy()
+
+
+def _counts(task: Task, words: int) -> np.ndarray:
+    """How often each word is predicted in the training split."""
+    with seeded(0):
+        ids = [batch[:, 1:].reshape(-1) for batch in task.batches("train")]
+    return torch.bincount(torch.cat(ids), minlength=words).cpu().numpy()
 
 
 class _Kept:

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-_NOWHERE = float("-inf")  # the bias of a place that a short row does not have
-
 
 class UnevenLightRNN(nn.Module):
     """Words share the vectors of rows and columns, and rows of frequent words are short.
@@ -22,8 +20,8 @@ class UnevenLightRNN(nn.Module):
     Source: Li, Qin, Yang, Hu & Liu 2016 (rows and columns); Grave, Joulin, Cissé, Grangier & Jégou
     2017 (rare words in larger clusters).
     Differs: the network takes one step for each word instead of two. It reads the sum of the two
-    vectors and a gated layer of both, and its states are added to what it reads. A gated cell of
-    its own takes the step from the state and the row to the column. Each word has a bias.
+    vectors and a gated layer of both. The states of each recurrent layer are added to what it
+    reads. A gated cell of its own takes the step from the state and the row to the column.
 
     `model(ids)` takes ids N×(T+1) and gives the log-probability, in nats, of each id after the
     first, N×T. `model.next(ids)` takes ids N×T and gives the log-probabilities of every word that
@@ -33,16 +31,17 @@ class UnevenLightRNN(nn.Module):
 
     `words`: how many words there are, V: 2 or more.
     `width`: of the vectors and the states, D.
-    `rows`: of the table; None: 2.25·√V, and as many as there are words at the most.
+    `rows`: of the table; None: 3.8·√V, and as many as there are words at the most.
     `columns`: the words of the longest row; None: 1.2·√V.
-    `own`: how many of the first words have a row of their own; None: 1.25·√V.
+    `own`: how many of the first words have a row of their own; None: 2.8·√V.
+    `layers`: how many recurrent layers, 1 or more.
     `recurrent`: nn.LSTM or nn.GRU.
     `dropout`: the share of values that is dropped from inputs and states in training, 0 to 1.
 
-    There are (rows + columns)·(D + 1) + V numbers that are about words. `cells` is a buffer with
+    There are (rows + columns)·(D + 1) numbers that are about words. `cells` is a buffer with
     the cell of each word: its row times the number of columns, plus its column.
-    Raises ValueError for fewer than 2 words, and for tables that the words do not fill or that
-    have no room for them.
+    Raises ValueError for fewer than 2 words, no layer, and for tables that the words do not fill or
+    that have no room for them.
     """
 
     cells: Tensor
@@ -55,29 +54,33 @@ class UnevenLightRNN(nn.Module):
         rows: int | None = None,
         columns: int | None = None,
         own: int | None = None,
+        layers: int = 2,
         recurrent: type[nn.LSTM] | type[nn.GRU] = nn.LSTM,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if words < 2:
             raise ValueError(f"a vocabulary of {words} words: a table needs 2 cells or more")
+        if layers < 1:
+            raise ValueError(f"{layers} recurrent layers: give 1 or more")
         root = words**0.5
-        rows = min(words, ceil(2.25 * root)) if rows is None else rows
+        rows = min(words, ceil(3.8 * root)) if rows is None else rows
         columns = ceil(1.2 * root) if columns is None else columns
-        own = min(rows - 1, int(1.25 * root)) if own is None else own
+        own = min(rows - 1, int(2.8 * root)) if own is None else own
         lengths = row_lengths(words, rows, columns, own)
         self.own = own
         self.rows = nn.Parameter(torch.empty(rows, width).uniform_(-0.1, 0.1))
         self.columns = nn.Parameter(torch.empty(columns, width).uniform_(-0.1, 0.1))
         self.row_bias = nn.Parameter(torch.zeros(rows))
         self.column_bias = nn.Parameter(torch.zeros(columns))
-        self.bias = nn.Parameter(torch.zeros(words))
         first = np.cumsum(lengths) - lengths
         of_words = np.repeat(np.arange(rows), lengths)
         cells = of_words * columns + np.arange(words) - first[of_words]
         self.register_buffer("cells", torch.from_numpy(cells))
         self.reading = nn.Linear(2 * width, 2 * width)
-        self.recurrent = recurrent(width, width, batch_first=True)
+        self.recurrent = nn.ModuleList(
+            recurrent(width, width, batch_first=True) for _ in range(layers)
+        )
         self.to_column = nn.GRUCell(width, width)
         self.dropout = nn.Dropout(dropout)
 
@@ -88,18 +91,17 @@ class UnevenLightRNN(nn.Module):
         rows, columns = rows_NT[:, 1:].flatten(), columns_NT[:, 1:].flatten()
         found = _chosen(linear(states_MD, self.rows, self.row_bias), rows)
         if torch.compiler.is_compiling():  # which words come must not decide a file's shapes
-            found = found + _chosen(self._of_columns(states_MD, rows, self._biases()), columns)
+            found = found + _chosen(self._of_columns(states_MD, rows, self._nowhere()), columns)
         else:  # words with a row of their own need no column
             shared = (rows >= self.own).nonzero().squeeze(1)
-            logits = self._of_columns(states_MD[shared], rows[shared], self._biases())
+            logits = self._of_columns(states_MD[shared], rows[shared], self._nowhere())
             found = found.index_add(0, shared, _chosen(logits, columns[shared]))
         return found.reshape(len(ids), -1)
 
     def losses(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """What each word after the first would cost in each row, N×T×R, and column, N×T×C, in nats.
 
-        The cost in a column is that after the word's own row, with the word's own bias, as if the
-        other words of the row stayed.
+        The cost in a column is that after the word's own row, which may not have this column.
         """
         rows_NT, columns_NT = self._places(ids)
         states = self._states(rows_NT[:, :-1], columns_NT[:, :-1])
@@ -107,8 +109,8 @@ class UnevenLightRNN(nn.Module):
         rows = rows_NT[:, 1:]
         stepped = self._stepped(states.flatten(0, 1), rows.flatten())
         logits = linear(stepped, self.columns, self.column_bias).float().reshape(*rows.shape, -1)
-        total = (logits + embedding(rows, self._biases())).logsumexp(-1, keepdim=True)
-        return -of_rows.log_softmax(-1), total - logits - self.bias[ids[:, 1:], None]
+        total = (logits + embedding(rows, self._nowhere())).logsumexp(-1, keepdim=True)
+        return -of_rows.log_softmax(-1), total - logits
 
     def next(self, ids: Tensor) -> Tensor:
         """Log-probabilities N×V of every word that may follow ids N×T."""
@@ -116,7 +118,7 @@ class UnevenLightRNN(nn.Module):
         last = self._states(*self._places(ids))[:, -1]
         of_rows = linear(last, self.rows, self.row_bias).log_softmax(-1)
         each = torch.arange(rows, device=ids.device).repeat(count)
-        logits = self._of_columns(last.repeat_interleave(rows, 0), each, self._biases())
+        logits = self._of_columns(last.repeat_interleave(rows, 0), each, self._nowhere())
         both = of_rows.unsqueeze(-1) + logits.log_softmax(-1).reshape(count, rows, -1)
         return both.flatten(1)[:, self.cells]
 
@@ -149,21 +151,23 @@ class UnevenLightRNN(nn.Module):
         row, column = embedding(rows_NT, self.rows), embedding(columns_NT, self.columns)
         more, gate = self.reading(torch.cat([row, column], -1)).chunk(2, -1)
         read = self.dropout(row + column + more * gate.sigmoid())
-        return self.dropout(self.recurrent(read)[0] + read)
+        for layer in self.recurrent:
+            read = read + layer(read)[0]
+        return self.dropout(read)
 
-    def _biases(self) -> Tensor:
-        """The biases of words at their places R×C; minus infinity where a row has no place."""
-        empty = self.bias.new_full((len(self.rows) * len(self.columns),), _NOWHERE)
-        return empty.scatter(0, self.cells, self.bias).reshape(len(self.rows), -1)
+    def _nowhere(self) -> Tensor:
+        """Minus infinity where a row has no such column, and 0 elsewhere: R×C."""
+        table = self.row_bias.new_full((len(self.rows) * len(self.columns),), float("-inf"))
+        return table.index_fill(0, self.cells, 0.0).reshape(len(self.rows), -1)
 
     def _stepped(self, states_MD: Tensor, rows_M: Tensor) -> Tensor:
         """The states M×D after one more step with a row each."""
         return self.dropout(self.to_column(embedding(rows_M, self.rows), states_MD))
 
-    def _of_columns(self, states_MD: Tensor, rows_M: Tensor, biases: Tensor) -> Tensor:
+    def _of_columns(self, states_MD: Tensor, rows_M: Tensor, nowhere: Tensor) -> Tensor:
         """Logits M×C of the words of a row each."""
         stepped = self._stepped(states_MD, rows_M)
-        return linear(stepped, self.columns, self.column_bias) + embedding(rows_M, biases)
+        return linear(stepped, self.columns, self.column_bias) + embedding(rows_M, nowhere)
 
 
 def row_lengths(words: int, rows: int, columns: int, own: int) -> NDArray[np.int64]:

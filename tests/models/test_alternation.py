@@ -79,11 +79,11 @@ def test_a_killed_training_ends_as_if_it_had_not_been(
         if where == "in a reassignment":
             calls, whole = [0], alternation.reassigned
 
-            def second_fails(*args):
+            def second_fails(*args, **settings):
                 calls[0] += 1
                 if calls[0] == 2:
                     raise Killed
-                return whole(*args)
+                return whole(*args, **settings)
 
             patch.setattr(alternation, "reassigned", second_fails)
         elif where == "in training":
@@ -106,6 +106,20 @@ def test_a_killed_training_ends_as_if_it_had_not_been(
     with resuming(tmp_path):
         values, cells = program()
     assert values == expected[0] and (cells == expected[1]).all()
+
+
+def test_rare_words_stay():
+    model, task = untrained(), sentences()
+    counts = torch.zeros(100)
+    for ids in task.batches("train"):
+        counts += torch.bincount(ids[:, 1:].reshape(-1), minlength=100)
+    rare = counts < 60
+    cells, high, low = reassigned(model, task, least=60)
+    assert low < high and 10 < rare.sum() < 90
+    assert torch.from_numpy(cells)[rare].equal(model.cells[rare])
+    assert not torch.from_numpy(cells).equal(model.cells)
+    with pytest.raises(ValueError, match="least=-1: give how often a word must come to move"):
+        alternate(model, task, SETTINGS, least=-1)
 
 
 def test_shares_out_of_range_are_refused():

@@ -34,22 +34,23 @@ def slowly(model: UnevenLightRNN, ids: Tensor) -> list[float]:
     """The log-probabilities of a text's words after the first, step by step, by the definition."""
     columns = len(model.columns)
     places = [divmod(int(cell), columns) for cell in model.cells]
-    state: Any = None
+    states: list[Any] = [None] * len(model.recurrent)
     found: list[float] = []
     for before, word in zip(ids.tolist(), ids[1:].tolist(), strict=False):
         row, column = places[before]
         pair = torch.cat([model.rows[row], model.columns[column]])
         more, gate = model.reading(pair).chunk(2)
-        read = model.rows[row] + model.columns[column] + more * torch.sigmoid(gate)
-        output, state = model.recurrent(read[None, None], state)
-        output = output[0, 0] + read
+        output = model.rows[row] + model.columns[column] + more * torch.sigmoid(gate)
+        for number, layer in enumerate(model.recurrent):
+            above, states[number] = layer(output[None, None], states[number])
+            output = output + above[0, 0]
         row, _ = places[word]
         found.append(float((model.rows @ output + model.row_bias).log_softmax(0)[row]))
         members = [other for other, (its_row, _) in enumerate(places) if its_row == row]
         stepped = model.to_column(model.rows[row][None], output[None])[0]
         logits = torch.stack(
             [
-                stepped @ model.columns[column] + model.column_bias[column] + model.bias[other]
+                stepped @ model.columns[column] + model.column_bias[column]
                 for other in members
                 for column in [places[other][1]]
             ]
@@ -60,15 +61,15 @@ def slowly(model: UnevenLightRNN, ids: Tensor) -> list[float]:
 
 def test_its_size():
     model = UnevenLightRNN(40_000, 128)
-    assert (len(model.rows), len(model.columns), model.own) == (450, 240, 250)
+    assert (len(model.rows), len(model.columns), model.own) == (760, 240, 560)
     layers = sum(
         p.numel()
         for part in (model.reading, model.recurrent, model.to_column)
         for p in part.parameters()
     )
     about_words = sum(p.numel() for p in model.parameters()) - layers
-    assert about_words == 690 * 129 + 40_000
-    assert about_words <= 40_000 * 129 / 39.9
+    assert about_words == 1000 * 129
+    assert about_words * 40 == 40_000 * 129
 
 
 def test_rows_grow_and_hold_all_words():
@@ -97,6 +98,8 @@ def test_small_tables(words: int):
     assert model.next(torch.tensor([[0]])).exp().sum().item() == pytest.approx(1)
     with pytest.raises(ValueError, match="a vocabulary of 1 words: a table needs 2 cells"):
         UnevenLightRNN(1, 4)
+    with pytest.raises(ValueError, match="0 recurrent layers: give 1 or more"):
+        UnevenLightRNN(5, 4, layers=0)
 
 
 @pytest.mark.parametrize("recurrent", [nn.LSTM, nn.GRU])

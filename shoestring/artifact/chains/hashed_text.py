@@ -18,7 +18,7 @@ UNDETERMINED = "und"
 """The answer where a text says nothing; also the code of ISO 639-3 for that."""
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _LETTERS_AT_ONCE = 1 << 16  # characters that are computed together, about: all in a cache
-_IDS_AT_ONCE = 1 << 13  # of one run of the network, about: their embeddings fit into a cache
+_IDS_AT_ONCE = 1 << 14  # of one run of the network, about: their embeddings fit into a cache
 _LETTER, _OTHER = 1, 2
 _KINDS = np.zeros(0x110000, np.uint8)  # of code points; 0: not looked up yet
 
@@ -204,7 +204,7 @@ class HashedText(TextStep):
                 if known < 0.5:
                     found.append([(UNDETERMINED, 1 - known)])
                 else:
-                    likely: list[str] = [labels[k] for k in best]
+                    likely = [str(labels[k]) for k in best]
                     found.append(list(zip(likely, share, strict=True)))
         return found
 

@@ -209,11 +209,9 @@ class Loaded:
         assert self.input_chain is not None
         step, labels = self.input_chain.steps[0], len(self.input_chain.labels)
         wanted = step.scores(labels) if isinstance(step, TextStep) else labels
-        if scores.shape[-1] != wanted:
+        if (found := scores.shape[-1]) != wanted:
             said = f", which have {wanted:,}" if wanted != labels else ""
-            raise ShoeError(
-                f"damaged file: it has {labels} labels{said} for {scores.shape[-1]} scores"
-            )
+            raise ShoeError(f"damaged file: it has {labels} labels{said} for {found} scores")
         return scores
 
     def stepped(self, ids: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,13 @@ def test_the_english_tagger() -> None:
     assert " ".join(f"{word}_{tag}" for word, tag in found) == told
 
 
+def test_the_english_words_in_head_final_order() -> None:
+    preorderer = load(FILES / "en_preorder.shoe")
+    found = preorderer("He saw the dog in Rome.")
+    assert " ".join(word for word, _ in found) == "He the dog Rome in saw ."
+    assert sorted(place for _, place in found) == list(range(7))
+
+
 def test_the_identifier_of_languages() -> None:
     identifier = load(FILES / "udhr_identify.shoe")
     texts = {

@@ -54,6 +54,21 @@ def test_improved_comes_within_two_percent_of_exact_and_never_gets_worse(
     assert cost(row_costs, column_costs, start) > 1.2 * least  # there was something to gain
 
 
+def test_words_stay_within_the_cells_that_there_are():
+    row_costs, column_costs = costs(500, 30, 30)
+    draw = np.random.default_rng(2)
+    start = draw.permutation(900)[:500]
+    others = np.setdiff1d(np.arange(900), start)
+    least = cost(row_costs, column_costs, exact(row_costs, column_costs, start))
+    *_, none_free = improved(row_costs, column_costs, start, free=others[:0], group=100)
+    assert sorted(none_free) == sorted(start)
+    assert least - 1e-3 <= cost(row_costs, column_costs, none_free) <= 1.02 * least
+    *_, some_free = improved(row_costs, column_costs, start, free=others[:50], group=100)
+    assert set(some_free) <= {*start, *others[:50]} and set(some_free) != set(start)
+    with pytest.raises(ValueError, match="500 words do not fit into 400 cells"):
+        exact(row_costs, column_costs, start[:400])
+
+
 def test_a_small_vocabulary_is_matched_exactly():
     row_costs, column_costs = costs(60, 8, 8)
     assert EXACT >= 60
