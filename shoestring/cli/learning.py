@@ -126,7 +126,7 @@ def _learn_words(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, int(limit))
+    _check_size(made.bytes, size)
 
 
 def _learn_labels(
