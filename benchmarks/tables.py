@@ -16,6 +16,7 @@ import demo_figures
 from browser_table import browser
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
+from byte_model_table import page as byte_page
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -317,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-preordering": text_orders,
     "byte-model-bits": byte_bits,
     "byte-model-keys": byte_keys,
+    "byte-model-page": byte_page,
     "text-languages": languages,
     "text-languages-other": other_texts,
     "text-languages-tools": beside,

@@ -32,6 +32,18 @@ Passes = Annotated[
         show_default=False,
     ),
 ]
+Validation = Annotated[
+    Path | None,
+    typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
+]
+Text = Annotated[
+    Path | None,
+    typer.Option(
+        help="text without tags, a sentence in each line: clusters of words are learned from it "
+        "(tag only)",
+        show_default=False,
+    ),
+]
 Test = Annotated[Path | None, typer.Option(help="sentences for the last score", show_default=False)]
 
 
@@ -54,20 +66,10 @@ def learn(
     job: Kind,
     train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
-    ] = None,
+    validation: Validation = None,
     test: Test = None,
     size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
-    text: Annotated[
-        Path | None,
-        typer.Option(
-            help="text without tags, a sentence in each line: clusters of words are learned from "
-            "it (tag only)",
-            show_default=False,
-        ),
-    ] = None,
+    text: Text = None,
     running_text: Annotated[
         bool,
         typer.Option(
@@ -124,6 +126,7 @@ def _learn_words(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    _check_size(made.bytes, size)
 
 
 def _learn_labels(
@@ -202,7 +205,7 @@ def _learn_text(
     seed: int,
 ) -> None:
     """Train a network that completes what is typed, on the lines of a text."""
-    from shoestring.recipes.byte_model import BYTE_MODEL, bits_per_byte, byte_model
+    from shoestring.recipes.byte_language import BYTE_MODEL, bits_per_byte, byte_model
     from shoestring.tasks.byte_text import all_lines, lines_of
 
     if validation is None:
