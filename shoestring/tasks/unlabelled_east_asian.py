@@ -9,6 +9,8 @@ import tarfile
 from collections.abc import Iterable, Iterator
 
 from shoestring.tasks.fetch import Source, content_of, fetch
+from shoestring.tasks.sequences import written
+from shoestring.tasks.treebanks import treebank
 
 _QUESTIONS = (
     Source(
@@ -31,24 +33,29 @@ _JAQUAD = Source(
     "",
     "dae034ef8c44bf5bc9a77ba4a11321f39d0db0a29e4af0b5c0f96621abd910a0",
 )
+_ALIKE = 10  # characters, from which a sentence within another is no chance
 _ENDS = re.compile(r"(?<=[。！？!?])|\n")
 
 
 def unlabelled_chinese() -> list[str]:
     """About 60,000 characters in sentences, translated from Wikipedia (XQuAD: Artetxe et al. 2020).
 
-    Raises DataError where the file cannot be had or is damaged.
+    In simplified characters. Sentences in which one of the validation or the test sentences of
+    Chinese-GSD stands are left out. Raises DataError where a file cannot be had or is damaged.
     """
-    return [*_sentences(_contexts(json.loads(content_of(*_QUESTIONS)[1])))]
+    found = _sentences(_contexts(json.loads(content_of(*_QUESTIONS)[1])))
+    return _apart(found, "zh")
 
 
 def unlabelled_japanese(characters: int = 1_000_000) -> list[str]:
     """The first sentences of Wikipedia articles with so many characters (JaQuAD: So et al. 2022).
 
-    All are 3.7 million. Raises DataError where the file cannot be had, as without
-    SHOESTRING_DATA, or is damaged.
+    All are 3.7 million. Sentences in which one of the validation or the test sentences of
+    Japanese-GSD stands are left out, so a few characters fewer come back. Raises DataError where
+    the file cannot be had, as without SHOESTRING_DATA, or is damaged.
     """
-    found, total = [], 0
+    found: list[str] = []
+    total = 0
     with tarfile.open(fileobj=io.BytesIO(fetch(_JAQUAD).read_bytes())) as archive:
         for name in sorted(one.name for one in archive if one.isfile() and "train" in one.name):
             file = archive.extractfile(name)
@@ -57,8 +64,27 @@ def unlabelled_japanese(characters: int = 1_000_000) -> list[str]:
                 found.append(sentence)
                 total += len(sentence)
                 if total >= characters:
-                    return found
-    return found
+                    return _apart(found, "ja")
+    return _apart(found, "ja")
+
+
+def _apart(sentences: Iterable[str], language: str) -> list[str]:
+    """The sentences in which no validation or test sentence of the treebank stands.
+
+    White space does not count, and a sentence of few characters has to be the whole.
+    """
+    held = {
+        _closed(written(one)[0])
+        for split in ("validation", "test")
+        for one in treebank(language, split)
+    }
+    longer = re.compile("|".join(re.escape(one) for one in sorted(held) if len(one) >= _ALIKE))
+    closed = ((one, _closed(one)) for one in sentences)
+    return [one for one, text in closed if text not in held and not longer.search(text)]
+
+
+def _closed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _contexts(content: dict) -> Iterator[str]:
