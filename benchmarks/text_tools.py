@@ -32,6 +32,8 @@ from shoestring.recipes.text_tools import (
     SEGMENTER,
     SMALL_TAGGER,
     TAGGER,
+    TAUGHT_PLAIN_TAGGER,
+    TAUGHT_SEGMENTER,
     TextSettings,
     english_clusters,
     segment_score,
@@ -42,20 +44,11 @@ from shoestring.recipes.text_tools import (
 from shoestring.tasks import (
     Sentence,
     treebank,
-    unlabelled_chinese,
     unlabelled_english,
-    unlabelled_japanese,
     word_f1,
     written,
 )
 
-UNLABELLED: dict[tuple[str, str], Callable[[], list]] = {
-    ("en", "tag"): unlabelled_english,
-    ("zh", "segment"): unlabelled_chinese,
-    ("ja", "segment"): unlabelled_japanese,
-    ("zh", "tag"): list,
-    ("ja", "tag"): list,
-}
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
 Data = dict[str, list[Sentence]]
@@ -75,9 +68,9 @@ class Job:
 JOBS = {
     "en_tag": Job(language="en", job="tag", size=500_000, settings=TAGGER),
     "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER, seeds=(0,)),
-    "zh_tag": Job(language="zh", job="tag", size=300_000, settings=PLAIN_TAGGER),
+    "zh_tag": Job(language="zh", job="tag", size=300_000, settings=TAUGHT_PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
-    "zh_segment": Job(language="zh", job="segment", size=400_000, settings=SEGMENTER),
+    "zh_segment": Job(language="zh", job="segment", size=400_000, settings=TAUGHT_SEGMENTER),
     "ja_segment_100kb": Job(
         language="ja", job="segment", size=99_000, settings=SEGMENTER, seeds=(0,)
     ),
@@ -121,7 +114,7 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     path = folder / f"{name}_seed{seed}{'.quick' if rows.quick else ''}.shoe"
     began = process_time()
     kept = folder / f"{job.language}_{job.job}{'.quick' if rows.quick else ''}"
-    unlabelled = UNLABELLED[job.language, job.job]() if settings.teachers is not None else []
+    unlabelled = unlabelled_english() if job.language == "en" else []
     arguments = {"size": job.size, "settings": settings, "unlabelled": unlabelled, "folder": kept}
     if job.job == "tag":
         known = clusters(folder, data, unlabelled) if settings.step.clusters else None

@@ -38,7 +38,6 @@ from shoestring.tasks.udhr import (
     udhr,
     without_variants,
 )
-from shoestring.tasks.unlabelled_east_asian import unlabelled_chinese, unlabelled_japanese
 from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
@@ -91,9 +90,7 @@ __all__ = [
     "treebank",
     "typed_lines",
     "udhr",
-    "unlabelled_chinese",
     "unlabelled_english",
-    "unlabelled_japanese",
     "without_variants",
     "word_clusters",
     "word_f1",
