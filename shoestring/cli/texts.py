@@ -14,7 +14,7 @@ import typer
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(help="texts [default: the lines of standard input]", show_default=False),
+    typer.Argument(help="texts \\[default: the lines of standard input]", show_default=False),
 ]
 Input = Annotated[
     Path | None,
@@ -58,7 +58,7 @@ def identify(
         str | None,
         typer.Option(
             "--among",
-            help="the labels to expect, with commas between [default: all of the file's]",
+            help="the labels to expect, with commas between \\[default: all of the file's]",
             show_default=False,
         ),
     ] = None,
