@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from shoestring.recipes.text_tools import TextResult
+    from shoestring.recipes.preordering import PreorderSettings
+    from shoestring.recipes.text_tools import TextResult, TextSettings
     from shoestring.tasks import Sentence
 
+_Settings = TypeVar("_Settings", "TextSettings", "PreorderSettings")
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
+_LEAST_STEPS = 480  # of training, where nobody says how many passes: few sentences need many
 
 Train = Annotated[
     Path,
@@ -27,7 +32,8 @@ Train = Annotated[
 Passes = Annotated[
     int | None,
     typer.Option(
-        help="over the training data [default: 6; of identify 30, of preorder 8, of complete 3]",
+        help="over the training data \\[default: 6; of identify 30, of preorder 8, of complete 3; "
+        "more of little data]",
         min=1,
         show_default=False,
     ),
@@ -56,7 +62,7 @@ def learn(
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
     validation: Annotated[
         Path | None,
-        typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
+        typer.Option(help="more data like TRAIN \\[default: a tenth of TRAIN]", show_default=False),
     ] = None,
     test: Test = None,
     size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
@@ -95,7 +101,7 @@ def learn(
         _learn_orders(_data(train, validation), out, test, limit, passes, seed, rules=rules)
     else:
         data = _data(train, validation)
-        _learn_words(job, data, out, test, limit, passes or 6, seed, text, rules=rules)
+        _learn_words(job, data, out, test, limit, passes, seed, text, rules=rules)
 
 
 def _learn_words(
@@ -104,7 +110,7 @@ def _learn_words(
     out: Path,
     test: Path | None,
     size: int,
-    passes: int,
+    passes: int | None,
     seed: int,
     text: Path | None,
     *,
@@ -143,10 +149,12 @@ def _learn_labels(
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        places = range(len(texts))
-        held_out = texts.at([at for at in places if at % _HELD_OUT == 0])
-        texts = texts.at([at for at in places if at % _HELD_OUT])
-        print(f"validation: every tenth line of {train}, {len(held_out):,}")
+        apart = _every_tenth(texts.labels)
+        held_out = texts.at(sorted(apart))
+        texts = texts.at([at for at in range(len(texts)) if at not in apart])
+        if not len(held_out):
+            raise ValueError(f"{train} has no label with two lines: give more lines")
+        print(f"validation: every tenth line of each label of {train}, {len(held_out):,}")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
     made = identifier(data, out, size=size, settings=settings, seed=seed)
@@ -154,6 +162,17 @@ def _learn_labels(
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
     _check_size(made.bytes, size)
+
+
+def _every_tenth(labels: Sequence[str]) -> set[int]:
+    """The places of the second of each label, the twelfth, and so on: none loses its only one."""
+    before: Counter[str] = Counter()
+    places: set[int] = set()
+    for at, label in enumerate(labels):
+        if before[label] % _HELD_OUT == 1:
+            places.add(at)
+        before[label] += 1
+    return places
 
 
 def _learn_orders(
@@ -176,9 +195,7 @@ def _learn_orders(
     from shoestring.tasks import sentences_of
 
     settings = PreorderSettings()
-    settings = replace(
-        settings, step=replace(settings.step, rules=rules), passes=passes or settings.passes
-    )
+    settings = _trained_for(replace(settings, step=replace(settings.step, rules=rules)), passes)
     data = {split: in_head_final_order(some) for split, some in sentences.items()}
     made = preorderer(data, out, size=size, settings=settings, seed=seed)
     said = "pairs of words in the right order"
@@ -218,6 +235,13 @@ def _learn_text(
     _check_size(made.bytes, size)
 
 
+def _trained_for(settings: _Settings, passes: int | None) -> _Settings:
+    """The settings with so many passes; None: with theirs, and steps enough for few sentences."""
+    if passes is None:
+        return replace(settings, least_steps=_LEAST_STEPS)
+    return replace(settings, passes=passes)
+
+
 def _limit(size: str) -> int:
     """Bytes, given as text such as 300KB; raises ValueError for other text."""
     from shoestring.core import Budget
@@ -253,11 +277,11 @@ def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
 
 
 def _segmenter(
-    data: dict[str, list[Sentence]], out: Path, size: int, passes: int, seed: int
+    data: dict[str, list[Sentence]], out: Path, size: int, passes: int | None, seed: int
 ) -> TextResult:
     from shoestring.recipes.text_tools import SEGMENTER, segmenter
 
-    settings = replace(SEGMENTER, passes=passes)
+    settings = _trained_for(SEGMENTER, passes)
     return segmenter(data, out, size=size, settings=settings, seed=seed)
 
 
@@ -265,7 +289,7 @@ def _tagger(
     data: dict[str, list[Sentence]],
     out: Path,
     size: int,
-    passes: int,
+    passes: int | None,
     seed: int,
     text: Path | None,
     *,
@@ -281,5 +305,5 @@ def _tagger(
         more = [list(one.words) for one in data["train"]] + [step.words_of(one) for one in lines]
         clusters = word_clusters(more, CLUSTERS)
         step = replace(step, clusters=1 << 16)
-    settings = replace(PLAIN_TAGGER, step=step, passes=passes)
+    settings = _trained_for(replace(PLAIN_TAGGER, step=step), passes)
     return tagger(data, out, size=size, settings=settings, clusters=clusters, seed=seed)

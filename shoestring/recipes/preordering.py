@@ -37,6 +37,7 @@ class PreorderSettings:
     `width`, `vector`, `hidden`, `dropout`, `unseen`: as in WindowTagger.
     `passes`: over the training sentences, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
+    `least_steps`: of the training in floating point, where the passes are fewer.
     `learning_rate`: of AdamW.
     """
 
@@ -48,6 +49,7 @@ class PreorderSettings:
     unseen: float = 0.1
     passes: int = 8
     coding_passes: int = 4
+    least_steps: int = 0
     learning_rate: float = 4e-3
 
 
@@ -90,7 +92,7 @@ def preorderer(
         before = parameter_bytes(model)
         steps = sum(1 for _ in task.batches("train"))
         optimizer = AdamW(settings.learning_rate, weight_decay=0.0)
-        training = Training(settings.passes * steps, optimizer)
+        training = Training(max(settings.least_steps, settings.passes * steps), optimizer)
         train(model, task.sealed(), training, what="training the network")
         trained = task_score(task.sealed(), model)
         slower = AdamW(settings.learning_rate / 2, weight_decay=0.0)

@@ -13,6 +13,7 @@ from features_back import features_back
 from shoestring import cli
 from shoestring.artifact import HashedText, InputChain, load
 from shoestring.artifact.format.file import pack
+from shoestring.cli.learning import _every_tenth
 from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
@@ -131,6 +132,21 @@ def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> 
     assert code == 1 and "x.tsv, line 1" in err
 
 
+def test_validation_lines_leave_every_label_a_line_to_learn_from() -> None:
+    # Lines that go through ten labels in turn: every tenth line would be of one of them.
+    labels = [str(at % 10) for at in range(130)] + ["rare"]
+    apart = _every_tenth(labels)
+    assert {labels[at] for at in apart} == set(map(str, range(10))) and len(apart) == 20
+    assert {label for at, label in enumerate(labels) if at not in apart} == set(labels)
+
+
+def test_lines_of_which_no_label_has_two_are_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.tsv").write_text("a b\tx\nc d\ty\n")
+    code, _, err = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
+    assert code == 1 and "x.tsv has no label with two lines" in err
+
+
 @pytest.mark.slow
 def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
@@ -141,6 +157,6 @@ def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> N
         monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe", "--test", "x.tsv"
     )
     assert not code, err
-    assert "every tenth line of x.tsv, 9" in out
+    assert "every tenth line of each label of x.tsv, 9" in out
     assert "texts right on x.tsv: 100.00 %" in out
     assert load("x.shoe")("abcd")[0][0] == "one"
