@@ -143,10 +143,13 @@ def _learn_labels(
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        places = range(len(texts))
-        held_out = texts.at([at for at in places if at % _HELD_OUT == 0])
-        texts = texts.at([at for at in places if at % _HELD_OUT])
-        print(f"validation: every tenth line of {train}, {len(held_out):,}")
+        # Equal texts are held out together: what was trained on must not be scored.
+        chosen = set(list(dict.fromkeys(texts.texts))[::_HELD_OUT])
+        held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
+        texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
+        print(f"validation: every tenth line of {train}, {len(held_out):,}; equal ones together")
+        if not len(texts):
+            raise ValueError(f"{train} has one text only: give more, or --validation")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
     made = identifier(data, out, size=size, settings=settings, seed=seed)
@@ -190,6 +193,7 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
+    _check_size(made.bytes, size)
 
 
 def _learn_text(
