@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -143,8 +144,7 @@ def _learn_labels(
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        # Equal texts are held out together: what was trained on must not be scored.
-        chosen = set(list(dict.fromkeys(texts.texts))[::_HELD_OUT])
+        chosen = _held_out(texts.texts)
         held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
         texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
         print(f"validation: every tenth line of {train}, {len(held_out):,}; equal ones together")
@@ -245,15 +245,23 @@ def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
 
     sentences = sentences_of(train)
     if validation is None:
-        held_out = sentences[::_HELD_OUT]
-        sentences = [one for at, one in enumerate(sentences) if at % _HELD_OUT]
-        print(f"validation: every tenth sentence of {train}, {len(held_out):,}")
+        chosen = _held_out([one.words for one in sentences])
+        held_out = [one for one in sentences if one.words in chosen]
+        sentences = [one for one in sentences if one.words not in chosen]
+        print(
+            f"validation: every tenth sentence of {train}, {len(held_out):,}; equal ones together"
+        )
     else:
         held_out = sentences_of(validation)
     for name, found in ((train, sentences), (validation or train, held_out)):
         if not found:
             raise ValueError(f"{name} has too few sentences: give more")
     return {"train": sentences, "validation": held_out}
+
+
+def _held_out(texts: Iterable[Hashable]) -> set[Any]:
+    """Every tenth of the different texts: what was trained on must not be scored."""
+    return set(list(dict.fromkeys(texts))[::_HELD_OUT])
 
 
 def _segmenter(
