@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -146,10 +147,12 @@ def _learn_labels(
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        places = range(len(texts))
-        held_out = texts.at([at for at in places if at % _HELD_OUT == 0])
-        texts = texts.at([at for at in places if at % _HELD_OUT])
-        print(f"validation: every tenth line of {train}, {len(held_out):,}")
+        chosen = _held_out(texts.texts)
+        held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
+        texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
+        print(f"validation: every tenth line of {train}, {len(held_out):,}; equal ones together")
+        if not len(texts):
+            raise ValueError(f"{train} has one text only: give more, or --validation")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
     made = identifier(data, out, size=size, settings=settings, seed=seed)
@@ -193,6 +196,7 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
+    _check_size(made.bytes, size)
 
 
 def _learn_text(
@@ -244,15 +248,23 @@ def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
 
     sentences = sentences_of(train)
     if validation is None:
-        held_out = sentences[::_HELD_OUT]
-        sentences = [one for at, one in enumerate(sentences) if at % _HELD_OUT]
-        print(f"validation: every tenth sentence of {train}, {len(held_out):,}")
+        chosen = _held_out([one.words for one in sentences])
+        held_out = [one for one in sentences if one.words in chosen]
+        sentences = [one for one in sentences if one.words not in chosen]
+        print(
+            f"validation: every tenth sentence of {train}, {len(held_out):,}; equal ones together"
+        )
     else:
         held_out = sentences_of(validation)
     for name, found in ((train, sentences), (validation or train, held_out)):
         if not found:
             raise ValueError(f"{name} has too few sentences: give more")
     return {"train": sentences, "validation": held_out}
+
+
+def _held_out(texts: Iterable[Hashable]) -> set[Any]:
+    """Every tenth of the different texts: what was trained on must not be scored."""
+    return set(list(dict.fromkeys(texts))[::_HELD_OUT])
 
 
 def _segmenter(

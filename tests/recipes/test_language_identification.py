@@ -131,6 +131,25 @@ def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> 
     assert code == 1 and "x.tsv, line 1" in err
 
 
+def test_equal_lines_are_held_out_together(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+
+    def stop(texts, *_, **__):
+        seen.update(texts)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(language_identification, "identifier", stop)
+    Path("x.tsv").write_text("same\tx\n" * 11 + "".join(f"t{n}\ty\n" for n in range(12)))
+    code, out, _ = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
+    assert code == 1 and "every tenth line of x.tsv, 12" in out
+    assert set(seen["validation"].texts) == {"same", "t9"}
+    assert not set(seen["train"].texts) & {"same", "t9"} and len(seen["train"]) == 11
+    Path("x.tsv").write_text("same\tx\n" * 11)
+    code, _, err = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
+    assert code == 1 and "one text only" in err
+
+
 @pytest.mark.slow
 def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -137,6 +137,6 @@ def test_the_command_learns_from_a_table(tmp_path: Path, monkeypatch, capsys) ->
         cli.main()
     said = capsys.readouterr()
     assert not stop.value.code, said.err
-    assert "every tenth sentence of x.tsv, 6" in said.out
+    assert "every tenth sentence of x.tsv, 7; equal ones together" in said.out
     assert "words right on x.tsv" in said.out
     assert [word for word, _ in load("x.shoe")("dog, cat")] == ["dog", ",", "cat"]
