@@ -6,7 +6,8 @@ Trains the model (three seeds), reads the test lines of English and of Chinese o
 without loss with the model's probabilities, and types some of them, simulated. Beside it: xz,
 zstd-22 and PPMd (`pip install pyppmd`; without it that is not run), each of which first read as
 much training text as it codes in as many bytes as our file may have; and a prefix tree of phrases
-in as many bytes. Goes on where it was interrupted; `--only complete --seed 0` makes one seed.
+in as many bytes. And the search box of web/complete, with the committed file, in Chromium (needs
+`npm ci` in web/demo). Goes on where it was interrupted; `--only complete --seed 0` makes one seed.
 --quick: a small network, a tenth of the lines, one seed.
 """
 
@@ -19,10 +20,11 @@ from time import process_time
 import torch
 from byte_coding import Coder, coded, decoded, joined, ppm, that_fits, xz, zstd
 from byte_keys import Completer, Phrases, saved, typed
+from byte_page import page
 from rows import RESULTS, Rows, start
 
 from shoestring.artifact import load
-from shoestring.recipes.byte_model import BYTE_MODEL, SIZE, bits_per_byte, both, byte_model
+from shoestring.recipes.byte_language import BYTE_MODEL, SIZE, bits_per_byte, both, byte_model
 from shoestring.tasks import typed_lines
 from shoestring.tasks.typed_lines import LANGUAGES
 
@@ -140,6 +142,8 @@ def beside(rows: Rows, lines: Lines) -> None:
     for name, coder in coders.items():
         if rows.wanted(name) and not rows.done(name, None):
             compressor(rows, lines, name, coder)
+    if rows.wanted("page") and not rows.done("page", None):
+        page(rows)
     if rows.wanted("phrases") and not rows.done("phrases", None):
         tree = Phrases(both(lines)["train"], SIZE)
         rows.add("phrases", "size", tree.bytes, "bytes")
@@ -153,6 +157,8 @@ def compressor(rows: Rows, lines: Lines, name: str, coder: Coder) -> None:
     mixed = that_fits(both(lines)["train"], SIZE, coder, 0)
     rows.add(name, "size", SIZE, "bytes")
     rows.add(name, "training text that it read", len(mixed), "bytes")
+    held = joined(both(lines)["validation"])
+    rows.add(name, "validation bits per byte", 8 * coder(mixed, held) / len(held), "bits")
     for language in LANGUAGES:
         test = joined(lines["test"][language])
         alone = that_fits(lines["train"][language], SIZE, coder, 0)

@@ -82,6 +82,26 @@ def keys() -> str:
     return "\n".join(lines) + f"\n\n{told}"
 
 
+def page() -> str:
+    """What the search box takes, in words."""
+    found = results("byte_model")
+    lines = [f"The built page has {values(found, 'page', 'size')[0]:,.0f} bytes."]
+    for processor in processors(found):
+        one = {
+            row["metric"]: row["value"]
+            for row in found
+            if row["subject"] == "page" and row.get("processor") == processor
+        }
+        if one:
+            lines.append(
+                f"On {processor}, in Chromium, while other programs ran, it is ready in "
+                f"{one['ready']:,.0f} ms; an answer takes {one['an answer']:.1f} ms, and 19 of 20 "
+                f"take {one['an answer, of 19 in 20 at most']:.1f} ms at most (by the clock, five "
+                "completions each)."
+            )
+    return " ".join(lines)
+
+
 def _told(numbers: list[float], form: str) -> str:
     """The mean and the values, or the only one."""
     return spread(numbers, form) if len(numbers) > 1 else f"{numbers[0]:{form}}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import mean, median
 from time import process_time
 from unittest.mock import patch
 
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from language_baseline import NaiveBayes
 from language_texts import test_texts, validation_texts
-from rows import RESULTS, Rows, start
+from rows import RESULTS, Rows, metrics, start
 
 from shoestring.artifact import HashedText, Loaded, load
 from shoestring.artifact.chains import hashed_text_loop
@@ -120,6 +120,7 @@ def scored(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int
         return [answer[0][0] for answer in loaded.answers(texts, among=EXPECTED)]
 
     declaration(rows, name, labels, test, seed)
+    certainty(rows, name, loaded, test, seed)
     chosen = [at for at, label in enumerate(test.labels) if label[:3] in EXPECTED]
     for length in LENGTHS:
         some = excerpts(test.at(chosen), length, each=EACH)
@@ -130,6 +131,27 @@ def scored(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int
     for text in validation_texts():
         right = languages_right(labels, text.cut(50))
         rows.add(name, f"validation, {text.title}, 50 characters", right, "%", seed)
+
+
+def certainty(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int) -> None:
+    """The mean score of what is answered, beside what is right on other text: means of its kinds.
+
+    Scores that can be trusted have the mean of what is right.
+    """
+    kinds = test_texts()
+    for length in LENGTHS:
+        found = loaded.answers(excerpts(test, length, each=EACH).texts)
+        sure = 100 * mean(answer[0][1] for answer in found)
+        rows.add(name, f"mean score, {length} characters", sure, "%", seed)
+        scores, right = [], []
+        for some in (text.cut(length) for text in kinds):
+            if len(some) >= 30:
+                found = loaded.answers(some.texts)
+                scores.append(100 * mean(answer[0][1] for answer in found))
+                same = zip(found, some.labels, strict=True)
+                right.append(share([a[0][0][:3] == b[:3] for a, b in same]))
+        rows.add(name, f"other text, {length} characters", mean(right), "%", seed)
+        rows.add(name, f"other text, mean score, {length} characters", mean(scores), "%", seed)
 
 
 def declaration(
@@ -225,6 +247,11 @@ def baseline(rows: Rows) -> None:
     rows.add("naive_bayes", "smoothing", network.smoothing, "")
     declaration(rows, "naive_bayes", network.labels_of, declarations("test"), None)
     others(rows, "naive_bayes", network.labels_of, "", None)
+    have = metrics(rows.rows, "naive_bayes")
+    for length in LENGTHS:
+        full = [f"{text.title}, {length} characters" for text in test_texts()]
+        right = mean(have[one] for one in full if one in have)
+        rows.add("naive_bayes", f"other text, {length} characters", right, "%")
     rows.add("naive_bayes", "done", 1, "")
 
 

@@ -16,6 +16,9 @@ _SUBJECTS = {
 _ROWS = {
     "UDHR, the label": ("test labels right", ".1f"),
     "UDHR, the language": ("test languages right", ".1f"),
+    "UDHR, mean score": ("mean score", ".1f"),
+    "other text, the language": ("other text", ".1f"),
+    "other text, mean score": ("other text, mean score", ".1f"),
     "lines/s, base install": ("speed", ",.0f"),
     "lines/s, with numba": ("speed with numba", ",.0f"),
     "of its time ONNX Runtime's, %": ("network's share of it", ".0f"),
@@ -29,7 +32,17 @@ _TOOLS = {
     "langid": "langid",
     "lingua": "lingua",
 }
-_KINDS = {"UDHR": "the declaration", "other text": "other text"}
+_KINDS = {
+    "UDHR": "the declaration",
+    "other text": "other text",
+    "examples of spaCy": "examples of spaCy",
+}
+_ANSWERS = (
+    "right",
+    "right of ours",
+    "right of ours among them",
+    "right of the larger among them",
+)
 
 
 def languages() -> str:
@@ -79,8 +92,9 @@ def beside() -> str:
     found = results("language_peers")
     ours = metrics(found, "ours")
     lines = [
-        "| tool | bytes | languages, ours too | text | right, % | ours | ours among these |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| tool | bytes | languages, ours too | text | right, % | ours | ours among these | the "
+        "larger among these |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, title in _TOOLS.items():
         have = metrics(found, name)
@@ -88,24 +102,26 @@ def beside() -> str:
             continue
         told = [title, f"{have['size']:,.0f}"]
         for kind, text in _KINDS.items():
-            shared = f"{have[f'{kind}, 50 characters, languages']:.0f}"
-            cells = [
-                " / ".join(
-                    f"{have[f'{kind}, {length} characters, {what}']:.1f}" for length in _LENGTHS
-                )
-                for what in ("right", "right of ours", "right of ours among them")
-            ]
-            lines.append(f"| {' | '.join([*told, shared, text, *cells])} |")
-            told = ["", ""]
-        if "examples of spaCy, right" in have:
-            shared = f"{have['examples of spaCy, languages']:.0f}"
-            cells = [
-                f"{have[f'examples of spaCy, {what}']:.1f}"
-                for what in ("right", "right of ours", "right of ours among them")
-            ]
-            lines.append(f"| | | {' | '.join([shared, 'examples of spaCy', *cells])} |")
+            full = [one for one in _sets(kind) if f"{one}, right" in have]
+            if full:
+                cells = [
+                    " / ".join(f"{have[f'{one}, {what}']:.1f}" for one in full)
+                    if f"{full[0]}, {what}" in have
+                    else ""
+                    for what in _ANSWERS
+                ]
+                shared = f"{have[f'{full[0]}, languages']:.0f}"
+                lines.append(f"| {' | '.join([*told, shared, text, *cells])} |")
+                told = ["", ""]
     lines += ["", *_speeds(found, ours), "", conditions_told(found)]
     return "\n".join(lines)
+
+
+def _sets(kind: str) -> list[str]:
+    """The names of the texts of a kind."""
+    if kind == "examples of spaCy":
+        return [kind]
+    return [f"{kind}, {length} characters" for length in _LENGTHS]
 
 
 def _speeds(found: list[dict], ours: dict[str, float]) -> list[str]:

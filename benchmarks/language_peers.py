@@ -26,7 +26,7 @@ from typing import Any
 from language_codes import of_label, of_tool
 from language_identification import fastest
 from language_texts import test_texts
-from rows import FILES, Rows, start
+from rows import FILES, RESULTS, Rows, start
 
 from shoestring.artifact import load
 from shoestring.recipes.language_identification import LENGTHS, declarations
@@ -41,6 +41,8 @@ PACKAGES = {
     "lingua": "lingua-language-detector",
 }
 FILE = FILES / "udhr_identify.shoe"
+LARGER = RESULTS / "unfinished" / "udhr_seed0.shoe"
+"""Made by `language_identification.py --only udhr`; without it, its columns are left out."""
 _TIMED = "ar cs de el en es fa fi fr he hi hu id it ja ko nl pl pt ru sv th tr vi zh"
 _PEERS = Path(__file__).parent / "peers"
 Sets = dict[str, LabelledTexts]
@@ -86,8 +88,7 @@ def texts(most: int, each: int) -> Sets:
 def ours(rows: Rows, sets: Sets) -> None:
     """The bytes and the speed of our file, and what it gets right of all languages it knows."""
     loaded = load(FILE, threads=1)
-    assert loaded.input_chain is not None
-    known = {of_label(label) for label in loaded.input_chain.labels}
+    known = _codes(FILE)
     rows.add("ours", "languages", len(known), "")
     rows.add("ours", "size", FILE.stat().st_size, "bytes")
     base = sum(map(_installed, ("numpy", "onnxruntime", "constriction")))
@@ -117,10 +118,7 @@ def beside(rows: Rows, tool: str, sets: Sets) -> None:
         return
     print(f"{tool}: {', '.join(told['versions'])}")
     theirs = set(map(of_tool, told["languages"]))
-    loaded = load(FILE, threads=1)
-    assert loaded.input_chain is not None
-    labels = [one for one in loaded.input_chain.labels if of_label(one) in theirs]
-    known = set(map(of_label, labels))
+    known = theirs & {one for some in sets.values() for one in some.labels} & _codes(FILE)
     rows.add(tool, "languages", len(theirs), "")
     rows.add(tool, "languages shared", len(known), "")
     rows.add(tool, "size", told["bytes"], "bytes")
@@ -131,16 +129,34 @@ def beside(rows: Rows, tool: str, sets: Sets) -> None:
         at += len(some)
         chosen = [place for place, label in enumerate(some.labels) if label in known]
         shared = some.at(chosen)
-        if not chosen:
-            continue
-        found = [of_tool(answers[place]) for place in chosen]
-        rows.add(tool, f"{name}, right", right(found, shared.labels), "%")
-        found = [of_label(one[0][0]) for one in loaded.answers(shared.texts)]
-        rows.add(tool, f"{name}, right of ours", right(found, shared.labels), "%")
-        found = [of_label(one[0][0]) for one in loaded.answers(shared.texts, among=labels)]
-        rows.add(tool, f"{name}, right of ours among them", right(found, shared.labels), "%")
-        rows.add(tool, f"{name}, languages", len(set(shared.labels)), "")
+        if chosen:
+            found = [of_tool(answers[place]) for place in chosen]
+            rows.add(tool, f"{name}, right", right(found, shared.labels), "%")
+            rows.add(tool, f"{name}, languages", len(set(shared.labels)), "")
+    for title, file in (("ours", FILE), ("the larger", LARGER)):
+        if file.exists():
+            of_file(rows, tool, sets, known, title, file)
     rows.add(tool, "done", 1, "")
+
+
+def of_file(rows: Rows, tool: str, sets: Sets, known: set[str], title: str, file: Path) -> None:
+    """What our file gets right of some languages: among all that it has, and among these."""
+    loaded = load(file, threads=1)
+    assert loaded.input_chain is not None
+    labels = [one for one in loaded.input_chain.labels if of_label(one) in known]
+    for name, some in sets.items():
+        if len(shared := _of(some, known)):
+            found = [of_label(one[0][0]) for one in loaded.answers(shared.texts)]
+            rows.add(tool, f"{name}, right of {title}", right(found, shared.labels), "%")
+            found = [of_label(one[0][0]) for one in loaded.answers(shared.texts, among=labels)]
+            rows.add(tool, f"{name}, right of {title} among them", right(found, shared.labels), "%")
+
+
+def _codes(file: Path) -> set[str]:
+    """The codes of the labels of a file."""
+    chain = load(file, threads=1).input_chain
+    assert chain is not None
+    return set(map(of_label, chain.labels))
 
 
 def right(found: Sequence[str], wanted: Sequence[str]) -> float:

@@ -85,6 +85,10 @@ def _square(words: int) -> int:
     return 2 * round(words**0.5)
 
 
+def _full(words: int) -> WordLSTM:
+    return WordLSTM(FullVectors(words, WIDTH))
+
+
 def _adaptive(words: int) -> WordLSTM:
     output = AdaptiveSoftmax(WIDTH, words, (words // 20, words // 4))
     return WordLSTM(FullVectors(words, WIDTH), output=output)
@@ -98,7 +102,8 @@ SUBJECTS = {
     "light": Subject(lambda words: LightRNN(words, WIDTH), MOVES),
     "uneven": Subject(_uneven, EARLY, least=LEAST, rate=FAST),
     "light, moved often": Subject(lambda words: LightRNN(words, WIDTH), OFTEN),
-    "full": Subject(lambda words: WordLSTM(FullVectors(words, WIDTH))),
+    "full": Subject(_full),
+    "full, fast": Subject(_full, rate=FAST, seeds=1),
     "adaptive": Subject(_adaptive),
     "adaptive, fast": Subject(_adaptive, rate=FAST, seeds=1),
     "adaptive, one pass": Subject(_adaptive, passes=1, seeds=1),
@@ -239,7 +244,7 @@ def size_rows(rows: Rows, task: NextWord) -> None:
 
 
 def moving_row(rows: Rows, name: str, model: Any, task: NextWord) -> float:
-    """The seconds of a core that a reassignment takes, and its row."""
+    """The seconds of a core that a reassignment of all words takes, and its row."""
     began = process_time()
     reassigned(model, task.sealed())
     seconds = process_time() - began

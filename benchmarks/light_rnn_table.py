@@ -16,6 +16,13 @@ NAMES = {
     "uneven": "LightRNN with uneven rows, its words moved twice",
 }
 
+RATES = {
+    "adaptive, one pass": ("a vector for each word, adaptive softmax", "0.003"),
+    "adaptive, one pass, fast": ("a vector for each word, adaptive softmax", "0.01"),
+    "uneven, one pass": ("LightRNN with uneven rows", "0.01"),
+}
+"""What each was trained with for one pass: the network, and the highest learning rate."""
+
 
 def passes() -> str:
     """A row for each network: its numbers and minutes of a pass, as shares of the first's."""
@@ -40,4 +47,18 @@ def passes() -> str:
             f"| {title} | {own['numbers for words']:,.0f} ({fewer:.3g} times fewer) | "
             f"{own['numbers of layers']:,.0f} | {' | '.join(cells)} |"
         )
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def rates() -> str:
+    """A row for each network that was trained for one pass: its rate and its perplexities."""
+    found = results("light_rnn")
+    lines = [
+        "| after one pass | highest learning rate | validation perplexity | test perplexity |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, (title, rate) in RATES.items():
+        if own := metrics(found, name):
+            scores = [own[f"{split} perplexity"] for split in ("validation", "test")]
+            lines.append(f"| {title} | {rate} | {' | '.join(f'{one:.1f}' for one in scores)} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"

@@ -130,13 +130,28 @@ class Rows:
         processor are those of the last run. Whether the results are in their place.
         """
         if self.only:
-            print(f"kept in {self.partial}: run again without --only to finish", file=sys.stderr)
+            print(
+                f"kept in {self.partial}: run again without --only to finish, or with --publish",
+                file=sys.stderr,
+            )
             return False
         kept = [row for row in self.rows if row["metric"] != "done"] + self._elsewhere()
         self.path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self.partial.unlink()
         print(f"written: {self.path}", file=sys.stderr)
         return True
+
+    def publish(self) -> None:
+        """Put the rows that are there in the results file, and keep those it has of other subjects.
+
+        For a run that is not at its end: it goes on from the same partial file.
+        """
+        mine = [row for row in self.rows if row["metric"] != "done"]
+        named = {_key(row) for row in mine}
+        before: list[Row] = read(self.path) if self.path.exists() else []
+        kept = [row for row in before if _key(row) not in named]
+        self.path.write_text("".join(json.dumps(row) + "\n" for row in kept + mine))
+        print(f"{len(mine)} rows published, {len(kept)} kept: {self.path}", file=sys.stderr)
 
     def _elsewhere(self) -> list[Row]:
         """The timings in the results file that other processors made."""
@@ -145,6 +160,11 @@ class Rows:
         return [
             row for row in read(self.path) if row.get("processor", self.processor) != self.processor
         ]
+
+
+def _key(row: Row) -> tuple[str, str, int | None, str | None]:
+    """What a later row of the same takes the place of."""
+    return row["subject"], row["metric"], row["seed"], row.get("processor")
 
 
 def results(benchmark: str) -> list[dict]:
@@ -212,10 +232,15 @@ def start(benchmark: str, setting: str, about: str, *, seeds: bool = False) -> R
     parser.add_argument(
         "--add", action="store_true", help="keep the results there are, and run what has none"
     )
+    parser.add_argument(
+        "--publish",
+        action="store_true",
+        help="run nothing: put the rows of an unfinished run in the results file",
+    )
     if seeds:
         parser.add_argument("--seed", type=int, help="only this seed")
     chosen = parser.parse_args()
-    return Rows(
+    rows = Rows(
         benchmark,
         setting,
         chosen.quick,
@@ -225,3 +250,7 @@ def start(benchmark: str, setting: str, about: str, *, seeds: bool = False) -> R
         adding=chosen.add,
         seed=chosen.seed if seeds else None,
     )
+    if chosen.publish:
+        rows.publish()
+        sys.exit()
+    return rows

@@ -16,11 +16,12 @@ import demo_figures
 from browser_table import browser
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
+from byte_model_table import page as byte_page
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
 from language_identification_table import beside, languages, other_texts
-from light_rnn_table import passes
+from light_rnn_table import passes, rates
 from lossless_table import lossless
 from matching_table import matching
 from microcontroller_table import (
@@ -289,6 +290,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "quantised": quantised,
     "quantised-short": quantised_short,
     "light_rnn-passes": passes,
+    "light_rnn-rates": rates,
     "matching": matching,
     "rounding": rounding,
     "rate-lenet": lambda: rate("rate_lenet"),
@@ -316,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-preordering": text_orders,
     "byte-model-bits": byte_bits,
     "byte-model-keys": byte_keys,
+    "byte-model-page": byte_page,
     "text-languages": languages,
     "text-languages-other": other_texts,
     "text-languages-tools": beside,

@@ -179,3 +179,20 @@ def test_what_a_search_finds_is_told_for_each_processor(monkeypatch):
     first, second = text.split(f"Timed and searched on **{INTEL}**:")
     assert first.startswith(f"Timed and searched on **{AMD}**:")
     assert first.removeprefix(f"Timed and searched on **{AMD}**:").strip() == second.strip()
+
+
+def test_rows_of_an_unfinished_run_are_published_and_the_run_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark_rows, "RESULTS", tmp_path)
+    measured(monkeypatch, AMD, 3.0, 100)
+    run = Rows("kernels", "made-up-cpu", False, False, "two", "again")
+    run.add("two", "file", 50, "bytes", 0)
+    run.add("one", "file", 90, "bytes", 0)
+    run.add("two", "done", 1, "", 0)
+    run.publish()
+    rows = [json.loads(line) for line in run.path.read_text().splitlines()]
+    assert [(r["subject"], r["metric"], r["value"]) for r in rows] == [
+        ("one", "time", 3.0),
+        ("two", "file", 50),
+        ("one", "file", 90),
+    ]
+    assert Rows("kernels", "made-up-cpu", False, False, "two", "again").done("two", 0)

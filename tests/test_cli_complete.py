@@ -110,12 +110,12 @@ def test_a_text_of_the_readers_own_is_learned(shoestring, tmp_path: Path, monkey
     """Sixteen lines a hundred times: the file then knows them by heart."""
     from dataclasses import replace
 
-    from shoestring.recipes import byte_model
+    from shoestring.recipes import byte_language
 
     small = replace(
-        byte_model.BYTE_MODEL, states=67, pieces=((256, 8),), least_steps=300, batch_size=8
+        byte_language.BYTE_MODEL, states=67, pieces=((256, 8),), least_steps=300, batch_size=8
     )
-    monkeypatch.setattr(byte_model, "BYTE_MODEL", small)
+    monkeypatch.setattr(byte_language, "BYTE_MODEL", small)
     names = (
         "amber birch cedar daisy elder fern grass hazel iris juniper kelp lily moss nettle oak pine"
     )

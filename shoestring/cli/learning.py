@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from shoestring.recipes.preordering import PreorderSettings
     from shoestring.recipes.text_tools import TextResult, TextSettings
     from shoestring.tasks import Sentence
 
-_Settings = TypeVar("_Settings", "TextSettings", "PreorderSettings")
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 _LEAST_STEPS = 480  # of training, where nobody says how many passes: few sentences need many
 
@@ -35,6 +32,18 @@ Passes = Annotated[
         help="over the training data \\[default: 6; of identify 30, of preorder 8, of complete 3; "
         "more of little data]",
         min=1,
+        show_default=False,
+    ),
+]
+Validation = Annotated[
+    Path | None,
+    typer.Option(help="more data like TRAIN \\[default: a tenth of TRAIN]", show_default=False),
+]
+Text = Annotated[
+    Path | None,
+    typer.Option(
+        help="text without tags, a sentence in each line: clusters of words are learned from it "
+        "(tag only)",
         show_default=False,
     ),
 ]
@@ -60,20 +69,10 @@ def learn(
     job: Kind,
     train: Train,
     out: Annotated[Path, typer.Argument(help="the .shoe file to write", show_default=False)],
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="more data like TRAIN \\[default: a tenth of TRAIN]", show_default=False),
-    ] = None,
+    validation: Validation = None,
     test: Test = None,
     size: Annotated[str, typer.Option(help="of the file, at most")] = "300KB",
-    text: Annotated[
-        Path | None,
-        typer.Option(
-            help="text without tags, a sentence in each line: clusters of words are learned from "
-            "it (tag only)",
-            show_default=False,
-        ),
-    ] = None,
+    text: Text = None,
     running_text: Annotated[
         bool,
         typer.Option(
@@ -130,6 +129,7 @@ def _learn_words(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
+    _check_size(made.bytes, size)
 
 
 def _learn_labels(
@@ -149,11 +149,17 @@ def _learn_labels(
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        apart = _every_tenth(texts.labels)
-        held_out = texts.at(sorted(apart))
-        texts = texts.at([at for at in range(len(texts)) if at not in apart])
-        if not len(held_out):
-            raise ValueError(f"{train} has no label with two lines: give more lines")
+        by_label: dict[str, dict[str, None]] = {}
+        for one, label in zip(texts.texts, texts.labels, strict=True):
+            by_label.setdefault(label, {})[one] = None
+        # The second of each label, the twelfth, and so on: none loses its only one.
+        chosen = {one for of in by_label.values() for one in list(of)[1::_HELD_OUT]}
+        if not chosen:
+            raise ValueError(
+                f"{train} has no label with two different texts: give more, or --validation"
+            )
+        held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
+        texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
         print(f"validation: every tenth line of each label of {train}, {len(held_out):,}")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
@@ -162,17 +168,6 @@ def _learn_labels(
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
     _check_size(made.bytes, size)
-
-
-def _every_tenth(labels: Sequence[str]) -> set[int]:
-    """The places of the second of each label, the twelfth, and so on: none loses its only one."""
-    before: Counter[str] = Counter()
-    places: set[int] = set()
-    for at, label in enumerate(labels):
-        if before[label] % _HELD_OUT == 1:
-            places.add(at)
-        before[label] += 1
-    return places
 
 
 def _learn_orders(
@@ -195,7 +190,9 @@ def _learn_orders(
     from shoestring.tasks import sentences_of
 
     settings = PreorderSettings()
-    settings = _trained_for(replace(settings, step=replace(settings.step, rules=rules)), passes)
+    settings = replace(
+        settings, step=replace(settings.step, rules=rules), passes=passes or settings.passes
+    )
     data = {split: in_head_final_order(some) for split, some in sentences.items()}
     made = preorderer(data, out, size=size, settings=settings, seed=seed)
     said = "pairs of words in the right order"
@@ -207,6 +204,7 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
+    _check_size(made.bytes, size)
 
 
 def _learn_text(
@@ -219,7 +217,7 @@ def _learn_text(
     seed: int,
 ) -> None:
     """Train a network that completes what is typed, on the lines of a text."""
-    from shoestring.recipes.byte_model import BYTE_MODEL, bits_per_byte, byte_model
+    from shoestring.recipes.byte_language import BYTE_MODEL, bits_per_byte, byte_model
     from shoestring.tasks.byte_text import all_lines, lines_of
 
     if validation is None:
@@ -235,7 +233,7 @@ def _learn_text(
     _check_size(made.bytes, size)
 
 
-def _trained_for(settings: _Settings, passes: int | None) -> _Settings:
+def _trained_for(settings: TextSettings, passes: int | None) -> TextSettings:
     """The settings with so many passes; None: with theirs, and steps enough for few sentences."""
     if passes is None:
         return replace(settings, least_steps=_LEAST_STEPS)
@@ -265,15 +263,23 @@ def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
 
     sentences = sentences_of(train)
     if validation is None:
-        held_out = sentences[::_HELD_OUT]
-        sentences = [one for at, one in enumerate(sentences) if at % _HELD_OUT]
-        print(f"validation: every tenth sentence of {train}, {len(held_out):,}")
+        chosen = _held_out([one.words for one in sentences])
+        held_out = [one for one in sentences if one.words in chosen]
+        sentences = [one for one in sentences if one.words not in chosen]
+        print(
+            f"validation: every tenth sentence of {train}, {len(held_out):,}; equal ones together"
+        )
     else:
         held_out = sentences_of(validation)
     for name, found in ((train, sentences), (validation or train, held_out)):
         if not found:
             raise ValueError(f"{name} has too few sentences: give more")
     return {"train": sentences, "validation": held_out}
+
+
+def _held_out(texts: Iterable[Hashable]) -> set[Any]:
+    """Every tenth of the different texts: what was trained on must not be scored."""
+    return set(list(dict.fromkeys(texts))[::_HELD_OUT])
 
 
 def _segmenter(

@@ -316,29 +316,28 @@ def _coded(
 ) -> int:
     """Code a network into a file that is no larger than `size`, and return its bytes.
 
-    Where the file is larger, the coding goes on from there, for a third of the training, toward a
-    goal that is smaller by the share that was too much. Where it is much smaller and lost score, it
-    begins again toward a larger goal; the file with the best validation score stays.
+    Where the file is larger, or much smaller and lost score, the coding begins again, toward a goal
+    that follows from the miss. Of the files that fit, the one with the best validation score stays.
     """
     trained = task_score(task.sealed(), model)
     lesson = task.sealed().taught_by(clone(model).eval()).taught_at(0.5, 1.0)
-    begin, goal, steps = model, float(size - around), training.steps
-    sizes: list[int] = []
+    goal, sizes = float(size - around), []
     best: tuple[float, bytes] | None = None
     for _ in range(_TRIES):
-        rated = Rate(price=Toward(goal), training=replace(training, steps=steps))(begin, lesson)
+        rated = Rate(price=Toward(goal), training=training)(model, lesson)
         save(rated, task.sealed(), path, smallest=True)
         sizes.append(path.stat().st_size)
-        share = (size - around) / max(sizes[-1] - around, 1)
+        # The bytes grow faster than the goal.
+        change = ((size - around) / max(sizes[-1] - around, 1)) ** 0.7
         if sizes[-1] > size:
-            begin, steps, goal = rated, max(1, training.steps // 3), goal * max(0.5, 0.98 * share)
+            goal *= max(0.3, 0.97 * change)
             continue
-        score = task_score(task.sealed(), rated)
-        if best is None or score > best[0]:
+        score, before = task_score(task.sealed(), rated), best
+        if before is None or score > before[0]:
             best = score, path.read_bytes()
-        if sizes[-1] > _NEAR * size or score > trained - _LOST or steps < training.steps:
+        if before is not None or sizes[-1] > _NEAR * size or score > trained - _LOST:
             break
-        begin, goal = model, goal * min(3.0, share**0.7)  # the bytes grow faster than the goal
+        goal *= min(3.0, change)
     if best is None:
         raise ValueError(
             f"the file was to have {size:,} bytes at most, and the nearest of {_TRIES} tries has "

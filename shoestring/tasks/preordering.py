@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from shoestring.artifact import BracketedWords, InputChain
 from shoestring.artifact.chains.bracketing import SLOTS, TURNS, Decisions, Spans, ordered
+from shoestring.core.kinds import Numbers
 from shoestring.kit import Supervised
 
 _NO_RANK = -1
@@ -82,6 +83,7 @@ def preordering(
         name=name,
         criterion=_loss,
         merit=_pairs_right,
+        kinds=Numbers(2),
         axes={1: "T"},
         input_chain=InputChain(steps=(step,), labels=TURNS),
     )

@@ -3,34 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from shoestring.tasks.fetch import Source, content_of, fetch
+from shoestring.tasks.fetch import content_of, fetch
+from shoestring.tasks.other_texts import JAQUAD_ALL, XQUAD_CHINESE, paragraphs
 
-_QUESTIONS = (
-    Source(
-        "xquad",
-        "xquad.zh.json",
-        "https://raw.githubusercontent.com/google-deepmind/xquad/master/xquad.zh.json",
-        "691d0b3359bc6b8faa8de931dfdfe21d50a65861ae348e32a0d1a0190b0c8835",
-    ),
-    Source(
-        "xquad",
-        "xquad.zh.json.gz",
-        "",
-        "2fc774cb5066f3ed476cc99ff302cb68b49ada16db35659a3c7f1bb690ed8c93",
-    ),
-)
-# All files of its repository's folder data/ in one archive, which has no public home.
-_JAQUAD = Source(
-    "jaquad",
-    "jaquad_data.tar.xz",
-    "",
-    "dae034ef8c44bf5bc9a77ba4a11321f39d0db0a29e4af0b5c0f96621abd910a0",
-)
 _ENDS = re.compile(r"(?<=[。！？!?])|\n")
 
 
@@ -39,7 +18,7 @@ def unlabelled_chinese() -> list[str]:
 
     Raises DataError where the file cannot be had or is damaged.
     """
-    return [*_sentences(_contexts(json.loads(content_of(*_QUESTIONS)[1])))]
+    return [*_sentences(paragraphs(content_of(*XQUAD_CHINESE)[1]))]
 
 
 def unlabelled_japanese(characters: int = 1_000_000) -> list[str]:
@@ -49,22 +28,16 @@ def unlabelled_japanese(characters: int = 1_000_000) -> list[str]:
     SHOESTRING_DATA, or is damaged.
     """
     found, total = [], 0
-    with tarfile.open(fileobj=io.BytesIO(fetch(_JAQUAD).read_bytes())) as archive:
+    with tarfile.open(fileobj=io.BytesIO(fetch(JAQUAD_ALL).read_bytes())) as archive:
         for name in sorted(one.name for one in archive if one.isfile() and "train" in one.name):
             file = archive.extractfile(name)
             assert file is not None
-            for sentence in _sentences(_contexts(json.load(file))):
+            for sentence in _sentences(paragraphs(file.read())):
                 found.append(sentence)
                 total += len(sentence)
                 if total >= characters:
                     return found
     return found
-
-
-def _contexts(content: dict) -> Iterator[str]:
-    for article in content["data"]:
-        for paragraph in article["paragraphs"]:
-            yield paragraph["context"]
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:

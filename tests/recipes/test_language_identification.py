@@ -13,7 +13,6 @@ from features_back import features_back
 from shoestring import cli
 from shoestring.artifact import HashedText, InputChain, load
 from shoestring.artifact.format.file import pack
-from shoestring.cli.learning import _every_tenth
 from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
@@ -132,19 +131,23 @@ def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> 
     assert code == 1 and "x.tsv, line 1" in err
 
 
-def test_validation_lines_leave_every_label_a_line_to_learn_from() -> None:
-    # Lines that go through ten labels in turn: every tenth line would be of one of them.
-    labels = [str(at % 10) for at in range(130)] + ["rare"]
-    apart = _every_tenth(labels)
-    assert {labels[at] for at in apart} == set(map(str, range(10))) and len(apart) == 20
-    assert {label for at, label in enumerate(labels) if at not in apart} == set(labels)
-
-
-def test_lines_of_which_no_label_has_two_are_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_equal_lines_are_held_out_together(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("x.tsv").write_text("a b\tx\nc d\ty\n")
+    seen = {}
+
+    def stop(texts, *_, **__):
+        seen.update(texts)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(language_identification, "identifier", stop)
+    Path("x.tsv").write_text("same\tx\n" * 11 + "".join(f"t{n}\ty\n" * 2 for n in range(12)))
+    code, out, _ = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
+    assert code == 1 and "every tenth line of each label of x.tsv, 4" in out
+    assert set(seen["validation"].texts) == {"t1", "t11"}  # x keeps its only text
+    assert not set(seen["train"].texts) & {"t1", "t11"} and len(seen["train"]) == 31
+    Path("x.tsv").write_text("same\tx\n" * 11)
     code, _, err = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
-    assert code == 1 and "x.tsv has no label with two lines" in err
+    assert code == 1 and "no label with two different texts" in err
 
 
 @pytest.mark.slow

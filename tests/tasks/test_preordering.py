@@ -10,6 +10,7 @@ import torch
 
 from shoestring.artifact import BracketedWords
 from shoestring.artifact.chains.bracketing import SLOTS, TURNS, Decisions, Spans
+from shoestring.core.kinds import Numbers
 from shoestring.tasks import (
     Reordered,
     Sentence,
@@ -166,6 +167,7 @@ def test_the_task_scores_pairs_and_its_loss_is_that_of_the_cuts_that_reach_the_o
     nothing = torch.zeros(1, 3, step.scores(2))
     # All cuts and turns alike: of 4 in the whole span 2 are right, and of 2 in the rest 1.
     assert task.criterion(nothing, targets).item() == pytest.approx(np.log(2))
+    assert task.kinds == Numbers(2)  # a teacher's numbers are no classes
     # Nothing said, so parts stay as they are.
     assert task.score(lambda _: nothing, "validation") == 1
     turned = Reordered(words=("a", "b", "c"), order=(2, 1, 0))

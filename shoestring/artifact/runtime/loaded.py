@@ -215,15 +215,13 @@ class Loaded:
         return scores
 
     def stepped(self, ids: np.ndarray, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """The scores N×K and the next states, of a network that reads an id of each text at a time.
+        """Scores N×K and the next states N×H, given an id of each text N and the states before it.
 
-        `ids`: N (int64). `state`: N×H; None: zeros, which stand before a text.
-        Raises ShoeError where there is no score of each id.
+        `state`: None: zeros. Raises ShoeError where there is no score of each id.
         """
         if state is None:
             state = np.zeros((len(ids), int(self.inputs[1].shape[1])), np.float32)
-        scores, state = self._run({0: ids, 1: state})
-        return checked_step(self.input_chain, len(ids), scores, state)
+        return checked_step(self.input_chain, len(ids), *self._run({0: ids, 1: state}))
 
     def from_raw(self, raw: Any, *args: Any, **kwargs: Any) -> Any:
         """What a call returns, given raw inputs in the place of one of the inputs.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shoestring.artifact import load
-from shoestring.recipes.byte_model import BYTE_MODEL, bits_per_byte, byte_model
+from shoestring.recipes.byte_language import BYTE_MODEL, bits_per_byte, byte_model
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import byte_coding
