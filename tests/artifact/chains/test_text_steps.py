@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,27 @@ def test_padding_is_zero_and_a_text_is_cut_by_its_rules() -> None:
 @pytest.mark.parametrize("text", ["x" * 100_000, "'" * 50_000, "a." * 30_000, "1," * 30_000])
 def test_words_of_long_texts_lose_no_character(text: str) -> None:
     assert "".join(words_of(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("cafe\u0301s, de\u0301ja\u0300", ["cafe\u0301s", ",", "de\u0301ja\u0300"]),
+        ("شَلوم می\u200cخواهم", ["شَلوم", "می\u200cخواهم"]),
+        ("\u2764\ufe0fso", ["\u2764\ufe0f", "so"]),
+        ("\u0301a (\u0301a", ["\u0301", "a", "(\u0301", "a"]),
+    ],
+)
+def test_marks_stay_with_their_letters(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("piece", ["a-", "+", ".-", "e\u0301", "a@b", "1,", ":-", "don't"])
+def test_words_of_a_long_line_take_time_in_proportion(piece: str) -> None:
+    before = process_time()
+    words_of(piece * (200_000 // len(piece)))
+    assert process_time() - before < 10  # half a second; 100 where each place looks at all others
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 9000])
