@@ -211,3 +211,8 @@ def test_a_hostile_note_is_refused(change, told: str) -> None:
 def test_other_fields_are_refused(fields) -> None:
     with pytest.raises(ValueError, match=r"must|ids"):
         HashedWords(**fields)
+
+
+def test_scores_that_are_nan_have_no_highest() -> None:
+    with pytest.raises(ShoeError, match="no label is the likeliest"):
+        HashedWords().answers(["a"], ("x",), lambda ids: np.full((*ids.shape[:2], 1), np.nan))
