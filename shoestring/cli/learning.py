@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from shoestring.recipes.text_tools import TextResult
-    from shoestring.tasks import Sentence
+    from shoestring.tasks import LabelledTexts, Sentence
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 
@@ -82,6 +83,9 @@ def learn(
     from shoestring.cli.ending import writing
 
     check_place(out)
+    for given in (train, validation, test, text):
+        if given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise ValueError(f"{given} would be replaced by the file that is made: name another")
     writing(out)
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
@@ -137,16 +141,14 @@ def _learn_labels(
 ) -> None:
     """Train a network that gives texts their labels."""
     from shoestring.recipes.language_identification import IDENTIFIER, identifier, label_score
-    from shoestring.tasks import LabelledTexts, labelled_texts
+    from shoestring.tasks import labelled_texts
 
     texts = labelled_texts(train)
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        places = range(len(texts))
-        held_out = texts.at([at for at in places if at % _HELD_OUT == 0])
-        texts = texts.at([at for at in places if at % _HELD_OUT])
-        print(f"validation: every tenth line of {train}, {len(held_out):,}")
+        texts, held_out = _split(texts, train)
+        print(f"validation: every tenth line of each label of {train}, {len(held_out):,}")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
     made = identifier(data, out, size=size, settings=settings, seed=seed)
@@ -154,6 +156,23 @@ def _learn_labels(
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
     _check_size(made.bytes, size)
+
+
+def _split(texts: LabelledTexts, path: Path) -> tuple[LabelledTexts, LabelledTexts]:
+    """Texts of training and of validation: of each label every tenth.
+
+    Without regard to labels, lines of ten labels in turn would all be held out of one.
+    """
+    seen, kept, held_out = Counter[str](), list[int](), list[int]()
+    for at, label in enumerate(texts.labels):
+        seen[label] += 1
+        (kept if seen[label] % _HELD_OUT else held_out).append(at)
+    if not held_out:
+        raise ValueError(
+            f"no label of {path} has {_HELD_OUT} lines, and of each every tenth is held out: give "
+            "more lines, or --validation"
+        )
+    return texts.at(kept), texts.at(held_out)
 
 
 def _learn_orders(

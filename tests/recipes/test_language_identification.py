@@ -13,6 +13,7 @@ from features_back import features_back
 from shoestring import cli
 from shoestring.artifact import HashedText, InputChain, load
 from shoestring.artifact.format.file import pack
+from shoestring.cli import learning
 from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
@@ -131,6 +132,15 @@ def test_text_without_labels_is_refused(tmp_path: Path, monkeypatch, capsys) -> 
     assert code == 1 and "x.tsv, line 1" in err
 
 
+def test_of_each_label_every_tenth_line_is_held_out() -> None:
+    labels = tuple("abcdefghij") * 10  # in turn: every tenth line is of one label
+    texts = LabelledTexts(texts=tuple(map(str, range(100))), labels=labels)
+    kept, held_out = learning._split(texts, Path("x.tsv"))
+    assert held_out.labels == tuple("abcdefghij") and len(kept) == 90
+    with pytest.raises(ValueError, match=r"no label of x.tsv has 10 lines"):
+        learning._split(texts.at(range(20)), Path("x.tsv"))
+
+
 @pytest.mark.slow
 def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
@@ -141,6 +151,6 @@ def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> N
         monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe", "--test", "x.tsv"
     )
     assert not code, err
-    assert "every tenth line of x.tsv, 9" in out
+    assert "every tenth line of each label of x.tsv, 9" in out
     assert "texts right on x.tsv: 100.00 %" in out
     assert load("x.shoe")("abcd")[0][0] == "one"
