@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import replace
 from enum import StrEnum
@@ -90,6 +91,7 @@ def learn(
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    _forget_other_data(out, [one for one in (train, validation, text) if one is not None])
     rules = int(running_text)
     if job is Job.IDENTIFY:
         _learn_labels(train, out, validation, test, limit, passes or 30, seed)
@@ -100,6 +102,23 @@ def learn(
     else:
         data = _data(train, validation)
         _learn_words(job, data, out, test, limit, passes or 6, seed, text, rules=rules)
+
+
+def _forget_other_data(out: Path, inputs: list[Path]) -> None:
+    """Delete the snapshots of a training on other data: they would be taken for this one's."""
+    from shoestring.artifact import save
+
+    digest = hashlib.sha256()
+    for path in inputs:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    folder = out.with_suffix(".unfinished")
+    mark, told = folder / "data", digest.hexdigest().encode()
+    if mark.is_file() and mark.read_bytes() == told:
+        return
+    for path in folder.glob("training-*.pt"):
+        path.unlink()
+    folder.mkdir(exist_ok=True)
+    save(mark, told)
 
 
 def _learn_words(

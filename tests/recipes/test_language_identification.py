@@ -141,6 +141,18 @@ def test_of_each_label_every_tenth_line_is_held_out() -> None:
         learning._split(texts.at(range(20)), Path("x.tsv"))
 
 
+def test_snapshots_of_a_training_on_other_data_are_forgotten(tmp_path: Path) -> None:
+    out, data, folder = tmp_path / "x.shoe", tmp_path / "x.tsv", tmp_path / "x.unfinished"
+    data.write_text("a\tb\n")
+    learning._forget_other_data(out, [data])
+    (folder / "training-1.pt").write_bytes(b"")
+    learning._forget_other_data(out, [data])
+    assert (folder / "training-1.pt").exists()
+    data.write_text("a\tc\n")
+    learning._forget_other_data(out, [data])
+    assert not (folder / "training-1.pt").exists()
+
+
 @pytest.mark.slow
 def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
