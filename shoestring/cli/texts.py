@@ -22,6 +22,7 @@ Input = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
 _PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
+_BOM = b"\xef\xbb\xbf"  # with it some programs begin text in UTF-8
 _LONGEST_LINE = 1 << 28  # bytes
 _SEARCHES = 16  # texts that are completed before they are printed: each takes milliseconds
 
@@ -173,10 +174,13 @@ def _printable(line: str) -> str:
 def _batches(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input, in batches as they come.
 
-    A line ends with LF or CR LF and nothing else. What is no UTF-8 becomes U+FFFD, which is said on
+    A line ends with LF or CR LF and nothing else; a byte order mark before the first one does not
+    count. What is no UTF-8 becomes U+FFFD, which is said on
     standard error once, with the line's number.
     """
     if path is None:
+        if sys.stdin is None:  # it is closed
+            raise ValueError("standard input is closed: give texts as arguments or with --input")
         yield from _decoded(_lines(sys.stdin.buffer.fileno()), "standard input")
         return
     opened = os.open(path, os.O_RDONLY)
@@ -192,6 +196,7 @@ def _decoded(batches: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
         texts: list[str] = []
         for line in batch:
             number += 1
+            line = line.removeprefix(_BOM) if number == 1 else line
             text = line.removesuffix(b"\r").decode("utf-8", "replace")
             if not said and "\ufffd" in text and b"\xef\xbf\xbd" not in line:
                 said = True
