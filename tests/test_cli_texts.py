@@ -95,6 +95,8 @@ def test_a_pipe_that_its_reader_closes_ends_quietly(tmp_path: Path) -> None:
         (("tag", "t.shoe", "--input", "none.txt"), "o such file"),
         (("tag", "plain.shoe", "a"), "no answers to texts"),
         (("tag", "few.shoe", "a"), "2 labels for 10 scores"),
+        (("tag", "text.txt", "a"), "text.txt: this is not a .shoe file"),
+        (("tag", "t.shoe", "--input", "."), "--input . is a folder"),
     ],
 )
 def test_what_cannot_be_answered_is_said(tmp_path, monkeypatch, arguments, told: str) -> None:
@@ -102,6 +104,7 @@ def test_what_cannot_be_answered_is_said(tmp_path, monkeypatch, arguments, told:
     made(tmp_path / "t.shoe")
     made(tmp_path / "plain.shoe", ())
     made(tmp_path / "few.shoe", ("A", "B"))
+    (tmp_path / "text.txt").write_text("a")
     from typer.testing import CliRunner
 
     from shoestring.cli import app

@@ -106,6 +106,16 @@ def learn(
     else:
         data = _data(train, validation)
         _learn_words(job, data, out, test, limit, passes, seed, text, rules=rules)
+    _forget_all(out)
+
+
+def _forget_all(out: Path) -> None:
+    """Delete the snapshots of a training that is at its end, which are larger than its file."""
+    folder = out.with_suffix(".unfinished")
+    for path in (*folder.glob("training-*.pt"), folder / "data"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _forget_other_data(out: Path, inputs: list[Path]) -> None:
@@ -119,8 +129,7 @@ def _forget_other_data(out: Path, inputs: list[Path]) -> None:
     mark, told = folder / "data", digest.hexdigest().encode()
     if mark.is_file() and mark.read_bytes() == told:
         return
-    for path in folder.glob("training-*.pt"):
-        path.unlink()
+    _forget_all(out)
     folder.mkdir(exist_ok=True)
     save(mark, told)
 

@@ -121,12 +121,15 @@ def answer(
     Raises ValueError for a file for another job and for texts together with an input. Where the
     reader of our output is gone, the command ends quietly.
     """
-    from shoestring.artifact import load
+    from shoestring.artifact import ShoeError, load
     from shoestring.artifact.chains.text_steps import TextStep
 
     if texts and input_ is not None:
         raise ValueError("texts were given as arguments and with --input: give one of them")
-    loaded = load(file, threads=1)
+    try:
+        loaded = load(file, threads=1)
+    except ShoeError as error:
+        raise ShoeError(f"{file}: {error}") from error
     chain = loaded.input_chain
     if chain is None or chain.job is None:
         raise ValueError(
@@ -175,14 +178,18 @@ def _batches(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input, in batches as they come.
 
     A line ends with LF or CR LF and nothing else; a byte order mark before the first one does not
-    count. What is no UTF-8 becomes U+FFFD, which is said on
-    standard error once, with the line's number.
+    count. What is no UTF-8 becomes U+FFFD, which is said on standard error once, with the line's
+    number.
     """
     if path is None:
         if sys.stdin is None:  # it is closed
             raise ValueError("standard input is closed: give texts as arguments or with --input")
+        if sys.stdin.isatty():
+            print("type a text and Enter; Ctrl-D ends", file=sys.stderr)
         yield from _decoded(_lines(sys.stdin.buffer.fileno()), "standard input")
         return
+    if path.is_dir():
+        raise ValueError(f"--input {path} is a folder: give a text file")
     opened = os.open(path, os.O_RDONLY)
     try:
         yield from _decoded(_lines(opened), str(path))

@@ -161,6 +161,8 @@ def test_snapshots_of_a_training_on_other_data_are_forgotten(tmp_path: Path) -> 
     data.write_text("a\tc\n")
     learning._forget_other_data(out, [data])
     assert not (folder / "training-1.pt").exists()
+    learning._forget_all(out)  # at the end of a training
+    assert not folder.exists()
 
 
 @pytest.mark.slow
