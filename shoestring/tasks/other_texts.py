@@ -15,7 +15,7 @@ from shoestring.tasks.udhr import LabelledTexts
 
 _PIECE = 150  # characters of a text: a training row
 _GITHUB = "https://raw.githubusercontent.com"
-_XQUAD = (
+XQUAD_CHINESE = (
     Source(
         "xquad",
         "xquad.zh.json",
@@ -35,7 +35,7 @@ _JAQUAD = Source(
     f"{_GITHUB}/SkelterLabsInc/JaQuAD/23f5d72/data/train/jaquad_train_0000.json",
     "7c76df56ad78b2e083eddfa79d0d2af216b9ef6f7d8d5f9cf58104319cbdbabd",
 )
-_JAQUAD_ALL = Source(
+JAQUAD_ALL = Source(
     "jaquad",
     "jaquad_data.tar.xz",
     "",
@@ -58,7 +58,7 @@ def other_texts(*, most: int = 1000, seed: int = 0) -> LabelledTexts:
     languages = {
         "eng": [sentence.text for sentence in treebank("en", "train")],
         "jpn": paragraphs(jaquad(_JAQUAD)),
-        "cmn_hans": paragraphs(content_of(*_XQUAD)[1]),
+        "cmn_hans": paragraphs(content_of(*XQUAD_CHINESE)[1]),
     }
     texts: list[str] = []
     labels: list[str] = []
@@ -80,14 +80,14 @@ def paragraphs(content: bytes) -> list[str]:
 
 def jaquad(source: Source) -> bytes:
     """A file of JaQuAD, also from the archive of all, where that is present."""
-    if present(source) is not None or present(_JAQUAD_ALL) is None:
+    if present(source) is not None or present(JAQUAD_ALL) is None:
         return fetch(source).read_bytes()
     part = "train" if "train" in source.name else "dev"
-    with tarfile.open(fileobj=io.BytesIO(fetch(_JAQUAD_ALL).read_bytes())) as archive:
+    with tarfile.open(fileobj=io.BytesIO(fetch(JAQUAD_ALL).read_bytes())) as archive:
         member = archive.extractfile(f"data/{part}/{source.name}")
         content = b"" if member is None else member.read()
     if hashlib.sha256(content).hexdigest() != source.sha256:
-        raise DataError(f"{source.name} in {_JAQUAD_ALL.name} is not the file that it should be")
+        raise DataError(f"{source.name} in {JAQUAD_ALL.name} is not the file that it should be")
     return content
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from shoestring import cli
 from shoestring.artifact import HashedCharacters, HashedWords, load
+from shoestring.cli.learning import _trained_for
 from shoestring.kit import Training
 from shoestring.quantize import Rate, Toward
 from shoestring.recipes.text_teachers import Teachers
@@ -124,6 +125,23 @@ def test_a_file_is_never_larger_than_asked_without_an_error(tmp_path: Path, monk
         _coded(model, task, path, 13_000, 3000, training)
 
 
+@pytest.mark.parametrize(("passes", "steps"), [(None, 480), (7, 7)])
+def test_few_sentences_are_read_often_enough(passes, steps, tmp_path: Path, monkeypatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def asked(model, task, training, what):
+        raise Asked(training.steps)
+
+    monkeypatch.setattr("shoestring.recipes.text_tools.train", asked)
+    data, settings = (
+        {"train": made(9, 0), "validation": made(3, 1)},
+        _trained_for(SEGMENTER, passes),
+    )
+    with pytest.raises(Asked, match=f"^{steps}$"):  # all sentences are in one step
+        segmenter(data, tmp_path / "x.shoe", size=20_000, settings=settings)
+
+
 def test_the_command_learns_from_a_table(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     table = "\n".join(
@@ -137,6 +155,6 @@ def test_the_command_learns_from_a_table(tmp_path: Path, monkeypatch, capsys) ->
         cli.main()
     said = capsys.readouterr()
     assert not stop.value.code, said.err
-    assert "every tenth sentence of x.tsv, 6" in said.out
+    assert "every tenth sentence of x.tsv, 7; equal ones together" in said.out
     assert "words right on x.tsv" in said.out
     assert [word for word, _ in load("x.shoe")("dog, cat")] == ["dog", ",", "cat"]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from shoestring.tasks import DataError, LabelledTexts, other_texts, udhr, without_variants
-from shoestring.tasks.other_texts import _JAQUAD, _JAQUAD_ALL, _pieces, jaquad, paragraphs
+from shoestring.tasks.other_texts import _JAQUAD, JAQUAD_ALL, _pieces, jaquad, paragraphs
 
 
 def test_pieces_are_drawn_from_parts_in_random_order() -> None:
@@ -72,9 +72,9 @@ def test_a_file_from_the_archive_is_checked(tmp_path: Path, monkeypatch) -> None
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "jaquad").mkdir()
     content = json.dumps({"data": [{"paragraphs": [{"context": "東京"}]}]}).encode()
-    digest = archive(tmp_path / "jaquad" / _JAQUAD_ALL.name, content)
+    digest = archive(tmp_path / "jaquad" / JAQUAD_ALL.name, content)
     module = import_module("shoestring.tasks.other_texts")  # its function has the same name
-    monkeypatch.setattr(module, "_JAQUAD_ALL", replace(_JAQUAD_ALL, sha256=digest))
+    monkeypatch.setattr(module, "JAQUAD_ALL", replace(JAQUAD_ALL, sha256=digest))
     wanted = replace(_JAQUAD, sha256=hashlib.sha256(content).hexdigest())
     assert paragraphs(jaquad(wanted)) == ["東京"]
     with pytest.raises(DataError, match="not the file that it should be"):
