@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ AT_ONCE = 128  # lines that are coded together
 END = 10
 _FAMILY = stream.model.Categorical(perfect=False)
 _DICTIONARY = 1 << 26  # bytes that xz and zstd look back
+_TURNS = 16  # ways to turn the text before a line that is coded alone
 Coder = Callable[[bytes, bytes], int]
 """How many bytes a text takes after another one."""
 
@@ -91,6 +93,7 @@ def xz(before: bytes, text: bytes) -> int:
     return _xz(before + text) - (_xz(before) if before else 0)
 
 
+@lru_cache(4 * _TURNS)
 def _xz(text: bytes) -> int:
     best = 9 | lzma.PRESET_EXTREME
     filters = [{"id": lzma.FILTER_LZMA2, "preset": best, "dict_size": _DICTIONARY}]
@@ -112,10 +115,28 @@ def ppm(order: int) -> Coder:
     """By PPMd, variant H, of an order; raises ImportError where pyppmd is not installed."""
     import pyppmd  # pyright: ignore[reportMissingImports]
 
+    @lru_cache(4 * _TURNS)
     def size(text: bytes) -> int:
         return len(pyppmd.compress(text, max_order=order, mem_size=1 << 28, variant="H"))
 
     return lambda before, text: size(before + text) - (size(before) if before else 0)
+
+
+def alone(coder: Coder, before: bytes, lines: Sequence[str]) -> float:
+    """Bytes that lines take, each coded alone after the text before; meant for many lines.
+
+    A line takes what it adds to the text before, less what no line at all takes (the frame of
+    zstd). That is a whole number of bytes, so what a byte of the text before has left would be
+    counted with each line: the text is turned in 16 ways, and each line stands after another one.
+    """
+    starts = [0, *(place + 1 for place, byte in enumerate(before[:-1]) if byte == END)]
+    cuts = [starts[len(starts) * turn // _TURNS] for turn in range(_TURNS)] if before else [0]
+    turned = [before[cut:] + before[:cut] for cut in cuts]
+    empty = [coder(one, b"") for one in turned]
+    return sum(
+        coder(turned[number % len(turned)], joined([line])) - empty[number % len(turned)]
+        for number, line in enumerate(lines)
+    )
 
 
 def that_fits(lines: Sequence[str], most: int, coder: Coder, seed: int) -> bytes:

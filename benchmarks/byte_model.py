@@ -5,8 +5,9 @@
 Trains the model (three seeds), reads the test lines of English and of Chinese once, codes them
 without loss with the model's probabilities, and types some of them, simulated. Beside it: xz,
 zstd-22 and PPMd (`pip install pyppmd`; without it that is not run), each of which first read as
-much training text as it codes in as many bytes as our file may have; and a prefix tree of phrases
-in as many bytes. And the search box of web/complete, with the committed file, in Chromium (needs
+much training text as it codes in as many bytes as our file may have; each codes the test lines in
+one stream, and some of them alone, as our file reads them. And a prefix tree of phrases in as many
+bytes. And the search box of web/complete, with the committed file, in Chromium (needs
 `npm ci` in web/demo). Goes on where it was interrupted; `--only complete --seed 0` makes one seed.
 --quick: a small network, a tenth of the lines, one seed.
 """
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from time import process_time
 
 import torch
-from byte_coding import Coder, coded, decoded, joined, ppm, that_fits, xz, zstd
+from byte_coding import Coder, alone, coded, decoded, joined, ppm, that_fits, xz, zstd
 from byte_keys import Completer, Phrases, saved, typed
 from byte_page import page
 from rows import RESULTS, Rows, start
@@ -31,6 +33,7 @@ from shoestring.tasks.typed_lines import LANGUAGES
 SEEDS = (0, 1, 2)
 ORDERS = (4, 5, 6, 7)  # of PPMd: the best on validation is taken
 TYPED = 100  # lines of a language that are typed
+ALONE = 200  # lines of a language that each coder codes alone
 DECODED = 256  # lines of a language that are decoded again, as a check
 Lines = dict[str, dict[str, list[str]]]
 
@@ -46,7 +49,12 @@ def main() -> None:
         }
     for seed in SEEDS[:1] if rows.quick else SEEDS:
         if rows.seed in (None, seed):
-            for subject, act in (("complete", ours), ("coded", coding), ("keys", typing)):
+            for subject, act in (
+                ("complete", ours),
+                ("coded", coding),
+                ("lines alone", ours_alone),
+                ("keys", typing),
+            ):
                 if rows.wanted(subject) and not rows.done(subject, seed):
                     act(rows, lines, seed)
     if rows.seed is None:
@@ -99,6 +107,20 @@ def coding(rows: Rows, lines: Lines, seed: int) -> None:
     rows.add("coded", "done", 1, "", seed)
 
 
+def ours_alone(rows: Rows, lines: Lines, seed: int) -> None:
+    """Our file's bits on the lines that the compressors code alone; it reads all lines so."""
+    for language in LANGUAGES:
+        found = bits_per_byte(file_of(rows, seed), some_of(lines, language))
+        rows.add("lines alone", f"test bits per byte, {language}", found, "bits", seed)
+    rows.add("lines alone", "done", 1, "", seed)
+
+
+def some_of(lines: Lines, language: str, split: str = "test", count: int = ALONE) -> list[str]:
+    """Lines that are coded alone, drawn once."""
+    there = lines[split][language]
+    return Random(0).sample(there, min(count, len(there)))
+
+
 def typing(rows: Rows, lines: Lines, seed: int) -> None:
     """Characters of test lines that need not be typed, and the time of a completion."""
     loaded = load(file_of(rows, seed), threads=1)
@@ -132,8 +154,9 @@ def keys(rows: Rows, subject: str, lines: Lines, complete: Completer, seed: int 
 def beside(rows: Rows, lines: Lines) -> None:
     """The compressors, and the prefix tree."""
     coders: dict[str, Coder] = {"xz": xz, "zstd-22": zstd}
+    best: dict[int, Coder] = {}
     try:
-        best = {order: ppm(order) for order in ORDERS}
+        best |= {order: ppm(order) for order in ORDERS}
     except ImportError:
         print("PPMd is not run: pip install pyppmd")
     else:
@@ -142,6 +165,10 @@ def beside(rows: Rows, lines: Lines) -> None:
     for name, coder in coders.items():
         if rows.wanted(name) and not rows.done(name, None):
             compressor(rows, lines, name, coder)
+        subject = f"{name}, lines alone"
+        if rows.wanted(subject) and not rows.done(subject, None):
+            chosen = list(best.values()) if name == "PPMd" else [coder]
+            compressor_alone(rows, lines, subject, chosen)
     if rows.wanted("page") and not rows.done("page", None):
         page(rows)
     if rows.wanted("phrases") and not rows.done("phrases", None):
@@ -169,6 +196,29 @@ def compressor(rows: Rows, lines: Lines, name: str, coder: Coder) -> None:
             bits = 8 * coder(before, test) / len(test)
             rows.add(name, f"test bits per byte after {what}, {language}", bits, "bits")
     rows.add(name, "done", 1, "")
+
+
+def compressor_alone(rows: Rows, lines: Lines, subject: str, coders: list[Coder]) -> None:
+    """Bits per byte of test lines that are coded alone, after the same training text.
+
+    `coders`: the settings of a compressor; the best on validation lines, coded so too, is taken.
+    """
+    train = both(lines)["train"]
+    coder = coders[0]
+    if len(coders) > 1:
+        held = [line for one in LANGUAGES for line in some_of(lines, one, "validation", ALONE // 4)]
+        coder = min(coders, key=lambda one: alone(one, that_fits(train, SIZE, one, 0), held))
+    mixed = that_fits(train, SIZE, coder, 0)
+    for language in LANGUAGES:
+        some = some_of(lines, language)
+        whole = len(joined(some))
+        rows.add(subject, f"lines, {language}", len(some), "")
+        rows.add(subject, f"bytes of the lines, {language}", whole, "bytes")
+        own = that_fits(lines["train"][language], SIZE, coder, 0)
+        for what, before in (("", mixed), (" after its own language", own)):
+            bits = 8 * alone(coder, before, some) / whole
+            rows.add(subject, f"test bits per byte{what}, {language}", bits, "bits")
+    rows.add(subject, "done", 1, "")
 
 
 if __name__ == "__main__":

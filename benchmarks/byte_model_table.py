@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
-from rows import conditions_told, metrics, processors, results, spread, values
+from rows import FILES, conditions_told, metrics, processors, results, spread, values
 
 _CODERS = {"PPMd": "PPMd", "zstd-22": "zstd, level 22", "xz": "xz"}
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -25,6 +25,7 @@ def bits() -> str:
         cells.append(_told(values(found, "complete", f"test bits per byte, {language}"), ".3f"))
         cells.append(f"{mean(size) + mean(coded):,.0f}")
     lines.append(f"| {' | '.join(cells)} |")
+    wholes: dict[str, list[float]] = {}
     for name, title in _CODERS.items():
         have = metrics(found, name)
         if not have:
@@ -37,17 +38,60 @@ def bits() -> str:
         }
         for what, metric in after.items():
             cells = [f"{title}, after {what}", f"{have['size']:,.0f}" if what != "nothing" else "0"]
+            wholes[cells[0]] = []
             for language in _LANGUAGES:
                 per_byte = have[f"test bits per byte{metric}, {language}"]
                 whole = values(found, "coded", f"test lines, {language}")[0]
                 spent = 0 if what == "nothing" else have["size"]
-                cells += [f"{per_byte:.3f}", f"{spent + per_byte * whole / 8:,.0f}"]
+                wholes[cells[0]].append(spent + per_byte * whole / 8)
+                cells += [f"{per_byte:.3f}", f"{wholes[cells[0]][-1]:,.0f}"]
             lines.append(f"| {' | '.join(cells)} |")
     whole = ", ".join(
         f"{title} {values(found, 'coded', f'test lines, {language}')[0]:,.0f} bytes"
         for language, title in _LANGUAGES.items()
     )
-    return "\n".join(lines) + f"\n\nThe test lines: {whole}.\n\n{conditions_told(found)}"
+    committed = (FILES / "complete.shoe").stat().st_size
+    told = f"The test lines: {whole}. The file in the repository has {committed:,} bytes."
+    fewest = {min(wholes, key=lambda one: wholes[one][place]) for place in range(len(_LANGUAGES))}
+    if len(fewest) == 1:
+        told += (
+            f" **{fewest.pop()}, has the fewest bytes in all**, in both languages: for so few "
+            "lines neither a model nor text is worth shipping."
+        )
+    return "\n".join(lines) + f"\n\n{told}\n\n{conditions_told(found)}"
+
+
+def alone() -> str:
+    """A row for each way to code test lines, where each line is coded alone."""
+    found = results("byte_model")
+    heads = [
+        f"{title}{after}"
+        for title in _LANGUAGES.values()
+        for after in ("", ", after its own language")
+    ]
+    lines = [f"| each line alone, bits per byte | {' | '.join(heads)} |", "| --- |" + " --- |" * 4]
+    cells = ["**our file**"]
+    for language in _LANGUAGES:
+        cells += [
+            _told(values(found, "lines alone", f"test bits per byte, {language}"), ".3f"),
+            "not made",
+        ]
+    lines.append(f"| {' | '.join(cells)} |")
+    for name, title in _CODERS.items():
+        have = metrics(found, f"{name}, lines alone")
+        cells = [f"{title}, after as many bytes of text"]
+        for language in _LANGUAGES:
+            for after in ("", " after its own language"):
+                number = have.get(f"test bits per byte{after}, {language}")
+                cells.append("not measured" if number is None else f"{number:.3f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    have = metrics(found, "PPMd, lines alone")
+    told = ", ".join(
+        f"{have[f'lines, {language}']:,.0f} lines of {title} "
+        f"({have[f'bytes of the lines, {language}']:,.0f} bytes)"
+        for language, title in _LANGUAGES.items()
+    )
+    return "\n".join(lines) + f"\n\nThe same lines for all: {told}, drawn from the test lines."
 
 
 def keys() -> str:

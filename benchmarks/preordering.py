@@ -128,7 +128,7 @@ def multiply_adds(path: Path, sentences: list[Reordered]) -> float:
 
 
 def baselines(rows: Rows, test: list[Reordered]) -> None:
-    """The words as they are, and the best order that brackets can reach."""
+    """The words as they are, and brackets that are cut greedily with the right order known."""
     wanted = [one.order for one in test]
     told(rows, "no reordering", order_scores(wanted, [range(len(one)) for one in wanted]))
     told(rows, "best that brackets reach", order_scores(wanted, [nearest(one) for one in test]))

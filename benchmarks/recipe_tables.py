@@ -9,7 +9,6 @@ from statistics import mean
 from rows import RESULTS, conditions_told, processors, read
 
 from shoestring.recipes import Line, Measure, Recipe, Results, recipes
-from shoestring.recipes.record import Published
 from shoestring.recipes.rows import Row
 
 NOT_MEASURED = "not measured"
@@ -110,7 +109,7 @@ def section(recipe: Recipe) -> str:
         for processor in (columns(results, one) if results else ("",))
     ]
     lines = [f"| | | {' | '.join(heads)} |", f"|{' --- |' * (2 + len(heads))}"]
-    lines += published(recipe.published, measures, len(heads) - len(measures))
+    lines += published(recipe, measures, len(heads) - len(measures))
     if results is None:
         return "\n".join([head, "", *lines, f"| ours | {NOT_MEASURED} |"])
     groups = (
@@ -140,15 +139,17 @@ def beside_published(recipe: Recipe) -> str:
     return f"Ours had {recipe.advantage}: an advantage over the published rows too."
 
 
-def published(
-    numbers: tuple[Published, ...], measures: tuple[Measure, ...], more_columns: int = 0
-) -> list[str]:
+def published(recipe: Recipe, measures: tuple[Measure, ...], more_columns: int = 0) -> list[str]:
     """A line for each source and its conditions; numbers of no column stand beside the source.
 
     `more_columns`: of other processors' times, of which nothing is published.
     """
+    numbers = recipe.published
     if not numbers:
-        return [f"| published | none published |{' |' * (len(measures) + more_columns)}"]
+        told = "none published"
+        if recipe.elsewhere:
+            told = f"{recipe.elsewhere}, other data; figures not compared here"
+        return [f"| published | {told} |{' |' * (len(measures) + more_columns)}"]
     lines = []
     for source, conditions in dict.fromkeys((one.source, one.conditions) for one in numbers):
         its = {

@@ -14,6 +14,7 @@ from statistics import mean
 
 import demo_figures
 from browser_table import browser
+from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
 from byte_model_table import page as byte_page
@@ -317,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-costs-claim": text_costs_claim,
     "text-preordering": text_orders,
     "byte-model-bits": byte_bits,
+    "byte-model-alone": byte_alone,
     "byte-model-keys": byte_keys,
     "byte-model-page": byte_page,
     "text-languages": languages,

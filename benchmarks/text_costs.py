@@ -6,8 +6,10 @@ The claim is that of Botha et al. 2017: a feed-forward tagger at no less accurac
 one, with 15 times less compute and 10 times less memory. All networks here read the same hashed
 pieces of words, learn from the same sentences (English-EWT, no other text) for about the same
 minutes of a core, and are then coded to the same size by `Rate`, for about the same minutes. Each
-is measured as trained (float32, losslessly coded) and coded. Goes on where it was interrupted;
---quick: one pass over 1,000 sentences, one seed.
+is measured as trained (float32, losslessly coded) and coded. All tag the same words, so a network
+is compared with the window by paired differences, a sentence each; `--only beside` makes these rows
+from the files that there are. Goes on where it was interrupted; --quick: one pass over 1,000
+sentences, one seed.
 """
 
 from __future__ import annotations
@@ -96,6 +98,10 @@ def main() -> None:
         for name, network in NETWORKS.items():
             if rows.wanted(name) and not rows.done(name, seed) and rows.seed in (None, seed):
                 measured(rows, name, network, data, seed)
+        for name in tuple(NETWORKS)[1:]:
+            subject = f"{name} beside the window"
+            if rows.wanted(subject) and not rows.done(subject, seed) and rows.seed in (None, seed):
+                beside(rows, subject, name, data, seed)
     if rows.wanted("vocabulary") and not rows.done("vocabulary", None):
         with_vocabulary(rows, data)
     if rows.only is None and rows.seed is None:
@@ -104,7 +110,7 @@ def main() -> None:
 
 def measured(rows: Rows, name: str, network: Network, data: Data, seed: int) -> None:
     """Train a network, code it, and measure both files."""
-    labels = tuple(sorted({tag for one in data["train"] for tag in one.tags}))
+    labels = labels_of(data)
     if rows.quick:
         network = replace(network, passes=1, coding_passes=1)
     task: Supervised = (
@@ -113,9 +119,8 @@ def measured(rows: Rows, name: str, network: Network, data: Data, seed: int) -> 
         else tagging(data["train"], data["validation"], data["test"], step=STEP)
     )
     steps = sum(1 for _ in task.batches("train"))
-    path = RESULTS / "unfinished" / f"costs_{name}_seed{seed}{'.quick' if rows.quick else ''}.shoe"
+    path, coded = files_of(rows, name, seed).values()
     path.parent.mkdir(exist_ok=True)
-    coded = path.with_name(f"coded_{path.name}")
     with resuming(path.with_suffix(".unfinished")), seeded(seed):
         model = network.make(len(labels))
         began = process_time()
@@ -134,14 +139,79 @@ def measured(rows: Rows, name: str, network: Network, data: Data, seed: int) -> 
         rows.add(name, f"{kind}: validation", 100 * score(task.sealed(), one), "%", seed)
         costs(rows, name, kind, file, example(data), seed)
         loaded = load(file, threads=1)
-        act = partial(
-            tagged if network.alone else _streamed, loaded, STEP, labels, texts_of(data["test"])
-        )
+        act = answering(network, loaded, labels, data)
         rows.add(name, f"{kind}: test", 100 * share_right(act(), data["test"]), "%", seed)
         words = sum(len(one.words) for one in data["test"])
         rows.add(name, f"{kind}: speed", words / fastest(act), "words/s", seed, timed=True)
     rows.add(name, "parameters", sum(p.numel() for p in model.parameters()), "", seed)
     rows.add(name, "done", 1, "", seed)
+
+
+def labels_of(data: Data) -> tuple[str, ...]:
+    """The tags of the training sentences, which a network's outputs stand for."""
+    return tuple(sorted({tag for one in data["train"] for tag in one.tags}))
+
+
+def files_of(rows: Rows, name: str, seed: int) -> dict[str, Path]:
+    """Where the files of a network are, as trained and coded."""
+    file = f"costs_{name}_seed{seed}{'.quick' if rows.quick else ''}.shoe"
+    folder = RESULTS / "unfinished"
+    return {"trained": folder / file, "coded": folder / f"coded_{file}"}
+
+
+def answering(
+    network: Network, loaded: Loaded, labels: tuple[str, ...], data: Data
+) -> Callable[[], list[list[str]]]:
+    """What tags the test sentences with a file of a network."""
+    tag = tagged if network.alone else _streamed
+    return partial(tag, loaded, STEP, labels, texts_of(data["test"]))
+
+
+def beside(rows: Rows, subject: str, name: str, data: Data, seed: int) -> None:
+    """The window's share of right words less another network's, and the error of that difference.
+
+    The same form of file is compared: float32 with float32, and coded with coded. Says which files
+    are not there.
+    """
+    files = {one: files_of(rows, one, seed) for one in ("window", name)}
+    missing = [path.name for one in files.values() for path in one.values() if not path.exists()]
+    if missing:
+        print(f"{subject}, seed {seed}: not run: there is no {', '.join(missing)}")
+        return
+    words = sum(len(one.words) for one in data["test"])
+    for kind in ("trained", "coded"):
+        window, other = (
+            right_words(
+                answering(NETWORKS[one], load(path[kind], threads=1), labels_of(data), data)(),
+                data["test"],
+            )
+            for one, path in files.items()
+        )
+        error = paired_error(window, other, words)
+        points = 100 * float((window - other).sum()) / words
+        rows.add(subject, f"{kind}: more words right", points, "%", seed)
+        rows.add(subject, f"{kind}: paired standard error", 100 * error, "%", seed)
+    rows.add(subject, "done", 1, "", seed)
+
+
+def right_words(found: list[list[str]], sentences: list[Sentence]) -> np.ndarray:
+    """How many words of each sentence have their tag."""
+    return np.array(
+        [
+            sum(tag == wanted for tag, wanted in zip(tags, one.tags, strict=True))
+            for tags, one in zip(found, sentences, strict=True)
+        ]
+    )
+
+
+def paired_error(right: np.ndarray, other: np.ndarray, words: int) -> float:
+    """The standard error of the difference of two shares of right words, which tag the same words.
+
+    `right`, `other`: right words of each sentence, N. A sentence is a cluster: its words are not
+    drawn one by one.
+    """
+    more = (right - other).astype(np.float64)
+    return float(np.sqrt(((more - more.mean()) ** 2).sum()) / words)
 
 
 def costs(

@@ -196,3 +196,27 @@ def test_rows_of_an_unfinished_run_are_published_and_the_run_goes_on(monkeypatch
         ("one", "file", 90),
     ]
     assert Rows("kernels", "made-up-cpu", False, False, "two", "again").done("two", 0)
+
+
+def test_a_recipe_names_what_is_published_on_other_data():
+    import recipe_tables
+
+    from shoestring.recipes import recipe
+
+    table = recipe_tables.section(recipe("preorderer"))
+    assert "| published | Botha et al. 2017, other data; figures not compared here |" in table
+    assert "| published | none published |" in recipe_tables.section(recipe("byte_model"))
+
+
+def test_the_error_of_a_paired_difference_by_hand():
+    """Three sentences of three words: one word more, none, one fewer. Equal answers: no error."""
+    from text_costs import paired_error, right_words
+
+    from shoestring.tasks import Sentence
+
+    sentences = [Sentence(words=("a", "b", "c"), tags=("X", "Y", "Z"))] * 3
+    ours = right_words([["X", "Y", "Z"], ["X", "Y", "-"], ["-", "-", "Z"]], sentences)
+    other = right_words([["X", "-", "Z"], ["-", "Y", "Z"], ["X", "-", "Z"]], sentences)
+    assert ours.tolist() == [3, 2, 1] and other.tolist() == [2, 2, 2]
+    assert paired_error(ours, other, 9) == pytest.approx(2**0.5 / 9)
+    assert paired_error(ours, ours, 9) == 0

@@ -202,7 +202,7 @@ RECIPE = Recipe(
         ),
         ours=(Line("its file", "complete"),),
         peers=(
-            Line("PPMd, after as many bytes of text", "PPMd"),
+            Line("PPMd, after as many bytes of text, in one stream", "PPMd"),
             Line("zstd-22, the same", "zstd-22"),
             Line("xz, the same", "xz"),
         ),

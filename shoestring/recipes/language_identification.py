@@ -175,6 +175,7 @@ RECIPE = Recipe(
     quick_minutes=0.7,
     page="text-tools.md",
     run=end_to_end,
+    elsewhere="Botha et al. 2017",
     results=Results(
         file="language_identification.udhr-cpu.jsonl",
         before=(Line("before coding", "uncoded"),),

@@ -149,6 +149,7 @@ RECIPE = Recipe(
     quick_minutes=0.7,
     page="text-tools.md",
     run=end_to_end,
+    elsewhere="Botha et al. 2017",
     results=Results(
         file="preordering.ewt-cpu.jsonl",
         before=(Line("UDPipe's parser with our tagger's tags, and the rules", "parser"),),

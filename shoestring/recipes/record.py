@@ -123,6 +123,7 @@ class Recipe:
     `run`: runs it end to end.
     `extras`: the extras of the installation that it needs.
     `published`: published numbers.
+    `elsewhere`: a paper with numbers on other data, which do not stand beside ours; "" for none.
     `advantage`: what ours has and the published networks have not, for fairness; "" for nothing.
     `results`: our numbers; None for none.
     `module`: of its file; set when the record is read.
@@ -139,6 +140,7 @@ class Recipe:
     run: Callable[[Run], None]
     extras: tuple[str, ...] = ("train",)
     published: tuple[Published, ...] = ()
+    elsewhere: str = ""
     advantage: str = ""
     results: Results | None = None
     module: str = ""
@@ -156,5 +158,6 @@ class Recipe:
             "extras": list(self.extras),
             "page": self.page,
             "published": [vars(one).copy() for one in self.published],
+            "elsewhere": self.elsewhere,
             "advantage": self.advantage,
         }

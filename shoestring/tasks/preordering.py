@@ -185,7 +185,10 @@ def least_wrong(ranks: Sequence[int]) -> tuple[int, bool]:
 
 
 def nearest(sentence: Reordered) -> list[int]:
-    """The order nearest to a sentence's that brackets can reach, decided from the top down."""
+    """An order near a sentence's that brackets can reach, cut greedily from the top down.
+
+    It is the sentence's own where brackets can reach that; else brackets may reach a nearer one.
+    """
     ranks = sentence.ranks
 
     def decide(spans: Spans) -> tuple[np.ndarray, np.ndarray]:

@@ -63,6 +63,30 @@ def test_compressors_take_less_after_text_that_is_alike() -> None:
     assert 250 < byte_coding.xz(b"", fitting) <= 300
 
 
+def test_lines_alone_do_not_learn_from_each_other() -> None:
+    lines = ["a sentence with numbers 12345"] * 32
+    before = byte_coding.joined([f"line {number} of the text" for number in range(40)])
+    one = byte_coding.alone(byte_coding.zstd, before, lines[:16])
+    assert byte_coding.alone(byte_coding.zstd, before, lines) == 2 * one
+    stream = byte_coding.zstd(before, byte_coding.joined(lines))
+    assert one / 16 < 32 < stream < one / 4
+
+
+def test_a_line_alone_stands_after_all_of_the_text() -> None:
+    """By hand: a coder that takes 7 bytes for a frame, and one for each byte of the line."""
+    seen = set()
+
+    def coder(before: bytes, text: bytes) -> int:
+        seen.add(before)
+        return 7 + len(text)
+
+    before = byte_coding.joined([str(number) for number in range(100)])
+    assert byte_coding.alone(coder, before, ["abc"] * 20) == 80
+    assert len(seen) == 16
+    assert {tuple(sorted(one.split(b"\n"))) for one in seen} == {tuple(sorted(before.split(b"\n")))}
+    assert byte_coding.alone(coder, b"", ["abc"]) == 4
+
+
 def test_typing_by_hand() -> None:
     """Of "the cat" a reader types "t", takes "he ", types "c" and takes "at"."""
 
