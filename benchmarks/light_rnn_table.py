@@ -105,18 +105,21 @@ def counts() -> str:
         memory = f"{mean(values(found, name, 'parameters')) * 4 / 1e6:.1f}"
         told = f"| {title} ({seeds} seeds) | {_scores(found, name, 'weights')} | "
         lines.append(f"{told}{' | '.join([*times, memory])} |")
-    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+    share = 100 * metrics(found, "repeats")["share of the test text"]
+    told = f"Repeats are {share:.1f} % of the test words."
+    return "\n".join(lines) + f"\n\n{told} {conditions_told(found)}"
 
 
 def _scores(found: Sequence[Any], name: str, its: str) -> str:
     """The bytes and what they are, and the perplexities: means over the seeds."""
-    size, *scores = (
-        mean(values(list(found), name, metric))
+    size = mean(values(list(found), name, "file"))
+    measured = (
+        values(list(found), name, metric)
         for metric in (
-            "file",
             "validation perplexity",
             "test perplexity",
             "test perplexity without repeats",
         )
     )
-    return f"{size:,.0f} | {its} | {' | '.join(f'{score:.1f}' for score in scores)}"
+    cells = [f"{mean(scores):.1f}" if scores else "not measured" for scores in measured]
+    return f"{size:,.0f} | {its} | {' | '.join(cells)}"
