@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from shoestring.recipes.text_tools import TextResult
-    from shoestring.tasks import Sentence
+    from shoestring.recipes.text_tools import TextResult, TextSettings
+    from shoestring.tasks import LabelledTexts, Sentence
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
+_LEAST_STEPS = 480  # of training, where nobody says how many passes: few sentences need many
 
 Train = Annotated[
     Path,
@@ -28,14 +30,15 @@ Train = Annotated[
 Passes = Annotated[
     int | None,
     typer.Option(
-        help="over the training data [default: 6; of identify 30, of preorder 8, of complete 3]",
+        help="over the training data \\[default: 6; of identify 30, of preorder 8, of complete 3; "
+        "more of little data]",
         min=1,
         show_default=False,
     ),
 ]
 Validation = Annotated[
     Path | None,
-    typer.Option(help="more sentences [default: every tenth of TRAIN]", show_default=False),
+    typer.Option(help="more data like TRAIN \\[default: a tenth of TRAIN]", show_default=False),
 ]
 Text = Annotated[
     Path | None,
@@ -85,10 +88,14 @@ def learn(
     from shoestring.cli.ending import writing
 
     check_place(out)
+    for given in (train, validation, test, text):
+        if given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise ValueError(f"{given} would be replaced by the file that is made: name another")
     writing(out)
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    _forget_other_data(out, [one for one in (train, validation, text) if one is not None])
     rules = int(running_text)
     if job is Job.IDENTIFY:
         _learn_labels(train, out, validation, test, limit, passes or 30, seed)
@@ -98,7 +105,33 @@ def learn(
         _learn_orders(_data(train, validation), out, test, limit, passes, seed, rules=rules)
     else:
         data = _data(train, validation)
-        _learn_words(job, data, out, test, limit, passes or 6, seed, text, rules=rules)
+        _learn_words(job, data, out, test, limit, passes, seed, text, rules=rules)
+    _forget_all(out)
+
+
+def _forget_all(out: Path) -> None:
+    """Delete the snapshots of a training that is at its end, which are larger than its file."""
+    folder = out.with_suffix(".unfinished")
+    for path in (*folder.glob("training-*.pt"), folder / "data"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _forget_other_data(out: Path, inputs: list[Path]) -> None:
+    """Delete the snapshots of a training on other data: they would be taken for this one's."""
+    from shoestring.artifact import save
+
+    digest = hashlib.sha256()
+    for path in inputs:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    folder = out.with_suffix(".unfinished")
+    mark, told = folder / "data", digest.hexdigest().encode()
+    if mark.is_file() and mark.read_bytes() == told:
+        return
+    _forget_all(out)
+    folder.mkdir(exist_ok=True)
+    save(mark, told)
 
 
 def _learn_words(
@@ -107,7 +140,7 @@ def _learn_words(
     out: Path,
     test: Path | None,
     size: int,
-    passes: int,
+    passes: int | None,
     seed: int,
     text: Path | None,
     *,
@@ -141,18 +174,14 @@ def _learn_labels(
 ) -> None:
     """Train a network that gives texts their labels."""
     from shoestring.recipes.language_identification import IDENTIFIER, identifier, label_score
-    from shoestring.tasks import LabelledTexts, labelled_texts
+    from shoestring.tasks import labelled_texts
 
     texts = labelled_texts(train)
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        chosen = _held_out(texts.texts)
-        held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
-        texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
-        print(f"validation: every tenth line of {train}, {len(held_out):,}; equal ones together")
-        if not len(texts):
-            raise ValueError(f"{train} has one text only: give more, or --validation")
+        texts, held_out = _split(texts, train)
+        print(f"validation: every tenth line of each label of {train}, {len(held_out):,}")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
     made = identifier(data, out, size=size, settings=settings, seed=seed)
@@ -160,6 +189,25 @@ def _learn_labels(
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
     _check_size(made.bytes, size)
+
+
+def _split(texts: LabelledTexts, path: Path) -> tuple[LabelledTexts, LabelledTexts]:
+    """Texts of training and of validation: of each label every tenth, and equal ones together.
+
+    Without regard to labels, lines of ten labels in turn would all be held out of one.
+    """
+    by_label: dict[str, dict[str, None]] = {}
+    for one, label in zip(texts.texts, texts.labels, strict=True):
+        by_label.setdefault(label, {})[one] = None
+    # The second of each label, the twelfth, and so on: none loses its only one.
+    chosen = {one for of in by_label.values() for one in list(of)[1::_HELD_OUT]}
+    if not chosen:
+        raise ValueError(
+            f"{path} has no label with two different texts: give more, or --validation"
+        )
+    kept = [at for at, one in enumerate(texts.texts) if one not in chosen]
+    held_out = [at for at, one in enumerate(texts.texts) if one in chosen]
+    return texts.at(kept), texts.at(held_out)
 
 
 def _learn_orders(
@@ -225,6 +273,13 @@ def _learn_text(
     _check_size(made.bytes, size)
 
 
+def _trained_for(settings: TextSettings, passes: int | None) -> TextSettings:
+    """The settings with so many passes; None: with theirs, and steps enough for few sentences."""
+    if passes is None:
+        return replace(settings, least_steps=_LEAST_STEPS)
+    return replace(settings, passes=passes)
+
+
 def _limit(size: str) -> int:
     """Bytes, given as text such as 300KB; raises ValueError for other text."""
     from shoestring.core import Budget
@@ -268,11 +323,11 @@ def _held_out(texts: Iterable[Hashable]) -> set[Any]:
 
 
 def _segmenter(
-    data: dict[str, list[Sentence]], out: Path, size: int, passes: int, seed: int
+    data: dict[str, list[Sentence]], out: Path, size: int, passes: int | None, seed: int
 ) -> TextResult:
     from shoestring.recipes.text_tools import SEGMENTER, segmenter
 
-    settings = replace(SEGMENTER, passes=passes)
+    settings = _trained_for(SEGMENTER, passes)
     return segmenter(data, out, size=size, settings=settings, seed=seed)
 
 
@@ -280,7 +335,7 @@ def _tagger(
     data: dict[str, list[Sentence]],
     out: Path,
     size: int,
-    passes: int,
+    passes: int | None,
     seed: int,
     text: Path | None,
     *,
@@ -296,5 +351,5 @@ def _tagger(
         more = [list(one.words) for one in data["train"]] + [step.words_of(one) for one in lines]
         clusters = word_clusters(more, CLUSTERS)
         step = replace(step, clusters=1 << 16)
-    settings = replace(PLAIN_TAGGER, step=step, passes=passes)
+    settings = _trained_for(replace(PLAIN_TAGGER, step=step), passes)
     return tagger(data, out, size=size, settings=settings, clusters=clusters, seed=seed)

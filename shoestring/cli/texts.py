@@ -14,7 +14,7 @@ import typer
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(help="texts [default: the lines of standard input]", show_default=False),
+    typer.Argument(help="texts \\[default: the lines of standard input]", show_default=False),
 ]
 Input = Annotated[
     Path | None,
@@ -22,6 +22,7 @@ Input = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
 _PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
+_BOM = b"\xef\xbb\xbf"  # with it some programs begin text in UTF-8
 _LONGEST_LINE = 1 << 28  # bytes
 _SEARCHES = 16  # texts that are completed before they are printed: each takes milliseconds
 
@@ -58,7 +59,7 @@ def identify(
         str | None,
         typer.Option(
             "--among",
-            help="the labels to expect, with commas between [default: all of the file's]",
+            help="the labels to expect, with commas between \\[default: all of the file's]",
             show_default=False,
         ),
     ] = None,
@@ -120,12 +121,15 @@ def answer(
     Raises ValueError for a file for another job and for texts together with an input. Where the
     reader of our output is gone, the command ends quietly.
     """
-    from shoestring.artifact import load
+    from shoestring.artifact import ShoeError, load
     from shoestring.artifact.chains.text_steps import TextStep
 
     if texts and input_ is not None:
         raise ValueError("texts were given as arguments and with --input: give one of them")
-    loaded = load(file, threads=1)
+    try:
+        loaded = load(file, threads=1)
+    except ShoeError as error:
+        raise ShoeError(f"{file}: {error}") from error
     chain = loaded.input_chain
     if chain is None or chain.job is None:
         raise ValueError(
@@ -173,12 +177,19 @@ def _printable(line: str) -> str:
 def _batches(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input, in batches as they come.
 
-    A line ends with LF or CR LF and nothing else. What is no UTF-8 becomes U+FFFD, which is said on
-    standard error once, with the line's number.
+    A line ends with LF or CR LF and nothing else; a byte order mark before the first one does not
+    count. What is no UTF-8 becomes U+FFFD, which is said on standard error once, with the line's
+    number.
     """
     if path is None:
+        if sys.stdin is None:  # it is closed
+            raise ValueError("standard input is closed: give texts as arguments or with --input")
+        if sys.stdin.isatty():
+            print("type a text and Enter; Ctrl-D ends", file=sys.stderr)
         yield from _decoded(_lines(sys.stdin.buffer.fileno()), "standard input")
         return
+    if path.is_dir():
+        raise ValueError(f"--input {path} is a folder: give a text file")
     opened = os.open(path, os.O_RDONLY)
     try:
         yield from _decoded(_lines(opened), str(path))
@@ -192,6 +203,7 @@ def _decoded(batches: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
         texts: list[str] = []
         for line in batch:
             number += 1
+            line = line.removeprefix(_BOM) if number == 1 else line
             text = line.removesuffix(b"\r").decode("utf-8", "replace")
             if not said and "\ufffd" in text and b"\xef\xbf\xbd" not in line:
                 said = True

@@ -54,6 +54,7 @@ class TextSettings:
     `rounds`: how many of the clusters of each word the network has; its teachers have all.
     `passes`: over the training rows, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
+    `least_steps`: of the training in floating point, where the passes are fewer.
     `learning_rate`: of AdamW.
     `teachers`: larger networks that are trained first and teach this one; None: the labels do.
     """
@@ -67,6 +68,7 @@ class TextSettings:
     rounds: int = 4
     passes: int = 6
     coding_passes: int = 3
+    least_steps: int = 0
     learning_rate: float = 4e-3
     teachers: Teachers | None = None
 
@@ -298,7 +300,7 @@ def _made(
         before = parameter_bytes(model)
         steps = -(-len(task.train[1]) // task.batch_size)
         optimizer = AdamW(settings.learning_rate, weight_decay=0.0)
-        training = Training(settings.passes * steps, optimizer)
+        training = Training(max(settings.least_steps, settings.passes * steps), optimizer)
         train(model, task.sealed(), training, what="training the network")
         trained = task_score(task.sealed(), model)
         slower = AdamW(settings.learning_rate / 2, weight_decay=0.0)

@@ -13,6 +13,7 @@ from features_back import features_back
 from shoestring import cli
 from shoestring.artifact import HashedText, InputChain, load
 from shoestring.artifact.format.file import pack
+from shoestring.cli import learning
 from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
@@ -140,14 +141,28 @@ def test_equal_lines_are_held_out_together(tmp_path: Path, monkeypatch, capsys) 
         raise ValueError("far enough")
 
     monkeypatch.setattr(language_identification, "identifier", stop)
-    Path("x.tsv").write_text("same\tx\n" * 11 + "".join(f"t{n}\ty\n" for n in range(12)))
+    Path("x.tsv").write_text("same\tx\n" * 11 + "".join(f"t{n}\ty\n" * 2 for n in range(12)))
     code, out, _ = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
-    assert code == 1 and "every tenth line of x.tsv, 12" in out
-    assert set(seen["validation"].texts) == {"same", "t9"}
-    assert not set(seen["train"].texts) & {"same", "t9"} and len(seen["train"]) == 11
+    assert code == 1 and "every tenth line of each label of x.tsv, 4" in out
+    assert set(seen["validation"].texts) == {"t1", "t11"}  # x keeps its only text
+    assert not set(seen["train"].texts) & {"t1", "t11"} and len(seen["train"]) == 31
     Path("x.tsv").write_text("same\tx\n" * 11)
     code, _, err = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
-    assert code == 1 and "one text only" in err
+    assert code == 1 and "no label with two different texts" in err
+
+
+def test_snapshots_of_a_training_on_other_data_are_forgotten(tmp_path: Path) -> None:
+    out, data, folder = tmp_path / "x.shoe", tmp_path / "x.tsv", tmp_path / "x.unfinished"
+    data.write_text("a\tb\n")
+    learning._forget_other_data(out, [data])
+    (folder / "training-1.pt").write_bytes(b"")
+    learning._forget_other_data(out, [data])
+    assert (folder / "training-1.pt").exists()
+    data.write_text("a\tc\n")
+    learning._forget_other_data(out, [data])
+    assert not (folder / "training-1.pt").exists()
+    learning._forget_all(out)  # at the end of a training
+    assert not folder.exists()
 
 
 @pytest.mark.slow
@@ -160,6 +175,6 @@ def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> N
         monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe", "--test", "x.tsv"
     )
     assert not code, err
-    assert "every tenth line of x.tsv, 9" in out
+    assert "every tenth line of each label of x.tsv, 9" in out
     assert "texts right on x.tsv: 100.00 %" in out
     assert load("x.shoe")("abcd")[0][0] == "one"

@@ -11,6 +11,7 @@ from torch import nn
 
 from shoestring import cli
 from shoestring.artifact import HashedCharacters, HashedWords, load
+from shoestring.cli.learning import _trained_for
 from shoestring.kit import Training
 from shoestring.quantize import Rate, Toward
 from shoestring.recipes.text_teachers import Teachers
@@ -122,6 +123,23 @@ def test_a_file_is_never_larger_than_asked_without_an_error(tmp_path: Path, monk
     factor, excess, scores = 1, 11_000, iter((0.9,))
     with pytest.raises(ValueError, match=r"13,000 bytes at most.*nearest of 4 tries has"):
         _coded(model, task, path, 13_000, 3000, training)
+
+
+@pytest.mark.parametrize(("passes", "steps"), [(None, 480), (7, 7)])
+def test_few_sentences_are_read_often_enough(passes, steps, tmp_path: Path, monkeypatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def asked(model, task, training, what):
+        raise Asked(training.steps)
+
+    monkeypatch.setattr("shoestring.recipes.text_tools.train", asked)
+    data, settings = (
+        {"train": made(9, 0), "validation": made(3, 1)},
+        _trained_for(SEGMENTER, passes),
+    )
+    with pytest.raises(Asked, match=f"^{steps}$"):  # all sentences are in one step
+        segmenter(data, tmp_path / "x.shoe", size=20_000, settings=settings)
 
 
 def test_the_command_learns_from_a_table(tmp_path: Path, monkeypatch, capsys) -> None:

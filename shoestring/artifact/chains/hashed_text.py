@@ -13,6 +13,7 @@ from shoestring.artifact.chains import hashed_text_loop
 from shoestring.artifact.chains.checks import whole
 from shoestring.artifact.chains.hashing import mixed
 from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
+from shoestring.artifact.wire import ShoeError
 
 UNDETERMINED = "und"
 """The answer where a text says nothing; also the code of ISO 639-3 for that."""
@@ -226,6 +227,8 @@ class HashedText(TextStep):
             scores = np.asarray(run(_rows(ids, first_N, counts_N, some)))
             if len(chosen_K) < scores.shape[1]:
                 scores = scores[:, chosen_K]
+            if not np.isfinite(scores.max(1)).all():
+                raise ShoeError("the network gives NaN or infinity: no label is the likeliest")
             if top == 1:
                 likely = scores.argmax(1)[:, None]
             else:

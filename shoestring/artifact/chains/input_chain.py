@@ -7,6 +7,7 @@ each step its kind and its fields, and the labels of the scores where there are 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -59,8 +60,9 @@ class InputChain:
 
     `steps`: 1 to 8; only Normalise can be another than the first.
     `input`: which of the network's inputs it makes, from 0.
-    `labels`: what each of the network's scores stands for, all different, where the first step is a
-        TextStep; (): the file does not say, and texts give scores.
+    `labels`: what each of the network's scores stands for, all different and without control
+        characters, where the first step is a TextStep; (): the file does not say, and texts give
+        scores.
 
     Raises ValueError for other fields.
     """
@@ -99,6 +101,11 @@ class InputChain:
             raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
         if isinstance(self.steps[0], BracketedWords) and labels not in ((), TURNS):
             raise ValueError(f"labels of BracketedWords are {TURNS}, and these are {labels[:4]}")
+        if broken := [one for one in labels if any(map(_breaks_lines, one))]:
+            raise ValueError(
+                f"the label {broken[0][:40]!r} has a line end or another control character: "
+                "answers are lines, so leave it out"
+            )
         if len(labels) > _MOST_LABELS or len(set(labels)) < len(labels):
             raise ValueError(
                 f"an input chain has up to {_MOST_LABELS:,} labels, all different: these are "
@@ -153,6 +160,10 @@ class InputChain:
         if self.labels:
             content["labels"] = self.labels
         return {KEY: json.dumps(content, separators=(",", ":"), allow_nan=False)}
+
+
+def _breaks_lines(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
 def _said(step: Step) -> str:
