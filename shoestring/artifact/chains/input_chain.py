@@ -48,6 +48,8 @@ _KINDS: dict[str, type[Step]] = {
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_LATER: dict[type[Step], set[str]] = {HashedText: {"scripts", "script_of"}}
+"""Fields that files of earlier programs lack: where they are empty, they are not written."""
 _MOST_STEPS = 8
 _LONGEST = 1 << 18  # characters of a description
 _MOST_LABELS = 1 << 16
@@ -99,6 +101,12 @@ class InputChain:
             raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
         if isinstance(self.steps[0], BracketedWords) and labels not in ((), TURNS):
             raise ValueError(f"labels of BracketedWords are {TURNS}, and these are {labels[:4]}")
+        step = self.steps[0]
+        if labels and isinstance(step, HashedText) and len(step.script_of) not in (0, len(labels)):
+            raise ValueError(
+                f"script_of has {len(step.script_of):,} numbers for {len(labels):,} labels: it "
+                "has one for each"
+            )
         if len(labels) > _MOST_LABELS or len(set(labels)) < len(labels):
             raise ValueError(
                 f"an input chain has up to {_MOST_LABELS:,} labels, all different: these are "
@@ -146,13 +154,21 @@ class InputChain:
         """The note of a file that has this chain."""
         steps = [
             {"kind": _NAMES[type(step)]}
-            | {one.name: getattr(step, one.name) for one in fields(step)}
+            | {
+                one.name: getattr(step, one.name)
+                for one in fields(step)
+                if _written(step, one.name)
+            }
             for step in self.steps
         ]
         content: dict[str, Any] = {"input": self.input, "steps": steps}
         if self.labels:
             content["labels"] = self.labels
         return {KEY: json.dumps(content, separators=(",", ":"), allow_nan=False)}
+
+
+def _written(step: Step, name: str) -> bool:
+    return name not in _LATER.get(type(step), ()) or bool(getattr(step, name))
 
 
 def _said(step: Step) -> str:
@@ -206,7 +222,7 @@ def _step(content: Any) -> Step:
     values = {key: value for key, value in content.items() if key != "kind"}
     if more := values.keys() - known:
         raise _newer(f"{name} with {min(more)[:40]!r}")
-    if missing := known - values.keys():
+    if missing := known - values.keys() - _LATER.get(kind, set()):
         raise ShoeError(f"damaged file: in its input chain, {name} has no {min(missing)}")
     given: dict[str, Any] = {
         key: tuple(one) if isinstance(one, list) else one for key, one in values.items()
