@@ -1,6 +1,6 @@
 """Your own text: a model of its next words, with every word in the vectors of a row and a column.
 
-`python examples/07_large_vocabulary.py [STEPS] [TEXT.txt]`.
+`python examples/07_large_vocabulary.py [TEXT.txt] [STEPS]`.
 About a minute on one core. Without a text it reads the documentation that comes with Python.
 """
 
@@ -74,5 +74,6 @@ def main(steps: int = 1000, path: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(int(given[0]) if given else 1000, given[1] if len(given) > 1 else None)
+    steps = [int(one) for one in sys.argv[1:] if one.isdigit()]
+    texts = [one for one in sys.argv[1:] if not one.isdigit()]
+    main(*(steps or [1000])[:1], *texts[:1])

@@ -1,6 +1,6 @@
 """Your own text: a file of 60 KB that completes what you type as your text would go on.
 
-`python examples/08_complete.py [STEPS] [TEXT.txt]`.
+`python examples/08_complete.py [TEXT.txt] [STEPS]`.
 About two minutes on one core. Without a text it reads the documentation that comes with Python.
 """
 
@@ -57,5 +57,6 @@ def main(steps: int = 1000, path: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    main(int(given[0]) if given else 1000, given[1] if len(given) > 1 else None)
+    steps = [int(one) for one in sys.argv[1:] if one.isdigit()]
+    texts = [one for one in sys.argv[1:] if not one.isdigit()]
+    main(*(steps or [1000])[:1], *texts[:1])

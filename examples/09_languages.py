@@ -1,6 +1,6 @@
 """A file that tells the languages, or the kinds, of your own lines.
 
-`python examples/09_languages.py [STEPS] [LINES.tsv]`. A minute on one core. LINES.tsv has a text, a
+`python examples/09_languages.py [LINES.tsv] [STEPS]`. A minute on one core. LINES.tsv has a text, a
 tab and its label in each line; without it, articles of the UDHR in six languages are taken.
 """
 
@@ -52,7 +52,6 @@ def main(steps: int = 600, path: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]) if len(sys.argv) > 1 else 600,
-        Path(sys.argv[2]) if len(sys.argv) > 2 else None,
-    )
+    steps = [int(one) for one in sys.argv[1:] if one.isdigit()]
+    files = [Path(one) for one in sys.argv[1:] if not one.isdigit()]
+    main(*(steps or [600])[:1], *files[:1])

@@ -95,6 +95,8 @@ def test_a_pipe_that_its_reader_closes_ends_quietly(tmp_path: Path) -> None:
         (("tag", "t.shoe", "--input", "none.txt"), "o such file"),
         (("tag", "plain.shoe", "a"), "no answers to texts"),
         (("tag", "few.shoe", "a"), "2 labels for 10 scores"),
+        (("tag", "text.txt", "a"), "text.txt: this is not a .shoe file"),
+        (("tag", "t.shoe", "--input", "."), "--input . is a folder"),
     ],
 )
 def test_what_cannot_be_answered_is_said(tmp_path, monkeypatch, arguments, told: str) -> None:
@@ -102,6 +104,7 @@ def test_what_cannot_be_answered_is_said(tmp_path, monkeypatch, arguments, told:
     made(tmp_path / "t.shoe")
     made(tmp_path / "plain.shoe", ())
     made(tmp_path / "few.shoe", ("A", "B"))
+    (tmp_path / "text.txt").write_text("a")
     from typer.testing import CliRunner
 
     from shoestring.cli import app
@@ -109,3 +112,31 @@ def test_what_cannot_be_answered_is_said(tmp_path, monkeypatch, arguments, told:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == 1
     assert told in str(result.exception)
+
+
+def test_a_byte_order_mark_is_no_word(tmp_path: Path) -> None:
+    file = made(tmp_path / "t.shoe")
+    given = b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n"
+    assert called("tag", file, given=given) == (0, "a_T9\n\ufeff_T9 b_T9\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it closes standard input as POSIX shells do")
+def test_a_closed_standard_input_is_said(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "shoestring", "tag", made(tmp_path / "t.shoe")]
+    closed = {"preexec_fn": lambda: os.close(0)}
+    done = subprocess.run(command, capture_output=True, check=False, **closed)
+    assert done.returncode == 1 and b"standard input is closed" in done.stderr
+
+
+def test_learning_does_not_replace_what_it_reads(tmp_path: Path, monkeypatch) -> None:
+    from typer.testing import CliRunner
+
+    from shoestring.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "x.tsv", tmp_path / "y.tsv"):
+        path.write_text("a dog\tT\n\n" * 100)
+    for more in (["x.tsv", "x.tsv"], ["x.tsv", "y.tsv", "--test", "y.tsv"]):
+        result = CliRunner().invoke(app, ["learn", "identify", *more])
+        assert result.exit_code == 1 and "would be replaced" in str(result.exception)
+    assert (tmp_path / "x.tsv").read_text().startswith("a dog\tT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
@@ -12,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from shoestring.recipes.text_tools import TextResult, TextSettings
-    from shoestring.tasks import Sentence
+    from shoestring.tasks import LabelledTexts, Sentence
 
 _HELD_OUT = 10  # every tenth sentence, where there are none to validate on
 _LEAST_STEPS = 480  # of training, where nobody says how many passes: few sentences need many
@@ -87,10 +88,14 @@ def learn(
     from shoestring.cli.ending import writing
 
     check_place(out)
+    for given in (train, validation, test, text):
+        if given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise ValueError(f"{given} would be replaced by the file that is made: name another")
     writing(out)
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    _forget_other_data(out, [one for one in (train, validation, text) if one is not None])
     rules = int(running_text)
     if job is Job.IDENTIFY:
         _learn_labels(train, out, validation, test, limit, passes or 30, seed)
@@ -101,6 +106,32 @@ def learn(
     else:
         data = _data(train, validation)
         _learn_words(job, data, out, test, limit, passes, seed, text, rules=rules)
+    _forget_all(out)
+
+
+def _forget_all(out: Path) -> None:
+    """Delete the snapshots of a training that is at its end, which are larger than its file."""
+    folder = out.with_suffix(".unfinished")
+    for path in (*folder.glob("training-*.pt"), folder / "data"):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _forget_other_data(out: Path, inputs: list[Path]) -> None:
+    """Delete the snapshots of a training on other data: they would be taken for this one's."""
+    from shoestring.artifact import save
+
+    digest = hashlib.sha256()
+    for path in inputs:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    folder = out.with_suffix(".unfinished")
+    mark, told = folder / "data", digest.hexdigest().encode()
+    if mark.is_file() and mark.read_bytes() == told:
+        return
+    _forget_all(out)
+    folder.mkdir(exist_ok=True)
+    save(mark, told)
 
 
 def _learn_words(
@@ -143,23 +174,13 @@ def _learn_labels(
 ) -> None:
     """Train a network that gives texts their labels."""
     from shoestring.recipes.language_identification import IDENTIFIER, identifier, label_score
-    from shoestring.tasks import LabelledTexts, labelled_texts
+    from shoestring.tasks import labelled_texts
 
     texts = labelled_texts(train)
     if validation is not None:
         held_out = labelled_texts(validation)
     else:
-        by_label: dict[str, dict[str, None]] = {}
-        for one, label in zip(texts.texts, texts.labels, strict=True):
-            by_label.setdefault(label, {})[one] = None
-        # The second of each label, the twelfth, and so on: none loses its only one.
-        chosen = {one for of in by_label.values() for one in list(of)[1::_HELD_OUT]}
-        if not chosen:
-            raise ValueError(
-                f"{train} has no label with two different texts: give more, or --validation"
-            )
-        held_out = texts.at([at for at, one in enumerate(texts.texts) if one in chosen])
-        texts = texts.at([at for at, one in enumerate(texts.texts) if one not in chosen])
+        texts, held_out = _split(texts, train)
         print(f"validation: every tenth line of each label of {train}, {len(held_out):,}")
     data: dict[str, LabelledTexts] = {"train": texts, "validation": held_out}
     settings = replace(IDENTIFIER, passes=passes)
@@ -168,6 +189,25 @@ def _learn_labels(
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
     _check_size(made.bytes, size)
+
+
+def _split(texts: LabelledTexts, path: Path) -> tuple[LabelledTexts, LabelledTexts]:
+    """Texts of training and of validation: of each label every tenth, and equal ones together.
+
+    Without regard to labels, lines of ten labels in turn would all be held out of one.
+    """
+    by_label: dict[str, dict[str, None]] = {}
+    for one, label in zip(texts.texts, texts.labels, strict=True):
+        by_label.setdefault(label, {})[one] = None
+    # The second of each label, the twelfth, and so on: none loses its only one.
+    chosen = {one for of in by_label.values() for one in list(of)[1::_HELD_OUT]}
+    if not chosen:
+        raise ValueError(
+            f"{path} has no label with two different texts: give more, or --validation"
+        )
+    kept = [at for at, one in enumerate(texts.texts) if one not in chosen]
+    held_out = [at for at, one in enumerate(texts.texts) if one in chosen]
+    return texts.at(kept), texts.at(held_out)
 
 
 def _learn_orders(

@@ -25,6 +25,7 @@ Input = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
 _PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
+_BOM = b"\xef\xbb\xbf"  # with it some programs begin text in UTF-8
 _LONGEST_LINE = 1 << 28  # bytes
 _SEARCHES = 16  # texts that are completed before they are printed: each takes milliseconds
 
@@ -151,9 +152,12 @@ def answer(
 
 def _loaded(job: str, file: Path) -> tuple[Loaded, InputChain]:
     """A file and its input chain; raises ValueError where it is not for this job."""
-    from shoestring.artifact import load
+    from shoestring.artifact import ShoeError, load
 
-    loaded = load(file, threads=1)
+    try:
+        loaded = load(file, threads=1)
+    except ShoeError as error:
+        raise ShoeError(f"{file}: {error}") from error
     chain = loaded.input_chain
     if chain is None or chain.job is None:
         raise ValueError(
@@ -206,12 +210,19 @@ def _printable(line: str) -> str:
 def _batches(path: Path | None) -> Iterator[list[str]]:
     """The lines of a file or of standard input, in batches as they come.
 
-    A line ends with LF or CR LF and nothing else. What is no UTF-8 becomes U+FFFD, which is said on
-    standard error once, with the line's number.
+    A line ends with LF or CR LF and nothing else; a byte order mark before the first one does not
+    count. What is no UTF-8 becomes U+FFFD, which is said on standard error once, with the line's
+    number.
     """
     if path is None:
+        if sys.stdin is None:  # it is closed
+            raise ValueError("standard input is closed: give texts as arguments or with --input")
+        if sys.stdin.isatty():
+            print("type a text and Enter; Ctrl-D ends", file=sys.stderr)
         yield from _decoded(_lines(sys.stdin.buffer.fileno()), "standard input")
         return
+    if path.is_dir():
+        raise ValueError(f"--input {path} is a folder: give a text file")
     opened = os.open(path, os.O_RDONLY)
     try:
         yield from _decoded(_lines(opened), str(path))
@@ -225,6 +236,7 @@ def _decoded(batches: Iterable[list[bytes]], name: str) -> Iterator[list[str]]:
         texts: list[str] = []
         for line in batch:
             number += 1
+            line = line.removeprefix(_BOM) if number == 1 else line
             text = line.removesuffix(b"\r").decode("utf-8", "replace")
             if not said and "\ufffd" in text and b"\xef\xbf\xbd" not in line:
                 said = True

@@ -198,7 +198,11 @@ class _Examples:
             )
         rest = [None if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         start = hashlib.blake2b(digest_size=KEY)
-        start.update(repr((entry, structure, rest)).encode())
+        # An array is written with dots where it is long, which tell no two apart.
+        told = [
+            (leaf.dtype, leaf.tolist()) if isinstance(leaf, np.ndarray) else leaf for leaf in rest
+        ]
+        start.update(repr((entry, structure, told)).encode())
         bytes_of = []
         for one in tensors:
             start.update(f"{one.dtype}{tuple(one.shape[1:])}\0".encode())

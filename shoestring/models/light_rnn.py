@@ -114,7 +114,9 @@ class LightRNN(nn.Module):
 
     def _places(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """The rows and the columns of words."""
-        cells, columns = self.cells[ids], len(self.columns)
+        # Not self.cells[ids], to which -1 is the last word.
+        cells = self.cells.index_select(0, ids.flatten()).reshape(ids.shape)
+        columns = len(self.columns)
         rows = torch.div(cells, columns, rounding_mode="floor")
         return rows, cells - rows * columns
 

@@ -83,6 +83,9 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
             surface.append(fields[1])
             covered = int(last)
         elif fields[0].isdecimal():
+            if fields[0] != str(len(words) + 1):
+                wanted = f"the word {len(words) + 1} of its sentence, or an empty line before it,"
+                raise _wrong(number, name, line, wanted)
             words.append(fields[1])
             tags.append(fields[3])
             arcs.append((fields[6], fields[7]))

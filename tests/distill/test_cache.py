@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,52 @@ def test_another_teacher_has_answers_of_its_own(tmp_path: Path):
     assert len(names) == len(list(tmp_path.iterdir())) == 3
     assert identity_of(net()) == identity_of(clone(net()))
     assert identity_of(net(), "augmented") != identity_of(net())
+
+
+class Held(nn.Module):
+    """What forward() does is in an attribute."""
+
+    def __init__(self, held: Any) -> None:
+        super().__init__()
+        self.held = held
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.held(x)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.relu, torch.tanh),
+        (nn.functional.relu, nn.functional.gelu),
+        (lambda x: x * 2, lambda x: x * 3),
+        (partial(torch.clamp, min=0), partial(torch.clamp, min=1)),
+        (torch.tensor(1.0), torch.tensor(2.0)),
+        (np.zeros(2), np.ones(2)),
+        ({"shift": 1}, {"shift": 2}),
+    ],
+)
+def test_what_attributes_hold_tells_teachers_apart(one: Any, other: Any):
+    assert identity_of(Held(one)) == identity_of(clone(Held(one)))
+    assert identity_of(Held(one)) != identity_of(Held(other))
+
+
+def test_a_function_that_holds_itself_has_an_identity():
+    def again(x: Tensor) -> Tensor:
+        return x if x.sum() < 0 else again(x - 1)
+
+    assert identity_of(Held(again)) == identity_of(Held(again))
+
+
+def test_long_arrays_that_are_no_tensors_are_told_apart(tmp_path: Path):
+    def shifted(x: Tensor, shift: np.ndarray) -> Tensor:
+        return x + float(shift.sum())
+
+    teacher, x = cached(shifted, tmp_path, identity="shifted"), torch.zeros(4, 2)
+    one, other = np.zeros(5000), np.zeros(5000)
+    other[2500] = 1
+    assert teacher(x, one).equal(x)
+    assert teacher(x, other).equal(x + 1)
 
 
 def test_a_teacher_that_is_trained_on_is_not_what_is_asked(tmp_path: Path):

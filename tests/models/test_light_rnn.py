@@ -133,3 +133,9 @@ def test_the_smallest_table():
     model = LightRNN(2, 4)
     assert (len(model.rows), len(model.columns)) == (1, 2)
     assert model.next(torch.tensor([[0]])).exp().sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("word", [-1, 30])
+def test_ids_that_no_word_has_are_refused(word: int):
+    with pytest.raises(IndexError):
+        LightRNN(30, 8)(torch.tensor([[1, word, 2]]))

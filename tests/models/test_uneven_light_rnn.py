@@ -175,3 +175,9 @@ def test_the_file_of_uneven_rows_answers_alike(tmp_path: Path):
             torch.testing.assert_close(torch.as_tensor(ours), wanted, rtol=1e-4, atol=1e-4)
     found = prove(tmp_path / "uneven.shoe", task)
     assert found == pytest.approx(score(task, model, "test"), abs=1e-4)
+
+
+@pytest.mark.parametrize("word", [-1, 30])
+def test_ids_that_no_word_has_are_refused(word: int):
+    with pytest.raises(IndexError):
+        UnevenLightRNN(30, 8)(torch.tensor([[1, word, 2]]))

@@ -13,6 +13,7 @@ from features_back import features_back
 from shoestring import cli
 from shoestring.artifact import HashedText, InputChain, load
 from shoestring.artifact.format.file import pack
+from shoestring.cli import learning
 from shoestring.recipes import language_identification
 from shoestring.recipes.language_identification import (
     IdentifierSettings,
@@ -169,6 +170,20 @@ def test_equal_lines_are_held_out_together(tmp_path: Path, monkeypatch, capsys) 
     Path("x.tsv").write_text("same\tx\n" * 11)
     code, _, err = called(monkeypatch, capsys, "learn", "identify", "x.tsv", "x.shoe")
     assert code == 1 and "no label with two different texts" in err
+
+
+def test_snapshots_of_a_training_on_other_data_are_forgotten(tmp_path: Path) -> None:
+    out, data, folder = tmp_path / "x.shoe", tmp_path / "x.tsv", tmp_path / "x.unfinished"
+    data.write_text("a\tb\n")
+    learning._forget_other_data(out, [data])
+    (folder / "training-1.pt").write_bytes(b"")
+    learning._forget_other_data(out, [data])
+    assert (folder / "training-1.pt").exists()
+    data.write_text("a\tc\n")
+    learning._forget_other_data(out, [data])
+    assert not (folder / "training-1.pt").exists()
+    learning._forget_all(out)  # at the end of a training
+    assert not folder.exists()
 
 
 @pytest.mark.slow

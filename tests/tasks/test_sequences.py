@@ -176,3 +176,10 @@ def test_words_in_the_same_places_are_in_a_cluster() -> None:
 def test_sentences_without_tags_are_refused() -> None:
     with pytest.raises(ValueError, match="no word of the training"):
         tagging([of("a/_")], [of("a/_")], [of("a/_")], step=HashedWords())
+
+
+def test_words_of_a_sentence_are_numbered(tmp_path: Path):
+    line = "{}\ta\ta\tNOUN\t_\t_\t0\troot\t_\t_\n"
+    (tmp_path / "x.conllu").write_text("".join(line.format(number) for number in (1, 2, 1)))
+    with pytest.raises(DataError, match=r"line 3 .*an empty line before it"):
+        sentences_of(tmp_path / "x.conllu")

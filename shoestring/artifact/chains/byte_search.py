@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from shoestring.artifact.wire import ShoeError
+
 Step = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
 """A byte of each beam N (int64) and states N×H, or None for the first ones, to log-probabilities
 N×256 in nats and the next states."""
 
 _LINE_END, _SPACE = 0x0A, 0x20
 _SURE = log(0.5)
+_MOST = 0.01  # of a log-probability: 0, and what rounding adds
 # What a piece of text has so far: nothing, a space, characters of a word, or a character that is a
 # word of its own.
 _NOTHING, _SPACED, _WORD, _SINGLE = range(4)
@@ -115,6 +118,8 @@ def _run(step: Step, live: Sequence[Beam]) -> tuple[np.ndarray, np.ndarray]:
     last = np.array([one.text[-1] for one in live], np.int64)
     before = None if live[0].before is None else np.stack([one.before for one in live])
     scores, states = step(last, before)
+    if not (scores <= _MOST).all():
+        raise ShoeError("the network gives NaN or numbers above 0, which are no log-probabilities")
     return scores.astype(np.float64), states
 
 

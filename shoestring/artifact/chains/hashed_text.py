@@ -20,6 +20,7 @@ from shoestring.artifact.chains.letter_blocks import (
     letter_blocks,
 )
 from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
+from shoestring.artifact.wire import ShoeError
 
 UNDETERMINED = "und"
 """The answer where a text says nothing; also the code of ISO 639-3 for that."""
@@ -260,6 +261,8 @@ class HashedText(TextStep):
                 scores = scores[:, chosen_K]
             if of_K is not None:
                 scores = np.where(out_NS[some][:, of_K], -np.inf, scores)
+            if not np.isfinite(scores.max(1)).all():
+                raise ShoeError("the network gives NaN or infinity: no label is the likeliest")
             if top == 1:
                 likely = scores.argmax(1)[:, None]
             else:

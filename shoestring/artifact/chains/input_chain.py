@@ -7,6 +7,7 @@ each step its kind and its fields, and the labels of the scores where there are 
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -61,8 +62,9 @@ class InputChain:
 
     `steps`: 1 to 8; only Normalise can be another than the first.
     `input`: which of the network's inputs it makes, from 0.
-    `labels`: what each of the network's scores stands for, all different, where the first step is a
-        TextStep; (): the file does not say, and texts give scores.
+    `labels`: what each of the network's scores stands for, all different and without control
+        characters, where the first step is a TextStep; (): the file does not say, and texts give
+        scores.
 
     Raises ValueError for other fields.
     """
@@ -106,6 +108,11 @@ class InputChain:
             raise ValueError(
                 f"script_of has {len(step.script_of):,} numbers for {len(labels):,} labels: it "
                 "has one for each"
+            )
+        if broken := [one for one in labels if any(map(_breaks_lines, one))]:
+            raise ValueError(
+                f"the label {broken[0][:40]!r} has a line end or another control character: "
+                "answers are lines, so leave it out"
             )
         if len(labels) > _MOST_LABELS or len(set(labels)) < len(labels):
             raise ValueError(
@@ -169,6 +176,10 @@ class InputChain:
 
 def _written(step: Step, name: str) -> bool:
     return name not in _LATER.get(type(step), ()) or bool(getattr(step, name))
+
+
+def _breaks_lines(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
 def _said(step: Step) -> str:

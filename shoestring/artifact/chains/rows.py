@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from shoestring.artifact.chains.text_steps import Run
+from shoestring.artifact.wire import ShoeError
 
 _ROW, _ROWS = 512, 16  # places of a row, and rows of a run of the network
 
@@ -32,6 +33,8 @@ def scored(
     """
     best = np.zeros(whole, np.int64)
     for start, scores in _rows(whole, ids_of, reach, run):
+        if np.isnan(scores).any():
+            raise ShoeError("the network gives NaN: no label is the likeliest")
         best[start : start + len(scores)] = scores.argmax(-1)
     return best
 

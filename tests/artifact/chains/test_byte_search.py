@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_bytes import Knows
 
-from shoestring.artifact import BytePrefix, InputChain
+from shoestring.artifact import BytePrefix, InputChain, ShoeError
 from shoestring.artifact.chains.byte_search import completions
 from shoestring.artifact.chains.input_chain import input_chain_of
 
@@ -146,3 +146,12 @@ def test_more_completions_than_beams_are_refused() -> None:
 def test_the_note_of_a_file_has_the_step() -> None:
     chain = InputChain(steps=(BytePrefix(beams=4),))
     assert input_chain_of(chain.notes()) == chain and chain.job == "complete"
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, 1000.0])
+def test_a_network_that_gives_no_log_probabilities_is_refused(score: float) -> None:
+    def step(ids: np.ndarray, _: object) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((len(ids), 256), score, np.float32), np.zeros((len(ids), 1), np.float32)
+
+    with pytest.raises(ShoeError, match="no log-probabilities"):
+        completions(b"\na", step, top=3, beams=4, longest=8)

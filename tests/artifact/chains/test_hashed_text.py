@@ -194,3 +194,18 @@ def test_bad_fields_are_refused(fields: dict, said: str) -> None:
     assert input_chain_of(notes) is not None
     with pytest.raises(ShoeError):
         input_chain_of({key: text.replace("[1,2,3,4]", "[4,1]") for key, text in notes.items()})
+
+
+@pytest.mark.parametrize("top", [1, 2])
+def test_scores_that_are_no_numbers_have_no_likeliest_label(top: int) -> None:
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ShoeError, match="no label is the likeliest"):
+            HashedText().answers(
+                ["a"], ("x", "y"), lambda ids, bad=bad: np.full((len(ids), 2), bad), top=top
+            )
+
+
+@pytest.mark.parametrize("label", ["a\nb", "\x1b[2J", "a\u2028b"])
+def test_labels_that_break_lines_are_refused(label: str) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        InputChain(steps=(HashedText(),), labels=("a", label))

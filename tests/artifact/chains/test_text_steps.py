@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,27 @@ def test_words_of_long_texts_lose_no_character(text: str) -> None:
     assert "".join(words_of(text)) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("हिन्दी भाषा।", ["हिन्दी", "भाषा", "।"]),
+        ("cafe\u0301s, de\u0301ja\u0300", ["cafe\u0301s", ",", "de\u0301ja\u0300"]),
+        ("شَلوم می\u200cخواهم", ["شَلوم", "می\u200cخواهم"]),
+        ("\u2764\ufe0fso", ["\u2764\ufe0f", "so"]),
+        ("\u0301a (\u0301a", ["\u0301", "a", "(\u0301", "a"]),
+    ],
+)
+def test_marks_stay_with_their_letters(text: str, words: list[str]) -> None:
+    assert words_of(text) == words
+
+
+@pytest.mark.parametrize("piece", ["a-", "+", ".-", "e\u0301", "a@b", "1,", ":-", "don't"])
+def test_words_of_a_long_line_take_time_in_proportion(piece: str) -> None:
+    before = process_time()
+    words_of(piece * (200_000 // len(piece)))
+    assert process_time() - before < 10  # half a second; 100 where each place looks at all others
+
+
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 9000])
 @pytest.mark.parametrize("reach", [0, 1, 3])
 def test_rows_give_each_place_what_its_text_alone_gives(length: int, reach: int) -> None:
@@ -188,3 +211,8 @@ def test_a_hostile_note_is_refused(change, told: str) -> None:
 def test_other_fields_are_refused(fields) -> None:
     with pytest.raises(ValueError, match=r"must|ids"):
         HashedWords(**fields)
+
+
+def test_scores_that_are_nan_have_no_highest() -> None:
+    with pytest.raises(ShoeError, match="no label is the likeliest"):
+        HashedWords().answers(["a"], ("x",), lambda ids: np.full((*ids.shape[:2], 1), np.nan))
