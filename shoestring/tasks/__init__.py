@@ -25,6 +25,7 @@ from shoestring.tasks.preordering import (
     order_scores,
     preordering,
 )
+from shoestring.tasks.scripts import with_scripts
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
@@ -94,6 +95,7 @@ __all__ = [
     "unlabelled_chinese",
     "unlabelled_english",
     "unlabelled_japanese",
+    "with_scripts",
     "without_variants",
     "word_clusters",
     "word_f1",
