@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/language_identification.py
 
-Trains the networks, scores their files once on excerpts of 20, 50 and 100 characters of the test
-articles and on other text, also where the caller says which languages to expect, and times them
-from text to labels, in seconds of the processor, on one core. Goes on where it was interrupted.
+Trains the networks, scores their files once on excerpts of 5 to 100 characters of the test articles
+and on other text, also where the caller says which languages to expect, and times them from text to
+labels, in seconds of the processor, on one core. Goes on where it was interrupted.
 `--only udhr_100kb` makes one of them, `--seed 0` one seed of it. --quick: one pass, one seed.
 
 Other tools are beside them in `language_peers.py`.
@@ -39,6 +39,8 @@ from shoestring.recipes.language_identification import (
 from shoestring.tasks import LabelledTexts, excerpts, udhr
 
 EACH = 20  # excerpts of each label and length
+SHORT = (5, 10)
+"""Characters of what is too short for a good answer; measured beside LENGTHS."""
 EXPECTED = (
     *("eng", "deu", "fra", "spa", "por", "ita", "nld", "pol"),
     *("ces", "rus", "ukr", "tur", "arb", "hin", "cmn", "jpn"),
@@ -139,7 +141,7 @@ def certainty(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: 
     Scores that can be trusted have the mean of what is right.
     """
     kinds = test_texts()
-    for length in LENGTHS:
+    for length in (*SHORT, *LENGTHS):
         found = loaded.answers(excerpts(test, length, each=EACH).texts)
         sure = 100 * mean(answer[0][1] for answer in found)
         rows.add(name, f"mean score, {length} characters", sure, "%", seed)
@@ -158,7 +160,7 @@ def declaration(
     rows: Rows, name: str, labels: Labels, test: LabelledTexts, seed: int | None
 ) -> None:
     """What is right on the test articles."""
-    for length in LENGTHS:
+    for length in (*SHORT, *LENGTHS):
         some = excerpts(test, length, each=EACH)
         found = labels(some.texts)
         right = share([a == b for a, b in zip(found, some.labels, strict=True)])

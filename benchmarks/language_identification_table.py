@@ -23,7 +23,7 @@ _ROWS = {
     "lines/s, with numba": ("speed with numba", ",.0f"),
     "of its time ONNX Runtime's, %": ("network's share of it", ".0f"),
 }
-_LENGTHS = (20, 50, 100)
+_SHORT, _LENGTHS = (5, 10), (20, 50, 100)
 _TOOLS = {
     "fasttext": "fastText, lid.176.ftz",
     "cld3": "CLD3",
@@ -49,8 +49,8 @@ def languages() -> str:
     """A row for each file and each kind of number on the declaration."""
     found = results("language_identification")
     lines = [
-        "| file | bytes | right in % | 20 characters | 50 | 100 |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| file | bytes | right in % | 5 characters | 10 | 20 | 50 | 100 |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, title in _SUBJECTS.items():
         have = metrics(found, name)
@@ -58,10 +58,10 @@ def languages() -> str:
             continue
         size = _told(values(found, name, "size"), ",.0f")
         for text, (metric, form) in _ROWS.items():
-            full = [f"{metric}, {length} characters" for length in _LENGTHS]
-            if full[0] not in have:
+            full = [f"{metric}, {length} characters" for length in (*_SHORT, *_LENGTHS)]
+            if not have.keys() & set(full):
                 continue
-            cells = [_told(values(found, name, one), form) for one in full]
+            cells = [_told(values(found, name, one), form) if one in have else "" for one in full]
             lines.append(f"| {' | '.join([title, size, text, *cells])} |")
             title = size = ""
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"

@@ -2,7 +2,8 @@
 
 LSTMs of one width predict the next of 40,000 words of film reviews, after four passes each: with a
 vector for each word, with LightRNN's rows and columns, as published and with rows of uneven length,
-and with other ways to share numbers among words. Three seeds. A seed takes 25 to 30 minutes of a
+and with other ways to share numbers among words. Beside them counts of n-grams (`word_counts.py`),
+which take seconds: `--only counts`. Three seeds of the networks. A seed takes 25 to 30 minutes of a
 core where the softmax is over all words, and 3 to 5 for the others (AMD EPYC with bfloat16). Goes
 on where it was interrupted; `--only full.1` or `--only planner` runs a part alone. Set
 MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=100000000000: the softmax over all words then takes a
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 from rows import RESULTS, Rows, start, values
 from torch import nn
+from word_counts import counted, holds_text, packed, repeated, unpacked
 
 from shoestring import compress, load
 from shoestring.core import prove, score, seeded
@@ -51,6 +53,8 @@ FAST, EARLY, LEAST = 1e-2, (0.1, 0.3), 20
 LONGER = 12  # passes of uneven rows, in fewer minutes than PASSES of the softmax over all words
 SMALLER = 100  # how many times smaller than the full model's file the planner's must be
 MINUTES = 20
+COUNTED = (2, 3, 4, 5)  # words of the longest n-grams
+PASSAGE = 12  # words that training and test text have in common count as repeated
 FOLDER = RESULTS / "unfinished"
 MOVES = (0.1, 0.25, 0.5)
 OFTEN = tuple(round(0.04 * place, 2) for place in range(1, 16))
@@ -141,6 +145,10 @@ def main() -> None:
     task = few(movie_reviews(words=2000)) if rows.quick else movie_reviews(words=WORDS)
     if not rows.has("uneven", "pass") and rows.wanted("sizes"):
         size_rows(rows, task)
+    for longest in COUNTED:
+        name = f"counts, {longest} words"
+        if not rows.done(name, None) and rows.wanted(name):
+            count_rows(rows, name, task, longest)
     seeds = range(1 if rows.quick else 3)
     order = [(name, seed) for seed in seeds for name in FIRST]
     order += [(name, seed) for seed in seeds for name in SUBJECTS if name not in FIRST]
@@ -152,6 +160,8 @@ def main() -> None:
     for name, seed in order:
         if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
             subject_rows(rows, name, task, seed)
+    if rows.wanted("repeats"):
+        repeat_rows(rows, task)
     if not rows.quick and not rows.has("planner", "file") and rows.wanted("planner"):
         planner_rows(rows, task)
     rows.close()
@@ -200,6 +210,45 @@ def subject_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
     rows.add(name, "file", size, "bytes", seed)
     rows.add(name, "done", 1, "", seed)
     shutil.rmtree(kept.with_suffix(".unfinished"), ignore_errors=True)
+
+
+def count_rows(rows: Rows, name: str, task: NextWord, longest: int) -> None:
+    """The rows of n-grams of up to `longest` words: all is computed with what its file gives."""
+    text = task.train.numpy()
+    began = process_time()
+    made = counted(text, task.words, longest)
+    rows.add(name, "pass", (process_time() - began) / 60, "minutes of a core", timed=True)
+    file = packed(made, text)
+    began = process_time()
+    model = unpacked(file)
+    rows.add(name, "loading", process_time() - began, "s of a core", timed=True)
+    rows.add(name, "validation perplexity", perplexity(score(task.sealed(), model)), "")
+    rows.add(name, "test perplexity", perplexity(task.score(model, "test")), "")
+    rows.add(name, "numbers for words", model.numbers(), "")
+    rows.add(name, "file", len(file), "bytes")
+    rows.add(name, "file has the text", float(holds_text(file)), "")
+    rows.add(name, "memory", model.memory(), "bytes")
+    rows.add(name, "done", 1, "")
+
+
+def repeat_rows(rows: Rows, task: NextWord) -> None:
+    """Test perplexities without passages that the training text has, of counts and kept files."""
+    text = task.train.numpy()
+    new = ~repeated(task.test.numpy(), text, PASSAGE)[1:]
+    if not rows.has("repeats", "share of the test text"):
+        rows.add("repeats", "share of the test text", 1 - float(new.mean()), "")
+    metric, models = "test perplexity without repeats", list[tuple[str, int | None, Any]]()
+    models += [(f"counts, {longest} words", None, longest) for longest in COUNTED]
+    models += [(name, seed, file_of(rows, name, seed)) for name in FIRST for seed in range(3)]
+    for name, seed, made in models:
+        known = any(
+            (row["subject"], row["seed"], row["metric"]) == (name, seed, metric)
+            for row in rows.rows
+        )
+        if not known and (seed is None or made.exists()):
+            model = counted(text, task.words, made) if seed is None else load(made)
+            found = task.merits(model, "test")[new]
+            rows.add(name, metric, perplexity(float(found.mean())), "", seed)
 
 
 def file_of(rows: Rows, name: str, seed: int) -> Path:

@@ -1,8 +1,12 @@
-"""The table of numbers and passes in `docs/language.md`, from the results of `light_rnn.py`."""
+"""The tables of passes, rates and counts in `docs/language.md`, from those of `light_rnn.py`."""
 
 from __future__ import annotations
 
-from rows import conditions_told, metrics, on, processors, results
+from collections.abc import Sequence
+from statistics import mean
+from typing import Any
+
+from rows import conditions_told, metrics, on, processors, results, values
 
 NAMES = {
     "full": "a vector for each word, softmax over all words",
@@ -22,6 +26,14 @@ RATES = {
     "uneven, one pass": ("LightRNN with uneven rows", "0.01"),
 }
 """What each was trained with for one pass: the network, and the highest learning rate."""
+
+COUNTED = {f"counts, {words} words": f"counts of up to {words} words" for words in range(2, 6)}
+BESIDE = {
+    "light": "LightRNN, as published",
+    "uneven": "LightRNN with uneven rows",
+    "full": "a vector for each word",
+}
+"""The networks that stand beside the counts."""
 
 
 def passes() -> str:
@@ -62,3 +74,52 @@ def rates() -> str:
             scores = [own[f"{split} perplexity"] for split in ("validation", "test")]
             lines.append(f"| {title} | {rate} | {' | '.join(f'{one:.1f}' for one in scores)} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def counts() -> str:
+    """A row for each length of n-grams, and for the networks beside them."""
+    found = results("light_rnn")
+    seen = processors([row for row in found if row["metric"] == "loading"])
+    lines = [
+        "| model | file, bytes | its file has | validation perplexity | test perplexity | "
+        + "without repeats | "
+        + "".join(f"s of a core to train; to load ({one}) | " for one in seen)
+        + "memory of its numbers, MB |",
+        f"|{' --- |' * (7 + len(seen))}",
+    ]
+    for name, title in COUNTED.items():
+        own = metrics(found, name)
+        its = "the training text" if own["file has the text"] else "n-grams"
+        times = []
+        for one in seen:
+            timed = metrics(on(one, found), name)
+            times.append(f"{timed['pass'] * 60:.1f}; {timed['loading']:.1f}")
+        memory = f"{own['memory'] / 1e6:.1f}"
+        lines.append(f"| {title} | {_scores(found, name, its)} | {' | '.join([*times, memory])} |")
+    for name, title in BESIDE.items():
+        seeds = len(values(found, name, "file"))
+        # A training has four passes. Its numbers are float32 once it is loaded.
+        times = [
+            f"{metrics(on(one, found), name)['pass'] * 4 * 60:,.0f}; not measured" for one in seen
+        ]
+        memory = f"{mean(values(found, name, 'parameters')) * 4 / 1e6:.1f}"
+        told = f"| {title} ({seeds} seeds) | {_scores(found, name, 'weights')} | "
+        lines.append(f"{told}{' | '.join([*times, memory])} |")
+    share = 100 * metrics(found, "repeats")["share of the test text"]
+    told = f"Repeats are {share:.1f} % of the test words."
+    return "\n".join(lines) + f"\n\n{told} {conditions_told(found)}"
+
+
+def _scores(found: Sequence[Any], name: str, its: str) -> str:
+    """The bytes and what they are, and the perplexities: means over the seeds."""
+    size = mean(values(list(found), name, "file"))
+    measured = (
+        values(list(found), name, metric)
+        for metric in (
+            "validation perplexity",
+            "test perplexity",
+            "test perplexity without repeats",
+        )
+    )
+    cells = [f"{mean(scores):.1f}" if scores else "not measured" for scores in measured]
+    return f"{size:,.0f} | {its} | {' | '.join(cells)}"

@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from shoestring.artifact import InputChain, Loaded
 
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Texts = Annotated[
@@ -63,8 +66,16 @@ def identify(
             show_default=False,
         ),
     ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="list the labels that the file knows, and stop")
+    ] = False,
 ) -> None:
     """Say in which language texts are, or which label of the file they have: a line for each."""
+    if labels:
+        if texts or input_ is not None or among is not None:
+            raise ValueError("--labels lists labels and answers to no text: give the file alone")
+        _list_labels(file, as_json=as_json)
+        return
     settings: dict[str, Any] = {"top": top}
     if among is not None:
         settings["among"] = [one for part in among.split(",") if (one := part.strip())]
@@ -121,11 +132,28 @@ def answer(
     Raises ValueError for a file for another job and for texts together with an input. Where the
     reader of our output is gone, the command ends quietly.
     """
-    from shoestring.artifact import ShoeError, load
     from shoestring.artifact.chains.text_steps import TextStep
 
     if texts and input_ is not None:
         raise ValueError("texts were given as arguments and with --input: give one of them")
+    loaded, chain = _loaded(job, file)
+    step = chain.steps[0]
+    assert isinstance(step, TextStep)
+    say = line or step.line
+    try:
+        for batch in _parts([texts] if texts else _batches(input_), at_once):
+            for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
+                told = _json(step.described(text, found)) if as_json else _printable(say(found))
+                sys.stdout.write(told + "\n")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _reader_gone()
+
+
+def _loaded(job: str, file: Path) -> tuple[Loaded, InputChain]:
+    """A file and its input chain; raises ValueError where it is not for this job."""
+    from shoestring.artifact import ShoeError, load
+
     try:
         loaded = load(file, threads=1)
     except ShoeError as error:
@@ -138,18 +166,23 @@ def answer(
         )
     if chain.job != job:
         raise ValueError(f"{file} is for another command: shoestring {chain.job} {file}")
-    step = chain.steps[0]
-    assert isinstance(step, TextStep)
-    say = line or step.line
+    return loaded, chain
+
+
+def _list_labels(file: Path, *, as_json: bool) -> None:
+    """Print the labels of a file for identify: a line each, or a list in JSON."""
+    _, chain = _loaded("identify", file)
     try:
-        for batch in _parts([texts] if texts else _batches(input_), at_once):
-            for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
-                told = _json(step.described(text, found)) if as_json else _printable(say(found))
-                sys.stdout.write(told + "\n")
-            sys.stdout.flush()
+        lines = [_json(list(chain.labels))] if as_json else map(_printable, chain.labels)
+        sys.stdout.writelines(line + "\n" for line in lines)
+        sys.stdout.flush()
     except BrokenPipeError:
-        # Python would complain when it flushes the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _reader_gone()
+
+
+def _reader_gone() -> None:
+    """Standard output leads nowhere: Python would complain when it flushes the rest at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parts(batches: Iterable[list[str]], at_once: int) -> Iterator[list[str]]:
@@ -159,8 +192,8 @@ def _parts(batches: Iterable[list[str]], at_once: int) -> Iterator[list[str]]:
             yield batch[first : first + at_once]
 
 
-def _json(content: dict[str, Any]) -> str:
-    """An object as JSON; with escapes alone where standard output cannot take the characters."""
+def _json(content: dict[str, Any] | list[str]) -> str:
+    """An object or a list as JSON; with escapes where standard output cannot take characters."""
     line = json.dumps(content, ensure_ascii=False)
     return line if _printable(line) == line else json.dumps(content)
 

@@ -24,6 +24,7 @@ from shoestring.tasks import (
     letters_of,
     other_texts,
     udhr,
+    with_scripts,
     without_variants,
 )
 
@@ -36,7 +37,8 @@ _EACH = 5  # excerpts of each label and length to validate on
 class IdentifierSettings:
     """How a network for labels of texts is built and trained.
 
-    `step`: from texts to ids; its `pages` are those of the training texts, whatever it has.
+    `step`: from texts to ids; its `pages`, its `scripts` and which label has which come from the
+        training texts, whatever it has.
     `width`, `hidden`, `dropout`: as in NgramClassifier.
     `passes`: over the training rows, in floating point.
     `coding_passes`: over them again, while the weights go to the size of the file.
@@ -79,7 +81,7 @@ def identifier(
     Raises ValueError for a smaller size, and for labels that training has not.
     """
     pages = letters_of(texts["train"].texts, settings.step)
-    step = replace(settings.step, pages=pages)
+    step = with_scripts(replace(settings.step, pages=pages), texts["train"])
     validation = short(texts["validation"])
     task = identifying(texts["train"], validation, validation, step=step)
     assert task.input_chain is not None

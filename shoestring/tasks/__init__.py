@@ -25,6 +25,7 @@ from shoestring.tasks.preordering import (
     order_scores,
     preordering,
 )
+from shoestring.tasks.scripts import with_scripts
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
 from shoestring.tasks.treebanks import treebank
@@ -91,6 +92,7 @@ __all__ = [
     "typed_lines",
     "udhr",
     "unlabelled_english",
+    "with_scripts",
     "without_variants",
     "word_clusters",
     "word_f1",

@@ -77,10 +77,15 @@ def test_an_identifier_of_a_size_and_its_command(tmp_path: Path, monkeypatch, ca
     )
     _, out, _ = called(monkeypatch, capsys, "identify", str(file), "fgh", "--json", "--top", "3")
     told = json.loads(out)
-    assert told["label"] == "two" and len(told["scores"]) == 3
+    assert told["label"] == "two"
+    assert {one["label"] for one in told["scores"]} == {"one", "two"}  # "three" is Cyrillic
     assert sum(one["score"] for one in told["scores"]) == pytest.approx(1, abs=1e-5)
     among = ("identify", str(file), "--among", "one, three", "--top", "3")
-    _, out, _ = called(monkeypatch, capsys, *among, "fgh")
+    _, out, _ = called(monkeypatch, capsys, *among, "fgh", "fгh", "fghijк лм", "--json")
+    told = [json.loads(line)["scores"] for line in out.splitlines()]
+    assert told[0] == [{"label": "one", "score": 1.0}] == told[1]
+    assert told[2] == [{"label": "one", "score": 1.0}]
+    _, out, _ = called(monkeypatch, capsys, *among, "fк")  # half and half
     assert {out.split()[0], out.split()[2]} == {"one", "three"} and len(out.split()) == 4
     code, _, err = called(monkeypatch, capsys, "identify", str(file), "--among", "one,<b>", "x")
     assert code == 1 and "no label '<b>'" in err
@@ -112,6 +117,22 @@ def test_the_recipe_has_rows_of_the_file_before_and_after(tmp_path: Path, monkey
     measured = {"size", "validation error", "test error"}
     assert told == {(one, metric) for one in ("uncoded", "udhr_100kb") for metric in measured}
     assert {one["path"] for one in result["files"]} == {"udhr_identify.shoe", "uncoded.shoe"}
+
+
+def test_labels_are_listed(tmp_path: Path, monkeypatch, capsys) -> None:
+    chain = InputChain(
+        steps=(HashedText(lengths=(2,), buckets=1),), labels=("deu_1901", "eng", "é")
+    )
+    file = tmp_path / "l.shoe"
+    file.write_bytes(pack(features_back(chain, ("N", "T"), 7)))
+    listed = ("identify", str(file), "--labels")
+    assert called(monkeypatch, capsys, *listed)[:2] == (0, "deu_1901\neng\né\n")
+    _, out, _ = called(monkeypatch, capsys, *listed, "--json")
+    assert json.loads(out) == ["deu_1901", "eng", "é"]
+    code, _, err = called(monkeypatch, capsys, *listed, "text")
+    assert code == 1 and "--labels lists labels" in err
+    code, _, err = called(monkeypatch, capsys, "identify", str(file), "--among", "en,de", "x")
+    assert code == 1 and "'de' is deu there" in err and "'en' is eng there" in err
 
 
 def test_validation_is_on_excerpts_where_texts_are_long_enough() -> None:

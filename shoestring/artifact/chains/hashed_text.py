@@ -12,6 +12,13 @@ import numpy as np
 from shoestring.artifact.chains import hashed_text_loop
 from shoestring.artifact.chains.checks import whole
 from shoestring.artifact.chains.hashing import mixed
+from shoestring.artifact.chains.language_codes import with_code
+from shoestring.artifact.chains.letter_blocks import (
+    LetterBlocks,
+    check_pages,
+    check_scripts,
+    letter_blocks,
+)
 from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
 from shoestring.artifact.wire import ShoeError
 
@@ -19,6 +26,7 @@ UNDETERMINED = "und"
 """The answer where a text says nothing; also the code of ISO 639-3 for that."""
 _OFFSET, _PRIME = np.uint32(2166136261), np.uint32(16777619)
 _LETTERS_AT_ONCE = 1 << 16  # characters that are computed together, about: all in a cache
+_TEXTS_AT_ONCE = 1 << 14  # each takes a number for each kind of blocks, also where it is empty
 _IDS_AT_ONCE = 1 << 14  # of one run of the network, about: their embeddings fit into a cache
 _LETTER, _OTHER = 1, 2
 _KINDS = np.zeros(0x110000, np.uint8)  # of code points; 0: not looked up yet
@@ -43,6 +51,11 @@ class HashedText(TextStep):
     `most`: how many characters of a text count, 1 to 65,536: the first ones.
     `pages`: the pages of Unicode (256 code points each) in which training had letters, as pairs of
         a first page and a last one: letters of others are unknown. (): all are known.
+    `scripts`: sets of blocks of 128 code points, one after the other: each is the number of its
+        pairs, and these pairs of a first block and a last one.
+    `script_of`: of each label the number of the set, from 0, in which its training texts had their
+        letters: no text with less than half of its letters there has this label. Sets have 256
+        pairs in all, at most. (), for both: any text may have any label.
 
     Raises ValueError for other fields.
     """
@@ -53,6 +66,8 @@ class HashedText(TextStep):
     buckets: int = 1 << 15
     most: int = 256
     pages: tuple[int, ...] = ()
+    scripts: tuple[int, ...] = ()
+    script_of: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.lengths, tuple) or not 1 <= len(self.lengths) <= 8:
@@ -63,10 +78,8 @@ class HashedText(TextStep):
             raise ValueError(f"lengths are {self.lengths}: give each once, the shortest first")
         whole("buckets", self.buckets, 1, 1 << 22)
         whole("most", self.most, 1, 1 << 16)
-        if not isinstance(self.pages, tuple) or len(self.pages) > 1024 or len(self.pages) % 2:
-            raise ValueError("pages must be a tuple of pairs of integers, 512 pairs at most")
-        for page in self.pages:
-            whole("a page", page, 0, 0x10FF)
+        check_pages(self.pages)
+        check_scripts(self.scripts, self.script_of)
 
     @property
     def ids(self) -> int:
@@ -84,21 +97,28 @@ class HashedText(TextStep):
         A letter is known where training had letters of its page of Unicode; the share is 0 where a
         text has no letters. The numbers are the same with numba as without.
         """
+        ids, counts_N, letters_NC = self._read(texts)
+        return ids, counts_N, self._letter_blocks().known(letters_NC)
+
+    def _letter_blocks(self) -> LetterBlocks:
+        return letter_blocks(self.pages, self.scripts)
+
+    def _read(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The ids of all texts, how many each has, and its letters by the kind of their block."""
+        found = self._letter_blocks()
+        kinds = found.kinds
         if hashed_text_loop.worth_it(sum(map(len, texts))):
             points = self._points(texts)
             _kinds(points)
-            found = hashed_text_loop.hashes(
-                points, _KINDS, self._seen(), self.lengths, self.buckets, len(texts)
+            return hashed_text_loop.hashes(
+                points, _KINDS, found.kind_of, kinds, self.lengths, self.buckets, len(texts)
             )
-            ids, counts_N, letters_N, known_N = found
-        else:
-            points, text_of = self.letters(texts)
-            ids, counts_N = self._ids(points, text_of, len(texts))
-            letter = points != 0x20
-            letters_N = np.bincount(text_of[letter], minlength=len(texts))
-            seen = self._seen()[points[letter] >> 8]
-            known_N = np.bincount(text_of[letter], seen, minlength=len(texts))
-        return ids, counts_N, known_N / np.maximum(letters_N, 1)
+        points, text_of = self.letters(texts)
+        ids, counts_N = self._ids(points, text_of, len(texts))
+        letter = points != 0x20
+        places = text_of[letter] * kinds + found.kind_of[points[letter] >> 7]
+        letters = np.bincount(places, minlength=len(texts) * kinds)
+        return ids, counts_N, letters.reshape(len(texts), kinds)
 
     def _ids(
         self, points: np.ndarray, text_of: np.ndarray, texts: int
@@ -131,15 +151,6 @@ class HashedText(TextStep):
         line = "\n" + "\n".join(cut) + "\n" if cut else "\n"
         line = unicodedata.normalize("NFC", line.lower())
         return np.frombuffer(line.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-    def _seen(self) -> np.ndarray:
-        """Whether each page of Unicode is known."""
-        if not self.pages:
-            return np.ones(0x1100, bool)
-        seen = np.zeros(0x1100, bool)
-        for first, last in zip(self.pages[::2], self.pages[1::2], strict=True):
-            seen[first : last + 1] = True
-        return seen
 
     def letters(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Code points with one space around each run of letters, and the text of each.
@@ -187,7 +198,9 @@ class HashedText(TextStep):
         """For each text its most likely labels with their probabilities, the likeliest first.
 
         Where less than half of a text's letters are of known pages, or it has none, the answer is
-        "und" alone, with the share of its letters that are unknown (1 where it has none).
+        "und" alone, with the share of its letters that are unknown (1 where it has none). Labels
+        that `scripts` rule out are no answer, and probabilities are those among the others; where
+        they rule all out, it is "und" with the share of letters that are in no label's blocks.
 
         `top`: how many labels, 1 or more.
         `among`: the labels that can be the answer: a label, or the part of labels before "_", which
@@ -199,26 +212,45 @@ class HashedText(TextStep):
         chosen_K = chosen(labels, among)
         found: list[list[tuple[str, float]]] = []
         for batch in _batches(texts, self.most):
-            known_N, best_NK, share_NK = self._best(batch, run, chosen_K, top)
-            rows = zip(known_N.tolist(), best_NK.tolist(), share_NK.tolist(), strict=True)
-            for known, best, share in rows:
-                if known < 0.5:
-                    found.append([(UNDETERMINED, 1 - known)])
+            known_N, left_N, best_NK, share_NK = self._best(batch, run, chosen_K, top)
+            told = (one.tolist() for one in (known_N, left_N, best_NK, share_NK))
+            for known, left, best, share in zip(*told, strict=True):
+                if left:
+                    likely = [str(labels[k]) for k in best[:left]]
+                    found.append(list(zip(likely, share[:left], strict=True)))
                 else:
-                    likely = [str(labels[k]) for k in best]
-                    found.append(list(zip(likely, share, strict=True)))
+                    found.append([(UNDETERMINED, 1 - known)])
         return found
 
     def _best(
         self, texts: Sequence[str], run: Run, chosen_K: np.ndarray, top: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The known share of letters, the numbers of the likeliest labels, their probabilities."""
-        ids, counts_N, known_N = self.features(texts)
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """For each text what its letters and its scores say.
+
+        The share of its letters that are known, or are in the blocks of the label that has the most
+        of them; how many labels are left, up to `top`; the numbers of the likeliest of these, and
+        their probabilities.
+        """
+        ids, counts_N, letters_NC = self._read(texts)
+        known_N = self._letter_blocks().known(letters_NC)
+        left_N = np.full(len(texts), len(chosen_K))
+        of_K, out_NS = (
+            None,
+            np.zeros((len(texts), 0), bool),
+        )  # the sets of labels, and those not left
+        if self.scripts:
+            of_K = np.array(self.script_of)[chosen_K]
+            inside_NS = self._letter_blocks().inside(letters_NC)
+            out_NS = inside_NS < 0.5
+            left_N = ~out_NS @ np.bincount(of_K, minlength=out_NS.shape[1])
+            known_N = np.where(known_N < 0.5, known_N, inside_NS[:, np.unique(of_K)].max(1))
+        left_N[known_N < 0.5] = 0
         first_N = np.cumsum(counts_N) - counts_N
         top = min(top, len(chosen_K))
         best = np.zeros((len(texts), top), np.int64)
         shares = np.zeros((len(texts), top))
         order = np.argsort(counts_N, kind="stable")  # texts of about one length together
+        order = order[left_N[order] > 0]
         at = 0
         while at < len(order):
             longest = max(1, int(counts_N[order[min(at + 255, len(order) - 1)]]))
@@ -227,6 +259,8 @@ class HashedText(TextStep):
             scores = np.asarray(run(_rows(ids, first_N, counts_N, some)))
             if len(chosen_K) < scores.shape[1]:
                 scores = scores[:, chosen_K]
+            if of_K is not None:
+                scores = np.where(out_NS[some][:, of_K], -np.inf, scores)
             if not np.isfinite(scores.max(1)).all():
                 raise ShoeError("the network gives NaN or infinity: no label is the likeliest")
             if top == 1:
@@ -236,7 +270,7 @@ class HashedText(TextStep):
             powers = np.exp(scores - np.take_along_axis(scores, likely[:, :1], 1))
             best[some] = chosen_K[likely]
             shares[some] = np.take_along_axis(powers, likely, 1) / powers.sum(1, keepdims=True)
-        return known_N, best, shares
+        return known_N, np.minimum(left_N, top), best, shares
 
     def described(self, text: str, answer: Any) -> dict[str, Any]:
         """The text, its label, and labels with scores."""
@@ -262,16 +296,24 @@ def chosen(labels: Sequence[str], among: Sequence[str]) -> np.ndarray:
     wanted = set(among)
     parts = {label.partition("_")[0] for label in labels}
     if unknown := sorted(map(str, wanted - parts - set(labels))):
-        begin = [label for one in unknown for label in labels if one and label.startswith(one)]
         said = ", ".join(repr(one[:60]) for one in unknown[:8])
         more = f" and {len(unknown) - 8:,} more" if len(unknown) > 8 else ""
-        similar = f", among them {', '.join(begin[:4])}" if begin else ""
         raise ValueError(
-            f"the file has no label {said}{more}: it has {len(labels):,} others{similar}; "
-            "load(FILE).input_chain.labels lists them"
+            f"the file has no label {said}{more}: it has {len(labels):,} others"
+            f"{_similar(unknown, labels)}; shoestring identify FILE --labels lists them"
         )
     numbers = [k for k, one in enumerate(labels) if {one, one.partition("_")[0]} & wanted]
     return np.array(numbers, np.int64)
+
+
+def _similar(unknown: Sequence[str], labels: Sequence[str]) -> str:
+    """What labels may be meant by some that the file has not."""
+    meant = {one: with_code(one, labels)[:4] for one in unknown[:8]}
+    told = [f"{one!r} is {' or '.join(some)} there" for one, some in meant.items() if some]
+    if told:
+        return f", and {', '.join(told)}"
+    begin = [label for one in unknown for label in labels if one and label.startswith(one)]
+    return f", among them {', '.join(begin[:4])}" if begin else ""
 
 
 def _rows(
@@ -313,7 +355,7 @@ def _batches(texts: Sequence[str], most: int) -> Iterator[list[str]]:
     for text in texts:
         batch.append(text)
         characters += min(len(text), most) + 1
-        if characters > _LETTERS_AT_ONCE:
+        if characters > _LETTERS_AT_ONCE or len(batch) >= _TEXTS_AT_ONCE:
             yield batch
             batch, characters = [], 0
     if batch:

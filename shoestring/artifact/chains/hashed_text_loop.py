@@ -59,14 +59,13 @@ def _compiled() -> Loops:
     of_hashes = types.int64(
         read(types.uint32),
         read(types.uint8),
-        read(types.boolean),
+        read(types.uint16),
         read(types.boolean),
         types.int64,
         types.Array(types.uint32, 1, "C"),
         numbers,
         numbers,
-        numbers,
-        numbers,
+        types.Array(types.int64, 2, "C"),
     )
     whole = read(types.int64)
     of_rows = types.void(whole, whole, whole, whole, types.Array(types.int64, 2, "C"))
@@ -79,16 +78,18 @@ def _compiled() -> Loops:
 def hashes(
     points: np.ndarray,
     kinds: np.ndarray,
-    seen: np.ndarray,
+    kind_of: np.ndarray,
+    blocks: int,
     lengths: tuple[int, ...],
     buckets: int,
     texts: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The ids of texts, and per text how many ids it has, how many letters, and how many are known.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ids of texts, how many each has (N), and its letters by the kind of their block (N×C).
 
     `points`: code points (uint32): a newline before each text and after the last.
     `kinds`: of each code point 1 (a letter) or another number, at least where `points` has it.
-    `seen`: whether each page of 256 code points is known.
+    `kind_of`: the kind of each block of 128 code points (uint16).
+    `blocks`: how many kinds of blocks there are, C.
     `texts`: how many there are, N.
     """
     wanted = np.zeros(max(lengths) + 1, np.bool_)
@@ -96,11 +97,9 @@ def hashes(
     # A letter comes with one space at most, and its text with one more.
     ids = np.empty((2 * len(points) + 2) * len(lengths), np.int64)
     room = np.empty(len(points) + 2, np.uint32)
-    counts, letters, known = (np.zeros(texts, np.int64) for _ in range(3))
-    used = compiled().hashes(
-        points, kinds, seen, wanted, buckets, room, ids, counts, letters, known
-    )
-    return ids[:used].copy(), counts, letters, known
+    counts, letters = np.zeros(texts, np.int64), np.zeros((texts, blocks), np.int64)
+    used = compiled().hashes(points, kinds, kind_of, wanted, buckets, room, ids, counts, letters)
+    return ids[:used].copy(), counts, letters
 
 
 def rows(
@@ -119,16 +118,15 @@ def rows(
 def _hashes(
     points: Any,
     kinds: Any,
-    seen: Any,
+    kind_of: Any,
     wanted: Any,
     buckets: int,
     room: Any,
     ids: Any,
     counts: Any,
     letters: Any,
-    known: Any,
 ) -> int:
-    """Fill in ids, counts, letters and known; returns how many ids there are.
+    """Fill in ids, counts and letters; returns how many ids there are.
 
     `room`: for the letters of one text, each run of other characters a space.
     """
@@ -147,8 +145,7 @@ def _hashes(
                 between = False
             room[filled] = point
             filled += 1
-            letters[text] += 1
-            known[text] += seen[point >> np.uint32(8)]
+            letters[text, kind_of[point >> np.uint32(7)]] += 1
         at += 1
         if filled:
             room[filled] = np.uint32(32)

@@ -49,6 +49,8 @@ _KINDS: dict[str, type[Step]] = {
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
+_LATER: dict[type[Step], set[str]] = {HashedText: {"scripts", "script_of"}}
+"""Fields that files of earlier programs lack: where they are empty, they are not written."""
 _MOST_STEPS = 8
 _LONGEST = 1 << 18  # characters of a description
 _MOST_LABELS = 1 << 16
@@ -101,6 +103,12 @@ class InputChain:
             raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
         if isinstance(self.steps[0], BracketedWords) and labels not in ((), TURNS):
             raise ValueError(f"labels of BracketedWords are {TURNS}, and these are {labels[:4]}")
+        step = self.steps[0]
+        if labels and isinstance(step, HashedText) and len(step.script_of) not in (0, len(labels)):
+            raise ValueError(
+                f"script_of has {len(step.script_of):,} numbers for {len(labels):,} labels: it "
+                "has one for each"
+            )
         if broken := [one for one in labels if any(map(_breaks_lines, one))]:
             raise ValueError(
                 f"the label {broken[0][:40]!r} has a line end or another control character: "
@@ -153,13 +161,21 @@ class InputChain:
         """The note of a file that has this chain."""
         steps = [
             {"kind": _NAMES[type(step)]}
-            | {one.name: getattr(step, one.name) for one in fields(step)}
+            | {
+                one.name: getattr(step, one.name)
+                for one in fields(step)
+                if _written(step, one.name)
+            }
             for step in self.steps
         ]
         content: dict[str, Any] = {"input": self.input, "steps": steps}
         if self.labels:
             content["labels"] = self.labels
         return {KEY: json.dumps(content, separators=(",", ":"), allow_nan=False)}
+
+
+def _written(step: Step, name: str) -> bool:
+    return name not in _LATER.get(type(step), ()) or bool(getattr(step, name))
 
 
 def _breaks_lines(character: str) -> bool:
@@ -217,7 +233,7 @@ def _step(content: Any) -> Step:
     values = {key: value for key, value in content.items() if key != "kind"}
     if more := values.keys() - known:
         raise _newer(f"{name} with {min(more)[:40]!r}")
-    if missing := known - values.keys():
+    if missing := known - values.keys() - _LATER.get(kind, set()):
         raise ShoeError(f"damaged file: in its input chain, {name} has no {min(missing)}")
     given: dict[str, Any] = {
         key: tuple(one) if isinstance(one, list) else one for key, one in values.items()

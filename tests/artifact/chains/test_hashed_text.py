@@ -124,8 +124,9 @@ def test_among_some_labels_the_scores_are_theirs_alone() -> None:
 def test_what_is_no_label_is_refused_by_name() -> None:
     labels = ("deu", "deu_1901", "eng")
     for among, said in (
-        (["de", "eng", "xx"], "no label 'de', 'xx'.* 3 others, among them deu, deu_1901"),
+        (["de", "eng", "xx"], "no label 'de', 'xx'.* 3 others, and 'de' is deu there"),
         (["1901"], "no label '1901'"),
+        (["en_", "d"], "3 others, among them deu, deu_1901; "),
         (["<script>" * 1000], "no label '<script>"),
         ([str(n) for n in range(99)], "and 91 more"),
         ("eng", "give a list"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slow_text import known, reference
+from slow_text import known, letters_of, reference
 from tiers import repetitions
 
 from shoestring.artifact import HashedText, InputChain, ShoeError
@@ -69,6 +69,45 @@ def test_each_text_has_an_answer_whose_scores_are_shares(texts, top, among) -> N
         assert step.line(answer)
 
 
+SETS = st.lists(
+    st.lists(st.integers(0, 0x21FF) | st.integers(0, 12), min_size=2, max_size=6).filter(
+        lambda some: len(some) % 2 == 0
+    ),
+    min_size=3,
+    max_size=3,
+)
+
+
+@quiet
+@given(texts=TEXTS, sets=SETS, top=st.integers(1, 4), pages=st.sampled_from([(), (0, 0x1F6)]))
+def test_labels_are_left_out_where_most_letters_are_elsewhere(texts, sets, top, pages) -> None:
+    def run(ids: np.ndarray) -> np.ndarray:
+        return np.tile(np.array([1.0, 3.0, 2.0], np.float32), (len(ids), 1))
+
+    scripts = tuple(number for one in sets for number in (len(one) // 2, *one))
+    step = HashedText(scripts=scripts, script_of=(0, 1, 2), pages=pages, most=1 << 16)
+    for loops in {False, hashed_text_loop.available()}:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hashed_text_loop, "worth_it", lambda _, loops=loops: loops)
+            answers = step.answers(texts, ("a", "b", "c"), run, top=top)
+        for text, answer in zip(texts, answers, strict=True):
+            blocks = [ord(c) >> 7 for c in letters_of(text, step) if c != " "]
+            inside = [
+                sum(
+                    any(f <= b <= t for f, t in zip(one[::2], one[1::2], strict=True))
+                    for b in blocks
+                )
+                for one in sets
+            ]
+            left = [k for k in (1, 2, 0) if blocks and 2 * inside[k] >= len(blocks)]
+            if known(text, step) < 0.5:
+                assert answer == [("und", pytest.approx(1 - known(text, step)))]
+            elif left:
+                assert [label for label, _ in answer] == ["abc"[k] for k in left[:top]]
+            else:
+                assert answer == [("und", pytest.approx(1 - max(inside) / len(blocks)))]
+
+
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
@@ -78,7 +117,9 @@ JUNK = st.recursive(
 
 @quiet
 @given(
-    field=st.sampled_from(["kind", "lengths", "buckets", "most", "pages", "more"]),
+    field=st.sampled_from(
+        [*("kind", "lengths", "buckets", "most", "pages", "more"), "scripts", "script_of"]
+    ),
     junk=JUNK | st.lists(st.integers(-2, 1 << 22), max_size=10),
 )
 def test_a_description_is_a_step_or_is_refused(field, junk) -> None:
