@@ -31,7 +31,7 @@ COUNTED = {f"counts, {words} words": f"counts of up to {words} words" for words 
 BESIDE = {
     "light": "LightRNN, as published",
     "uneven": "LightRNN with uneven rows",
-    "full": "a vector for each word",
+    "full": "a vector for each word, learning rate 0.003",
 }
 """The networks that stand beside the counts."""
 

@@ -141,7 +141,10 @@ RECIPE = Recipe(
     # "slim", "hashed" and "quotients".
     results=Results(
         file="light_rnn.movie-reviews-cpu.jsonl",
-        before=(Line("a vector for each word", "full"),),
+        before=(
+            Line("a vector for each word, learning rate 0.01", "full, fast"),
+            Line("a vector for each word, learning rate 0.003", "full"),
+        ),
         ours=(
             Line("LightRNN with uneven rows", "uneven"),
             Line("LightRNN, as published", "light"),
