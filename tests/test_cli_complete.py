@@ -69,10 +69,15 @@ def test_a_reader_that_closes_the_pipe_ends_it_quietly(tmp_path: Path) -> None:
         assert running.wait() == 0
 
 
+def _heed() -> None:
+    """Heed SIGINT, which shells have what they run in the background ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_is_one_sentence() -> None:
     command = [sys.executable, "-m", "shoestring", "complete", FILE]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes) as running:
+    with subprocess.Popen(command, **pipes, preexec_fn=_heed) as running:
         assert running.stdin is not None and running.stdout is not None
         running.stdin.write(b"How\n")
         running.stdin.flush()
