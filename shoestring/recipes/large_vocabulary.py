@@ -148,6 +148,7 @@ RECIPE = Recipe(
         ours=(
             Line("LightRNN with uneven rows", "uneven"),
             Line("LightRNN, as published", "light"),
+            Line("the same, learning rate 0.01", "light, fast"),
             Line("LightRNN, its words moved 15 times", "light, moved often"),
         ),
         # The length of the first was chosen on validation data.
@@ -155,7 +156,10 @@ RECIPE = Recipe(
             Line("counts of up to 5 words (Kneser–Ney)", "counts, 5 words"),
             Line("counts of up to 2 words", "counts, 2 words"),
         ),
-        peers=(Line("a vector for each word, adaptive softmax", "adaptive"),),
+        peers=(
+            Line("adaptive softmax, learning rate 0.01", "adaptive, fast"),
+            Line("adaptive softmax, learning rate 0.003", "adaptive"),
+        ),
         saved=Measure("file, bytes", "file", "bytes", ",.0f"),
         lost=Measure("test perplexity", "test perplexity", "", ".1f"),
         also=(
