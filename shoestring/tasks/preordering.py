@@ -118,7 +118,7 @@ class _Batches:
         if self.shuffled:
             parts = [parts[at] for at in torch.randperm(len(parts)).tolist()]
         for part in parts:
-            ids = self.step.words.of_sentences([self.sentences[at].words for at in part])
+            ids = self.step.of_sentences([self.sentences[at].words for at in part])
             targets = np.zeros((*ids.shape[:2], 1 + 2 * _DERIVATIONS), np.int64)
             targets[:, :, 0] = _NO_RANK
             for row, at in enumerate(part.tolist()):

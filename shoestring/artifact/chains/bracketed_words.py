@@ -10,17 +10,17 @@ import numpy as np
 
 from shoestring.artifact.chains.bracketing import SLOTS, Decisions, ordered
 from shoestring.artifact.chains.checks import whole
-from shoestring.artifact.chains.hashed_words import HashedWords, indexed
-from shoestring.artifact.chains.rows import outputs, positions
-from shoestring.artifact.chains.text_steps import Run, TextStep, texts_of
+from shoestring.artifact.chains.hashed_words import WordIds
+from shoestring.artifact.chains.rows import outputs
+from shoestring.artifact.chains.text_steps import Run
 
 _WORDS_AT_ONCE = 1 << 13
 _ENDS = frozenset(".!?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BracketedWords(TextStep):
-    """For each word the ids of HashedWords; what a network makes of them puts the words in order.
+class BracketedWords(WordIds):
+    """For each word the ids of WordIds; what a network makes of them puts the words in order.
 
     A text is cut in two again and again, and at each cut the parts stay as they are or change
     places (`bracketing.ordered`). The network gives each word, for each of the two labels, SLOTS ×
@@ -36,17 +36,13 @@ class BracketedWords(TextStep):
     `most`: words that are ordered together, 2 to 1,024. A longer text is cut after the last
         full stop, question or exclamation mark that leaves so many words or fewer, or else after
         `most` words, and its pieces keep their order.
-    The other fields are those of HashedWords.
+    The other fields are those of WordIds.
 
     Raises ValueError for other fields.
     """
 
     job: ClassVar[str] = "preorder"
 
-    suffixes: tuple[int, ...] = (1, 2, 3, 4)
-    prefixes: tuple[int, ...] = (1, 2, 3)
-    buckets: tuple[int, ...] = (8192, 8192, 512, 256, 1024, 4096, 4096, 256, 1024, 4096)
-    clusters: int = 0
     reach: int = 3
     rules: int = 1
     units: int = 16
@@ -57,41 +53,11 @@ class BracketedWords(TextStep):
         whole("most", self.most, 2, 1024)
         if self.units % 2:
             raise ValueError(f"units is {self.units}: half of them count against, so make it even")
-        _ = self.words  # raises for its fields
-
-    @property
-    def words(self) -> HashedWords:
-        """From words to ids."""
-        return HashedWords(
-            suffixes=self.suffixes,
-            prefixes=self.prefixes,
-            buckets=self.buckets,
-            clusters=self.clusters,
-            reach=self.reach,
-            rules=self.rules,
-        )
-
-    @property
-    def ids(self) -> int:
-        """How many ids there are, with 0 for padding."""
-        return self.words.ids
-
-    @property
-    def kinds(self) -> int:
-        """How many ids a word has."""
-        return self.words.kinds
+        super().__post_init__()
 
     def scores(self, labels: int) -> int:
         """For each label SLOTS × units."""
         return labels * SLOTS * self.units
-
-    def __call__(self, raw: Any) -> np.ndarray:
-        """Ids N×T×K (int64) of N texts, or of one; raises ValueError for what are no texts."""
-        return self.words(texts_of(raw))
-
-    def shape_of(self, shape: Any) -> tuple[int, ...]:
-        """1×1×K: the number of words varies."""
-        return (1, 1, self.kinds)
 
     def answers(
         self,
@@ -105,8 +71,7 @@ class BracketedWords(TextStep):
 
         `spaces`: words are what stands between white space, whatever `rules` are.
         """
-        step = self.words
-        words = [text.split() if spaces else step.words_of(text) for text in texts]
+        words = [text.split() if spaces else self.words_of(text) for text in texts]
         orders = self.of_words_given(words, run)
         return [
             [(one[place], place) for place in order]
@@ -117,13 +82,9 @@ class BracketedWords(TextStep):
         """For each sentence the places of its words, from 0, in their new order."""
         found: list[list[int]] = [[] for _ in sentences]
         for batch in self._batches(sentences):
-            index, known = indexed([words for _, words in batch])
             lengths = np.array([len(words) for _, words in batch], np.int64)
-            place_P, size = positions(lengths, self.reach)
-            table = np.concatenate([self.words.of_words(known), np.zeros((1, self.kinds), int)])
-            stream = np.full(size, len(known), np.int64)
-            stream[place_P] = index
-            given = outputs(size, lambda a, b, s=stream, t=table: t[s[a:b]], self.reach, run)
+            place_P, size, ids = self._stream([words for _, words in batch])
+            given = outputs(size, ids, self.reach, run)
             order_P = ordered(lengths, Decisions(given[place_P]).best).tolist()
             at = 0
             for number, words in batch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ _END, _LOWER, _UPPER, _DIGIT, _LETTER = range(5)  # kinds of characters; others 
 
 
 @dataclass(frozen=True, kw_only=True)
-class HashedWords(TextStep):
+class WordIds(TextStep):
     """For each word a hash of it as it is written, in small letters, of its shape and of its ends.
 
     The ids of a word are, in this order: the word, the word in small letters, its shape, its last
@@ -44,8 +44,6 @@ class HashedWords(TextStep):
 
     Raises ValueError for other fields.
     """
-
-    job: ClassVar[str] = "tag"
 
     suffixes: tuple[int, ...] = (1, 2, 3, 4)
     prefixes: tuple[int, ...] = (1, 2, 3)
@@ -116,10 +114,6 @@ class HashedWords(TextStep):
         rows[np.arange(longest) < lengths[:, None]] = index
         return table[rows]
 
-    def scores(self, labels: int) -> int:
-        """One for each label."""
-        return labels
-
     def __call__(self, raw: Any) -> np.ndarray:
         """Ids N×T×K (int64) of N texts, or of one; raises ValueError for what are no texts."""
         return self.of_sentences([self.words_of(text) for text in texts_of(raw)])
@@ -131,6 +125,35 @@ class HashedWords(TextStep):
     def shape_of(self, shape: Any) -> tuple[int, ...]:
         """1×1×K: the number of words varies."""
         return (1, 1, self.kinds)
+
+    def _stream(
+        self, sentences: Sequence[Sequence[str]]
+    ) -> tuple[np.ndarray, int, Callable[[int, int], np.ndarray]]:
+        """Sentences one after the other, as `rows` reads them.
+
+        The place of each word, the number of places, and the ids of the places from one to another.
+        """
+        index, known = indexed(sentences)
+        lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
+        place_P, size = positions(lengths, self.reach)
+        table = np.concatenate([self.of_words(known), self._padding])
+        stream = np.full(size, len(known), np.int64)
+        stream[place_P] = index
+        return place_P, size, lambda first, end: table[stream[first:end]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashedWords(WordIds):
+    """The ids of each word, for a network that scores the labels of words.
+
+    Its fields are those of WordIds, which raises ValueError for others.
+    """
+
+    job: ClassVar[str] = "tag"
+
+    def scores(self, labels: int) -> int:
+        """One for each label."""
+        return labels
 
     def answers(
         self,
@@ -153,13 +176,8 @@ class HashedWords(TextStep):
         """For each sentence its words with their labels."""
         found: list[list[tuple[str, str]]] = []
         for batch in _batches(sentences):
-            index, known = indexed(batch)
-            lengths = np.fromiter(map(len, batch), np.int64, len(batch))
-            place_P, size = positions(lengths, self.reach)
-            table = np.concatenate([self.of_words(known), self._padding])
-            stream = np.full(size, len(known), np.int64)
-            stream[place_P] = index
-            best = scored(size, lambda a, b, s=stream, t=table: t[s[a:b]], self.reach, run)
+            place_P, size, ids = self._stream(batch)
+            best = scored(size, ids, self.reach, run)
             names = iter([labels[int(one)] for one in best[place_P]])
             for words in batch:
                 tags = islice(names, len(words))
