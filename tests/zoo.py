@@ -46,6 +46,12 @@ def classified(
     return Supervised(train=split(), validation=split(), test=split(), batch_size=4, **settings)
 
 
+def images(shape: tuple[int, ...] = (1, 28, 28)) -> Supervised:
+    """Random images of one shape, the same at each call."""
+    with seeded(3):
+        return classified(shape)
+
+
 @dataclass(frozen=True)
 class Calls(Task):
     """A task without targets.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from zoo import Residual, classified
+from zoo import Residual, images
 
 from shoestring.core import SealedError, Task, score, seeded
 from shoestring.core.taught import Taught
@@ -27,11 +27,6 @@ from shoestring.kit import (
 from shoestring.models import DigitsLeNet, LeNet5
 from shoestring.prune import Magnitude
 from shoestring.tasks import digits
-
-
-def images(shape: tuple[int, ...] = (1, 28, 28)) -> Supervised:
-    with seeded(3):
-        return classified(shape)
 
 
 def narrower(model: nn.Module, task: Task, share: float, **settings: int) -> nn.Module:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
-from zoo import Calls, Residual, classified
+from zoo import Calls, Residual, images
 
 from shoestring import meters
 from shoestring.core import seeded
@@ -24,11 +24,6 @@ from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.models import LeNet5
 from shoestring.prune import Channels, Norm, OfChannels, Scale, Taylor
-
-
-def images(shape: tuple[int, ...] = (1, 28, 28)) -> Supervised:
-    with seeded(3):
-        return classified(shape)
 
 
 def widths(model: nn.Module) -> list[int]:
