@@ -6,19 +6,17 @@ and a typeface with Chinese.
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-from PIL import Image
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from playwright.sync_api import expect  # noqa: E402
 from real_browser import started, visiting  # noqa: E402
+from small_picture import save_small  # noqa: E402
 
 BUILD = HERE.parent / "web" / "complete" / "build.mjs"
 LARGEST = 100_000  # bytes
@@ -36,9 +34,7 @@ def main() -> None:
             expect(page.locator("#list li")).to_have_count(5)
             page.wait_for_timeout(500)
             taken = page.screenshot()
-    image = Image.open(io.BytesIO(taken)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    image.save(HERE / "complete.png", optimize=True)
-    found = (HERE / "complete.png").stat().st_size
+    found = save_small(taken, HERE / "complete.png")
     if found > LARGEST:
         raise ValueError(f"docs/complete.png has {found:,} bytes, more than {LARGEST:,}")
     print(f"docs/complete.png: {found:,} bytes")

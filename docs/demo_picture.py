@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
-
-from PIL import Image
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -17,6 +14,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from demo_page import Line, draw, serving  # noqa: E402
 from playwright.sync_api import expect  # noqa: E402
 from real_browser import started, visiting  # noqa: E402
+from small_picture import save_small  # noqa: E402
 
 SEVEN: list[Line] = [
     [
@@ -47,9 +45,7 @@ def main() -> None:
         page.mouse.move(1, 1)
         page.wait_for_timeout(500)
         taken = page.screenshot()
-    image = Image.open(io.BytesIO(taken)).convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    image.save(HERE / "demo.png", optimize=True)
-    found = (HERE / "demo.png").stat().st_size
+    found = save_small(taken, HERE / "demo.png")
     if found > LARGEST:
         raise ValueError(f"docs/demo.png has {found:,} bytes, more than {LARGEST:,}")
     print(f"docs/demo.png: {found:,} bytes")

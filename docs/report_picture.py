@@ -6,11 +6,12 @@ It needs Chromium and Playwright, as the tests of pages do.
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from small_picture import save_small
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURE = ROOT / "docs" / "report.png"
@@ -35,21 +36,11 @@ def main(argument: str | None = None) -> int:
             real_browser.visiting(chromium, viewport=WINDOW, reduced_motion="reduce") as seen,
         ):
             seen.open(page).wait_for_selector("html[data-ready=yes]", state="attached")
-            _save_small(seen.page.screenshot())
+            size = save_small(seen.page.screenshot(), PICTURE)
             if seen.faults:
                 raise RuntimeError(f"the page has faults: {seen.faults}")
-    size = PICTURE.stat().st_size
     print(f"written: {PICTURE}, {size:,} bytes")
     return 0 if size <= MOST_BYTES else 1
-
-
-def _save_small(picture: bytes) -> None:
-    """Write a picture with a palette: a page has few colours, and the file is a third as large."""
-    from PIL import Image
-
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
-        PICTURE, optimize=True
-    )
 
 
 def shoestring(folder: str, *arguments: str) -> None:
