@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,23 +17,8 @@ from shoestring.models import ResNet20
 from shoestring.prune import Channels
 from shoestring.recipes.baselines import SETTINGS, baseline, pictures
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
-from shoestring.recipes.running import Run, few
+from shoestring.recipes.running import Run, SmallerFile, few
 from shoestring.tasks import cifar10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thin:
-    """A file of a thinner network.
-
-    `bytes`: its size.
-    `operations`: for one image.
-    `validation`, `test`: its scores, 0 to 1.
-    """
-
-    bytes: int
-    operations: float
-    validation: float
-    test: float
 
 
 def channels_resnet(
@@ -47,8 +32,8 @@ def channels_resnet(
     learning_rate: float = 3e-3,
     seed: int = 0,
     ledger: Ledger | None = None,
-    say: Callable[[Thin], None] = lambda thin: None,
-) -> Thin:
+    say: Callable[[SmallerFile], None] = lambda thin: None,
+) -> SmallerFile:
     """A trained network with a share of its operations; its file is written to `path`.
 
     Channels are removed in four rounds over the first three tenths of the training. The original
@@ -76,7 +61,7 @@ def channels_resnet(
     operations = Operations()(path, task.sealed()).operations
     assert operations is not None
     test = prove(path, task, ledger=ledger, seed=seed, note=f"channels {type(model).__name__}")
-    result = Thin(
+    result = SmallerFile(
         bytes=size, operations=operations, validation=score_of(task.sealed(), thin), test=test
     )
     say(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,26 +17,11 @@ from shoestring.meters import Operations
 from shoestring.models import LeNet5
 from shoestring.recipes.baselines import SETTINGS, baseline
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
-from shoestring.recipes.running import Run, few
+from shoestring.recipes.running import Run, SmallerFile, few
 from shoestring.tasks import mnist
 
 TEMPERATURE = 16.0
 """Chosen on the validation split, of 3, 4, 8, 16 and 32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Small:
-    """A file of a student.
-
-    `bytes`: its size.
-    `operations`: for one image.
-    `validation`, `test`: its scores, 0 to 1.
-    """
-
-    bytes: int
-    operations: float
-    validation: float
-    test: float
 
 
 def plain_student() -> nn.Module:
@@ -62,7 +47,7 @@ def distilled_mnist(
     learning_rate: float = 2e-3,
     seed: int = 0,
     ledger: Ledger | None = None,
-) -> Small:
+) -> SmallerFile:
     """A small network that learns from labels and from a teacher; its file is written to `path`.
 
     Published: Hinton, Vinyals & Dean 2015, section 3, MNIST with all 60,000 labels: a network of
@@ -86,7 +71,7 @@ def distilled_mnist(
     operations = Operations()(path, task.sealed()).operations
     assert operations is not None
     test = prove(path, task, ledger=ledger, seed=seed, note=f"distilled_mnist: {path.stem}")
-    return Small(
+    return SmallerFile(
         bytes=size, operations=operations, validation=score(task.sealed(), made), test=test
     )
 

@@ -33,6 +33,21 @@ RESULT, ROWS, LEDGER, UNFINISHED = "result.json", "rows.jsonl", "shoestring.ledg
 _KEY = "run.json"  # identifies the run of an unfinished folder
 
 
+@dataclass(frozen=True, kw_only=True)
+class SmallerFile:
+    """A file of a network with fewer operations than that which a recipe began with.
+
+    `bytes`: its size.
+    `operations`: for one image.
+    `validation`, `test`: its scores, 0 to 1.
+    """
+
+    bytes: int
+    operations: float
+    validation: float
+    test: float
+
+
 @dataclass(kw_only=True)
 class Run:
     """One run of a recipe: its settings, and the rows that it writes.
