@@ -95,6 +95,8 @@ def learn(
     limit = _limit(size)
     if text is not None and job is not Job.TAG:
         raise ValueError(f"--text {text} is for tag only: leave it out")
+    if not running_text and job not in (Job.TAG, Job.PREORDER):
+        raise ValueError("--no-running-text is for tag and preorder only: leave it out")
     _forget_other_data(out, [one for one in (train, validation, text) if one is not None])
     rules = int(running_text)
     if job is Job.IDENTIFY:

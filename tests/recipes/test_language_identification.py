@@ -199,3 +199,14 @@ def test_the_command_learns_from_lines(tmp_path: Path, monkeypatch, capsys) -> N
     assert "every tenth line of each label of x.tsv, 9" in out
     assert "texts right on x.tsv: 100.00 %" in out
     assert load("x.shoe")("abcd")[0][0] == "one"
+
+
+def test_an_option_for_other_jobs_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.tsv").write_text("a\tb\n")
+    for job in ("identify", "segment", "complete"):
+        code, _, err = called(
+            monkeypatch, capsys, "learn", job, "x.tsv", "x.shoe", "--no-running-text"
+        )
+        assert code == 1 and "--no-running-text is for tag and preorder only" in err
+    assert not Path("x.unfinished").exists()
