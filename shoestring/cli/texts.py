@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +24,9 @@ Input = Annotated[
     typer.Option("--input", help="a text file, of which each line is a text", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print an object in JSON for each text")]
+Spaces = Annotated[
+    bool, typer.Option("--spaces", help="words are what stands between spaces, punctuation too")
+]
 _PIECE = 1 << 18  # bytes that are read at a time, at most: what a pipe has is answered at once
 _BOM = b"\xef\xbb\xbf"  # with it some programs begin text in UTF-8
 _LONGEST_LINE = 1 << 28  # bytes
@@ -35,13 +38,10 @@ def tag(
     texts: Texts = None,
     input_: Input = None,
     as_json: AsJson = False,
-    spaces: Annotated[
-        bool,
-        typer.Option("--spaces", help="words are what stands between spaces, punctuation too"),
-    ] = False,
+    spaces: Spaces = False,
 ) -> None:
     """Tag the words of texts, with their parts of speech for example: one line for each text."""
-    settings = {"spaces": True} if spaces else {}
+    settings = {"spaces": spaces}
     answer("tag", file, texts, input_, as_json=as_json, settings=settings)
 
 
@@ -89,13 +89,10 @@ def preorder(
     texts: Texts = None,
     input_: Input = None,
     as_json: AsJson = False,
-    spaces: Annotated[
-        bool,
-        typer.Option("--spaces", help="words are what stands between spaces, punctuation too"),
-    ] = False,
+    spaces: Spaces = False,
 ) -> None:
     """Put the words of texts into another language's order: one line for each text."""
-    settings = {"spaces": True} if spaces else {}
+    settings = {"spaces": spaces}
     answer("preorder", file, texts, input_, as_json=as_json, settings=settings)
 
 
@@ -119,7 +116,6 @@ def answer(
     *,
     as_json: bool,
     settings: dict[str, Any] | None = None,
-    line: Callable[[Any], str] | None = None,
     at_once: int = 1 << 20,
 ) -> None:
     """Print the answer of a file to each text, a line each, as soon as it is there.
@@ -127,7 +123,6 @@ def answer(
     `job`: that the file must be for (`TextStep.job`).
     `texts`: the arguments; None or []: the lines of `input_`, or else of standard input.
     `settings`: of the step's `answers`.
-    `line`: an answer as a line; None: as the step does it.
     `at_once`: how many texts are answered before their lines are printed, at most.
     Raises ValueError for a file for another job and for texts together with an input. Where the
     reader of our output is gone, the command ends quietly.
@@ -139,11 +134,12 @@ def answer(
     loaded, chain = _loaded(job, file)
     step = chain.steps[0]
     assert isinstance(step, TextStep)
-    say = line or step.line
     try:
         for batch in _parts([texts] if texts else _batches(input_), at_once):
             for text, found in zip(batch, loaded.answers(batch, **(settings or {})), strict=True):
-                told = _json(step.described(text, found)) if as_json else _printable(say(found))
+                told = (
+                    _json(step.described(text, found)) if as_json else _printable(step.line(found))
+                )
                 sys.stdout.write(told + "\n")
             sys.stdout.flush()
     except BrokenPipeError:

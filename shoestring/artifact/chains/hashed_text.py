@@ -234,10 +234,8 @@ class HashedText(TextStep):
         ids, counts_N, letters_NC = self._read(texts)
         known_N = self._letter_blocks().known(letters_NC)
         left_N = np.full(len(texts), len(chosen_K))
-        of_K, out_NS = (
-            None,
-            np.zeros((len(texts), 0), bool),
-        )  # the sets of labels, and those not left
+        of_K: np.ndarray | None = None  # the set of each label
+        out_NS = np.zeros((len(texts), 0), bool)  # whether a set is ruled out
         if self.scripts:
             of_K = np.array(self.script_of)[chosen_K]
             inside_NS = self._letter_blocks().inside(letters_NC)
