@@ -5,14 +5,11 @@
 
 import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 
-const fromDemo = createRequire(new URL("../demo/package.json", import.meta.url));
-const { build } = fromDemo("esbuild");
-const { minify } = fromDemo("terser");
+import { OWN, bundled, styled } from "../demo/bundled.mjs";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -62,31 +59,10 @@ const LEFT_OUT = {
   "complete/embedded": EMBEDDED,
 };
 
-/** Properties of our own classes, which get short names: none is one of a file, a message or a browser. */
-const OWN = /^(advance|afford|attribute|copies|counted|fault|finish|foretold|heldTensors|lasting|missing|outside|packed|planCount|planned|readers|scratch|scratches|sensible|signed|sized|spend|statics|varint)$/;
-
-const leftOut = {
-  name: "left out",
-  setup({ onLoad }) {
-    for (const [name, contents] of Object.entries(LEFT_OUT)) onLoad({ filter: new RegExp(`/${name}\\.js$`) }, () => ({ contents }));
-  },
-};
-
-async function bundled() {
-  const { outputFiles } = await build({
-    entryPoints: [at("complete.js")],
-    bundle: true,
-    minify: true,
-    write: false,
-    format: "esm",
-    target: "es2022",
-    charset: "utf8",
-    external: ["node:*"],
-    plugins: [leftOut],
-  });
-  const compress = { keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
-  const { code } = await minify(outputFiles[0].text, { module: true, ecma: 2020, compress, mangle: { properties: { regex: OWN } } });
-  return code.trim().replaceAll("</script", "<\\/script").replaceAll("<!--", "<\\!--");
+/** The code of the page, as a script within it may stand. */
+async function code() {
+  const text = await bundled(at("complete.js"), LEFT_OUT, OWN);
+  return text.trim().replaceAll("</script", "<\\/script").replaceAll("<!--", "<\\!--");
 }
 
 const hashed = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
@@ -108,9 +84,8 @@ function page(html, { style, code, network, bytes, size }) {
 
 async function main(out, shoe) {
   const html = await readFile(at("index.html"), "utf8");
-  const { outputFiles } = await build({ entryPoints: [at("complete.css")], minify: true, write: false });
   const bytes = await readFile(shoe);
-  const parts = { style: outputFiles[0].text.trim(), code: await bundled(), network: written(bytes), bytes: bytes.length };
+  const parts = { style: (await styled(at("complete.css"))).trim(), code: await code(), network: written(bytes), bytes: bytes.length };
   let size = Buffer.byteLength(page(html, { ...parts, size: 100000 }));
   size = Buffer.byteLength(page(html, { ...parts, size }));
   await mkdir(dirname(out), { recursive: true });

@@ -7,10 +7,8 @@ import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
-import { build } from "esbuild";
-import { minify } from "terser";
-
 import { moduleBytes } from "../runtime/kernels_bytes.js";
+import { OWN, bundled, styled } from "./bundled.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const FILES = "../../benchmarks/results/files/";
@@ -22,47 +20,14 @@ const NETWORKS = ["lenet5_rate_5e-05.shoe", "baseline_lenet5.shoe"];
  * (0.8 KB). A file that has such layers is told so by their names. The kernels are a file of their own, since text is a third longer.
  */
 const LEFT_OUT = {
-  kernels_plain:
+  "runtime/kernels_plain":
     "export class PlainKernels { constructor() { throw new Error(\"this browser does not run WebAssembly with SIMD, which the " +
     "built page needs; the page's sources do without\"); } }",
-  recurrent: "export const RECURRENT = {};",
-  integers: "export const INTEGERS = {};",
-  kernels_bytes:
+  "runtime/recurrent": "export const RECURRENT = {};",
+  "runtime/integers": "export const INTEGERS = {};",
+  "runtime/kernels_bytes":
     'export const moduleBytes = async () => (await fetch(new URL("kernels.wasm", import.meta.url))).arrayBuffer();',
 };
-
-/** Properties that only the worker's own classes have, which get short names: none is one of a file, a message or a browser. */
-const OWN =
-  "advance afford attribute copies counted fault finish foretold heldTensors lasting missing outside packed planCount planned " +
-  "readers scratch scratches sensible signed sized spend statics varint";
-
-const leftOut = {
-  name: "left out",
-  setup({ onLoad }) {
-    for (const [name, contents] of Object.entries(LEFT_OUT)) {
-      onLoad({ filter: new RegExp(`/runtime/${name}\\.js$`) }, () => ({ contents }));
-    }
-  },
-};
-
-async function bundled(name, own = "") {
-  const { outputFiles } = await build({
-    entryPoints: [`${here}${name}`],
-    bundle: true,
-    minify: true,
-    write: false,
-    format: "esm",
-    target: "es2022",
-    charset: "utf8",
-    external: ["node:*"],
-    plugins: [leftOut],
-  });
-  const compress = { keep_fargs: false, pure_getters: true, unsafe_arrows: true, unsafe_methods: true };
-  const mangle = own ? { properties: { regex: new RegExp(`^(${own.replaceAll(" ", "|")})$`) } } : true;
-  const options = { module: true, ecma: 2020, compress, mangle };
-  const { code } = await minify(outputFiles[0].text, options);
-  return code;
-}
 
 /** The page without the comments and line breaks that are for its writers. */
 function page(text) {
@@ -73,12 +38,11 @@ function page(text) {
 async function main(folder) {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
-  const { outputFiles } = await build({ entryPoints: [`${here}demo.css`], minify: true, write: false });
   const made = {
     "index.html": page(await readFile(`${here}index.html`, "utf8")),
-    "demo.css": outputFiles[0].text,
-    "demo.js": await bundled("demo.js"),
-    "worker.js": await bundled("worker.js", OWN),
+    "demo.css": await styled(`${here}demo.css`),
+    "demo.js": await bundled(`${here}demo.js`, LEFT_OUT),
+    "worker.js": await bundled(`${here}worker.js`, LEFT_OUT, OWN),
     "kernels.wasm": await moduleBytes(),
   };
   for (const [name, text] of Object.entries(made)) await writeFile(`${folder}/${name}`, text);
