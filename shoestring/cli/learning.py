@@ -315,7 +315,9 @@ def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
         held_out = sentences_of(validation)
     for name, found in ((train, sentences), (validation or train, held_out)):
         if not found:
-            raise ValueError(f"{name} has too few sentences: give more")
+            raise ValueError(
+                f"{name} has too few sentences: give more, with an empty line after each"
+            )
     return {"train": sentences, "validation": held_out}
 
 
