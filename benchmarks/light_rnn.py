@@ -109,20 +109,28 @@ SUBJECTS = {
     "full": Subject(_full),
     "full, fast": Subject(_full, rate=FAST, seeds=1),
     "adaptive": Subject(_adaptive),
-    "adaptive, fast": Subject(_adaptive, rate=FAST, seeds=1),
+    "adaptive, fast": Subject(_adaptive, rate=FAST),
     "adaptive, one pass": Subject(_adaptive, passes=1, seeds=1),
     "adaptive, one pass, fast": Subject(_adaptive, passes=1, rate=FAST, seeds=1),
     "light, GRU": Subject(lambda words: LightRNN(words, WIDTH, recurrent=nn.GRU), MOVES),
     "light, scattered": Subject(lambda words: LightRNN(words, WIDTH), MOVES, scattered=True),
     "light, unmoved": Subject(lambda words: LightRNN(words, WIDTH), ()),
-    "light, fast": Subject(lambda words: LightRNN(words, WIDTH), MOVES, rate=FAST, seeds=1),
+    "light, fast": Subject(lambda words: LightRNN(words, WIDTH), MOVES, rate=FAST),
     "uneven, unmoved": Subject(_uneven, (), rate=FAST, seeds=1),
     "uneven, one pass": Subject(_uneven, EARLY, least=LEAST, passes=1, rate=FAST, seeds=1),
     "uneven, longer": Subject(_uneven, EARLY, least=LEAST, rate=FAST, passes=LONGER, seeds=1),
-    "low rank": Subject(lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16))),
-    "slim": Subject(lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words)))),
-    "hashed": Subject(lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words)))),
-    "quotients": Subject(lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH))),
+    "low rank": Subject(
+        lambda words: WordLSTM(LowRankVectors(words, WIDTH, 16)), rate=FAST, seeds=1
+    ),
+    "slim": Subject(
+        lambda words: WordLSTM(SlimVectors(words, WIDTH, _square(words))), rate=FAST, seeds=1
+    ),
+    "hashed": Subject(
+        lambda words: WordLSTM(HashedVectors(words, WIDTH, _square(words))), rate=FAST, seeds=1
+    ),
+    "quotients": Subject(
+        lambda words: WordLSTM(QuotientRemainderVectors(words, WIDTH)), rate=FAST, seeds=1
+    ),
 }
 SIZED = (
     "light",
