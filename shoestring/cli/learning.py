@@ -162,7 +162,6 @@ def _learn_words(
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, size)
 
 
 def _learn_labels(
@@ -190,7 +189,6 @@ def _learn_labels(
     print(f"{out}: {made.bytes:,} bytes, texts right on validation: {100 * made.validation:.2f} %")
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
-    _check_size(made.bytes, size)
 
 
 def _split(texts: LabelledTexts, path: Path) -> tuple[LabelledTexts, LabelledTexts]:
@@ -246,7 +244,6 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
-    _check_size(made.bytes, size)
 
 
 def _learn_text(
@@ -272,7 +269,6 @@ def _learn_text(
     print(f"{out}: {made.bytes:,} bytes, {made.validation:.3f} bits per byte on validation")
     if test is not None:
         print(f"bits per byte on {test}: {bits_per_byte(out, all_lines(test)):.3f}")
-    _check_size(made.bytes, size)
 
 
 def _trained_for(settings: TextSettings, passes: int | None) -> TextSettings:
@@ -290,13 +286,6 @@ def _limit(size: str) -> int:
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
     return int(limit)
-
-
-def _check_size(made: int, size: int) -> None:
-    if made > size:
-        raise ValueError(
-            f"the file has {made:,} bytes, more than --size {size:,}: give more, or more passes"
-        )
 
 
 def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
