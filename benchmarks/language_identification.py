@@ -61,7 +61,7 @@ class Job:
 
 JOBS = {
     "udhr_100kb": Job(size=IDENTIFIER_BYTES),
-    "udhr": Job(size=453_000, settings=replace(IDENTIFIER, width=64, coding_passes=10)),
+    "udhr": Job(size=464_000, settings=replace(IDENTIFIER, width=64, coding_passes=10)),
     "declaration_alone": Job(size=IDENTIFIER_BYTES, texts=udhr, seeds=(0,)),
 }
 

@@ -5,8 +5,9 @@
 Trains the networks (three seeds; `--only en_tag` makes one of them), scores their files on the test
 sentences once, and times them from text to answers, in seconds of the processor, on one core. Goes
 on where it was interrupted. TEXT_PEERS=PYTHON names the Python of an environment that has jieba,
-fugashi with unidic-lite, sudachipy and spaCy; without it they are not run; SPACY_STEPS is the most
-steps of spaCy's training, where its own 20,000 are too many. --quick: one pass, one seed.
+fugashi with unidic-lite, sudachipy and spaCy, and TEXT_TRAINED=PYTHON that of one with ufal.udpipe
+and spacy_pkuseg; without them these are not run. SPACY_STEPS is the most steps of spaCy's training,
+where its own 20,000 are too many. --quick: one pass, one seed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from time import process_time
 
+import numpy as np
 import torch
 from rows import RESULTS, Rows, start
 
@@ -48,9 +50,20 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
+from shoestring.tasks.conllu import NO_TAG
 
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
+TRAINED = {
+    "en_udpipe_tags": ("en", "udpipe-tags"),
+    "zh_udpipe_tags": ("zh", "udpipe-tags"),
+    "ja_udpipe_tags": ("ja", "udpipe-tags"),
+    "zh_udpipe_words": ("zh", "udpipe-words"),
+    "ja_udpipe_words": ("ja", "udpipe-words"),
+    "zh_pkuseg": ("zh", "pkuseg"),
+    "ja_pkuseg": ("ja", "pkuseg"),
+}
+"""Other tools that learn from the same sentences."""
 Data = dict[str, list[Sentence]]
 
 
@@ -94,6 +107,9 @@ def main() -> None:
             subject = f"{language}_{tool}"
             if rows.wanted(subject) and not rows.done(subject, None):
                 peer(rows, language, tool, subject)
+    for subject, (language, tool) in TRAINED.items():
+        if rows.wanted(subject) and not rows.done(subject, None):
+            trained_peer(rows, language, tool, subject)
     if rows.wanted("en_spacy") and not rows.done("en_spacy", None):
         spacy(rows, "en_spacy")
     if rows.only is None and rows.seed is None:
@@ -237,6 +253,75 @@ def peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "speed", sum(map(len, texts)) / told["seconds"], "characters/s", timed=True)
     rows.add(subject, "done", 1, "")
+
+
+def trained_peer(rows: Rows, language: str, tool: str, subject: str) -> None:
+    """A tagger or a segmenter of others, trained on the same sentences, scored and timed."""
+    python = os.environ.get("TEXT_TRAINED")
+    if not python or rows.quick:
+        print(f"{subject}: not run: TEXT_TRAINED names no Python, or --quick")
+        return
+    data = corpus(language)
+    script = Path(__file__).parent / "peers" / "text_trained.py"
+    folder = RESULTS / "unfinished" / f"peers_{language}"
+    asked = {split: [*map(told_of, sentences)] for split, sentences in data.items()}
+    done = subprocess.run(
+        [python, script, tool, folder],
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        print(f"{subject}: failed: see above")
+        return
+    told = json.loads(done.stdout)
+    print(f"{subject}: {told['version']}")
+    of_tags = tool.endswith("tags")
+    for split in ("validation", "test"):
+        score = tags_right if of_tags else words_found
+        rows.add(subject, f"{split} score", 100 * score(data[split], told[split]), "%")
+    if of_tags:
+        count, unit = sum(len(one.words) for one in data["test"]), "words/s"
+    else:
+        count, unit = sum(len(one["text"]) for one in asked["test"]), "characters/s"
+    rows.add(subject, "training", told["minutes"], "minutes of a core")
+    rows.add(subject, "size", told["bytes"], "bytes")
+    rows.add(subject, "speed", count / told["seconds"], unit, timed=True)
+    rows.add(subject, "done", 1, "")
+
+
+def told_of(one: Sentence) -> dict[str, object]:
+    """A sentence for another tool: words, tags, text and whether a space follows each word."""
+    text, words = written(one)
+    ends = np.cumsum([*map(len, words)])
+    # The places in the text of its characters without white space.
+    places = [place for place, character in enumerate(text) if not character.isspace()]
+    spaces = [text[places[end - 1] + 1 : places[end - 1] + 2].isspace() for end in ends]
+    return {
+        "words": one.words,
+        "tags": one.tags,
+        "text": text,
+        "surface": words,
+        "spaces": spaces,
+    }
+
+
+def tags_right(sentences: Sequence[Sentence], found: Sequence[Sequence[str]]) -> float:
+    """The share of words whose tag was found; words without a tag do not count."""
+    right = [
+        tag == wanted
+        for one, tags in zip(sentences, found, strict=True)
+        for wanted, tag in zip(one.tags, tags, strict=True)
+        if wanted != NO_TAG
+    ]
+    return sum(right) / len(right)
+
+
+def words_found(sentences: Sequence[Sentence], found: Sequence[Sequence[str]]) -> float:
+    """The F1 of the words that were found; white space inside them does not count."""
+    ours = [written(one)[1] for one in sentences]
+    return word_f1(ours, [["".join(word.split()) for word in words] for words in found])
 
 
 def spacy(rows: Rows, subject: str) -> None:
