@@ -52,7 +52,7 @@ from structure_table import structure
 from text_costs_table import preordering as text_orders
 from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
-from text_tools_table import segmenters, taggers
+from text_tools_table import segmenters, sizes, taggers
 from xnor_table import kernels, latency
 from xnor_table import recipe as xnor_recipe
 
@@ -327,6 +327,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-languages-tools": beside,
     "text-rules": text_rules,
     "text-segmenters": segmenters,
+    "text-sizes": sizes,
     "text-taggers": taggers,
     "spoken-digits-unheard": unheard,
     "microcontroller-weights": weights,

@@ -55,13 +55,13 @@ from shoestring.tasks.conllu import NO_TAG
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
 TRAINED = {
-    "en_udpipe_tags": ("en", "udpipe-tags"),
-    "zh_udpipe_tags": ("zh", "udpipe-tags"),
-    "ja_udpipe_tags": ("ja", "udpipe-tags"),
-    "zh_udpipe_words": ("zh", "udpipe-words"),
-    "ja_udpipe_words": ("ja", "udpipe-words"),
     "zh_pkuseg": ("zh", "pkuseg"),
     "ja_pkuseg": ("ja", "pkuseg"),
+    "zh_udpipe_words": ("zh", "udpipe-words"),
+    "ja_udpipe_words": ("ja", "udpipe-words"),
+    "zh_udpipe_tags": ("zh", "udpipe-tags"),
+    "ja_udpipe_tags": ("ja", "udpipe-tags"),
+    "en_udpipe_tags": ("en", "udpipe-tags"),
 }
 """Other tools that learn from the same sentences."""
 Data = dict[str, list[Sentence]]
@@ -80,13 +80,11 @@ class Job:
 
 JOBS = {
     "en_tag": Job(language="en", job="tag", size=500_000, settings=TAGGER),
-    "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER, seeds=(0,)),
+    "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER),
     "zh_tag": Job(language="zh", job="tag", size=300_000, settings=TAUGHT_PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "zh_segment": Job(language="zh", job="segment", size=400_000, settings=TAUGHT_SEGMENTER),
-    "ja_segment_100kb": Job(
-        language="ja", job="segment", size=99_000, settings=SEGMENTER, seeds=(0,)
-    ),
+    "ja_segment_100kb": Job(language="ja", job="segment", size=99_000, settings=SEGMENTER),
     "ja_segment": Job(language="ja", job="segment", size=300_000, settings=SEGMENTER),
 }
 
