@@ -88,7 +88,8 @@ def identifier(
     validation = short(texts["validation"])
     task = identifying(texts["train"], validation, validation, step=step)
     assert task.input_chain is not None
-    around = 3000 + sum(map(len, task.input_chain.notes().values())) // 2 + size // _OVER
+    notes = sum(map(len, task.input_chain.notes().values()))
+    around = 3000 + notes // 2 + size // _OVER
     if size <= around:
         raise ValueError(f"a file of {size:,} bytes is too small: give more than {around:,}")
     with resuming(path.with_suffix(".unfinished")), seeded(seed):
@@ -102,12 +103,8 @@ def identifier(
         before = parameter_bytes(model)
         steps = -(-len(task.train[1]) // task.batch_size)
         optimizer = AdamW(settings.learning_rate, weight_decay=0.0)
-        train(
-            model,
-            task.sealed(),
-            Training(max(settings.least_steps, settings.passes * steps), optimizer),
-            what="training the network",
-        )
+        training = Training(max(settings.least_steps, settings.passes * steps), optimizer)
+        train(model, task.sealed(), training, what="training the network")
         if uncoded is not None:
             save(model, task.sealed(), uncoded)
         slower = AdamW(settings.learning_rate / 4, weight_decay=0.0)
