@@ -11,6 +11,7 @@ from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
+from shoestring.models.normalised import Normalised
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
 from shoestring.models.shufflenet import ShuffleNet
@@ -36,6 +37,7 @@ __all__ = [
     "MobileNet",
     "NgramClassifier",
     "NormFirst",
+    "Normalised",
     "RecurrentTagger",
     "ResNet",
     "ResNet20",
