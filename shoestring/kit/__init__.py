@@ -65,13 +65,18 @@ if TYPE_CHECKING:
     )
     from shoestring.kit.training.settings import (
         AdamW,
+        Averaged,
+        Clipped,
         Constant,
         Cosine,
         Mixed,
+        MovingAverage,
         Ramp,
         Single,
         Training,
+        Unclipped,
     )
+    from shoestring.kit.training.statistics import average_batch_norm
     from shoestring.kit.training.supervised import Supervised, accuracy
     from shoestring.kit.weights.copying import clone
     from shoestring.kit.weights.layers import Patterns, chosen, touched
@@ -140,13 +145,18 @@ _HOMES = {
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
     "shoestring.kit.training.settings": [
         "AdamW",
+        "Averaged",
+        "Clipped",
         "Constant",
         "Cosine",
         "Mixed",
+        "MovingAverage",
         "Ramp",
         "Single",
         "Training",
+        "Unclipped",
     ],
+    "shoestring.kit.training.statistics": ["average_batch_norm"],
     "shoestring.kit.surgery.units": ["remove_dead_units"],
     "shoestring.kit.weights.model_state": ["ModelState", "state_of", "with_state"],
     "shoestring.kit.weights.parameters": [
@@ -167,8 +177,10 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AdamW",
     "Agreement",
+    "Averaged",
     "Carried",
     "Cents",
+    "Clipped",
     "Constant",
     "Cosine",
     "DivergedError",
@@ -181,6 +193,7 @@ __all__ = [
     "Mean",
     "Mixed",
     "ModelState",
+    "MovingAverage",
     "Network",
     "Overlap",
     "Parameters",
@@ -206,9 +219,11 @@ __all__ = [
     "Tape",
     "Training",
     "Trial",
+    "Unclipped",
     "Weight",
     "Within",
     "accuracy",
+    "average_batch_norm",
     "bake",
     "check_finite",
     "chosen",

@@ -10,6 +10,7 @@ from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
+from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet20
 from shoestring.models.spoken import SpokenDigits
@@ -32,6 +33,8 @@ __all__ = [
     "MobileNet",
     "NgramClassifier",
     "NormFirst",
+    "PlainNetwork",
+    "PreActivation",
     "RecurrentTagger",
     "ResNet20",
     "SmallVGG",
