@@ -3,6 +3,7 @@
 Inputs are as the data has them, images in 0..1: the networks normalize them inside.
 """
 
+from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
@@ -12,7 +13,9 @@ from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
-from shoestring.models.resnet import ResNet20
+from shoestring.models.resnet import ResNet, ResNet20
+from shoestring.models.shufflenet import ShuffleNet
+from shoestring.models.shufflenet_v2 import ShuffleNetV2
 from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
@@ -24,6 +27,7 @@ from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 
 __all__ = [
     "AdaptiveSoftmax",
+    "AlexNet",
     "BiLSTMTagger",
     "ByteGRU",
     "DigitsLeNet",
@@ -36,7 +40,10 @@ __all__ = [
     "PlainNetwork",
     "PreActivation",
     "RecurrentTagger",
+    "ResNet",
     "ResNet20",
+    "ShuffleNet",
+    "ShuffleNetV2",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
