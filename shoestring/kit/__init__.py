@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from shoestring.kit.tracing.tape import Tape, record
     from shoestring.kit.training.agreement import Agreement
     from shoestring.kit.training.augment import mirrored, moved
+    from shoestring.kit.training.initialisers import (
+        fan_in_variance,
+        silent_branches,
+        unit_variance,
+    )
     from shoestring.kit.training.inputs import Pictures, Sounds
     from shoestring.kit.training.loop import DivergedError, taught, train
     from shoestring.kit.training.resume import resuming
@@ -109,6 +114,11 @@ _HOMES = {
         "write",
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
+    "shoestring.kit.training.initialisers": [
+        "fan_in_variance",
+        "silent_branches",
+        "unit_variance",
+    ],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
     "shoestring.kit.weights.copying": ["clone"],
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
@@ -231,6 +241,7 @@ __all__ = [
     "compressible",
     "edges",
     "export",
+    "fan_in_variance",
     "first_fit",
     "fold_batch_norm",
     "from_onnx",
@@ -252,10 +263,12 @@ __all__ = [
     "resuming",
     "save",
     "settle_batch_norm",
+    "silent_branches",
     "state_of",
     "taught",
     "touched",
     "train",
+    "unit_variance",
     "with_state",
     "write",
 ]

@@ -165,18 +165,21 @@ def _buffers(part: Any) -> tuple[Tensor, Tensor]:
 
 
 def _hooks(part: nn.Module, singles: list[Tensor]) -> list[Any]:
-    """Hooks that let a norm add to zeros, and add what it gave to the average in single."""
+    """Hooks that let a norm add to zeros, and add what it gave to the average in single.
+
+    Through `data`: the backward pass of training mode does not read these buffers, and torch would
+    refuse it as if it did.
+    """
 
     def before(part: Any, _args: Any) -> None:
         if part.training:
             for buffer in _buffers(part):
-                buffer.zero_()
+                buffer.data.zero_()
 
     def after(part: Any, _args: Any, _output: Any) -> None:
         if part.training:
-            with torch.no_grad():
-                for single, buffer in zip(singles, _buffers(part), strict=True):
-                    single.mul_(1 - part.momentum).add_(buffer)
-                    buffer.copy_(single)
+            for single, buffer in zip(singles, _buffers(part), strict=True):
+                single.mul_(1 - part.momentum).add_(buffer.data)
+                buffer.data.copy_(single)
 
     return [part.register_forward_pre_hook(before), part.register_forward_hook(after)]
