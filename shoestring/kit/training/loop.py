@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.artifact.progress import progress
 from shoestring.core import Task, device_of
+from shoestring.kit.health.first import first_not_finite
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.counted_steps import StepCounter
 from shoestring.kit.training.resume import Batches, snapshot
@@ -25,7 +26,7 @@ _MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of
 
 
 class DivergedError(RuntimeError):
-    """The loss of a training step is NaN or infinite."""
+    """The loss of a training step is NaN or infinite; the message says which layer first was."""
 
 
 def train(
@@ -136,14 +137,16 @@ def _backward(
     with counter.step(batch), parametrize.cached():
         with mixed:
             loss = _loss(model, task, batch)
-        if not torch.isfinite(loss):
-            rate = training.optimizer.learning_rate
-            raise DivergedError(
-                f"the loss is {loss.item()} {where}: use a learning rate below {rate:g}, and check "
-                "the data for NaN"
-            )
-        loss.backward()
-    return loss.item()
+        if torch.isfinite(loss):
+            loss.backward()
+            return loss.item()
+    with mixed:
+        began = first_not_finite(model, batch, lambda: task.loss(model, batch))
+    raise DivergedError(
+        f"the loss is {loss.item()} {where}{f': {began}' if began else ''}. Use a learning rate "
+        f"below {training.optimizer.learning_rate:g} or Training(clipping=Clipped(1.0)), check the "
+        "data for NaN, and see shoestring.diagnose(model, task)"
+    )
 
 
 def _loss(model: nn.Module, task: Task, batch: Any) -> torch.Tensor:
