@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     from shoestring.kit.tracing.tape import Tape, record
     from shoestring.kit.training.agreement import Agreement
     from shoestring.kit.training.augment import mirrored, moved
+    from shoestring.kit.training.initialisers import (
+        fan_in_variance,
+        silent_branches,
+        unit_variance,
+    )
     from shoestring.kit.training.inputs import Pictures, Sounds
     from shoestring.kit.training.loop import DivergedError, taught, train
     from shoestring.kit.training.resume import resuming
@@ -65,13 +70,18 @@ if TYPE_CHECKING:
     )
     from shoestring.kit.training.settings import (
         AdamW,
+        Averaged,
+        Clipped,
         Constant,
         Cosine,
         Mixed,
+        MovingAverage,
         Ramp,
         Single,
         Training,
+        Unclipped,
     )
+    from shoestring.kit.training.statistics import average_batch_norm
     from shoestring.kit.training.supervised import Supervised, accuracy
     from shoestring.kit.weights.copying import clone
     from shoestring.kit.weights.layers import Patterns, chosen, touched
@@ -104,6 +114,11 @@ _HOMES = {
         "write",
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
+    "shoestring.kit.training.initialisers": [
+        "fan_in_variance",
+        "silent_branches",
+        "unit_variance",
+    ],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
     "shoestring.kit.weights.copying": ["clone"],
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
@@ -140,13 +155,18 @@ _HOMES = {
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
     "shoestring.kit.training.settings": [
         "AdamW",
+        "Averaged",
+        "Clipped",
         "Constant",
         "Cosine",
         "Mixed",
+        "MovingAverage",
         "Ramp",
         "Single",
         "Training",
+        "Unclipped",
     ],
+    "shoestring.kit.training.statistics": ["average_batch_norm"],
     "shoestring.kit.surgery.units": ["remove_dead_units"],
     "shoestring.kit.weights.model_state": ["ModelState", "state_of", "with_state"],
     "shoestring.kit.weights.parameters": [
@@ -167,8 +187,10 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AdamW",
     "Agreement",
+    "Averaged",
     "Carried",
     "Cents",
+    "Clipped",
     "Constant",
     "Cosine",
     "DivergedError",
@@ -181,6 +203,7 @@ __all__ = [
     "Mean",
     "Mixed",
     "ModelState",
+    "MovingAverage",
     "Network",
     "Overlap",
     "Parameters",
@@ -206,9 +229,11 @@ __all__ = [
     "Tape",
     "Training",
     "Trial",
+    "Unclipped",
     "Weight",
     "Within",
     "accuracy",
+    "average_batch_norm",
     "bake",
     "check_finite",
     "chosen",
@@ -216,6 +241,7 @@ __all__ = [
     "compressible",
     "edges",
     "export",
+    "fan_in_variance",
     "first_fit",
     "fold_batch_norm",
     "from_onnx",
@@ -237,10 +263,12 @@ __all__ = [
     "resuming",
     "save",
     "settle_batch_norm",
+    "silent_branches",
     "state_of",
     "taught",
     "touched",
     "train",
+    "unit_variance",
     "with_state",
     "write",
 ]

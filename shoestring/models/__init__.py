@@ -12,6 +12,7 @@ from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.normalised import Normalised
+from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
 from shoestring.models.shufflenet import ShuffleNet
@@ -38,6 +39,8 @@ __all__ = [
     "NgramClassifier",
     "NormFirst",
     "Normalised",
+    "PlainNetwork",
+    "PreActivation",
     "RecurrentTagger",
     "ResNet",
     "ResNet20",

@@ -1,0 +1,249 @@
+"""What depth costs in training, and what stops it from costing: 200 steps of many networks.
+
+`python benchmarks/depth.py`. About 50 minutes of a core; one run at a time.
+CIFAR-10 (JPEG copy), averaged to 16×16 pixels, batches of 32; SST-2 and English-EWT for text. All
+train with the defaults of `Training`, AdamW at 1e-3, unless the subject says otherwise.
+
+- `deep`: PreActivation(110) and (1001), in single precision, in mixed precision and with weights of
+  bfloat16.
+- `plain`: 20 and 56 layers with and without shortcuts and norms, and the cures, for 1,000 steps.
+- `ways`: each network of the project without one of the defaults, and with each setting.
+
+The loss after is the mean of the last 20 training steps. A run that diverges has the step at which
+it did. --quick: PreActivation(110) of a width of 4, 20 steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import mean
+from time import process_time
+from typing import Any
+
+import torch
+from depth_starts import deepened, layer_wise
+from rows import Rows, start
+from torch import Tensor, nn
+
+from shoestring.core import score, seeded
+from shoestring.kit import (
+    AdamW,
+    Averaged,
+    Clipped,
+    Constant,
+    Cosine,
+    DivergedError,
+    Mixed,
+    Supervised,
+    Training,
+    average_batch_norm,
+    clone,
+    fan_in_variance,
+    silent_branches,
+    train,
+    unit_variance,
+)
+from shoestring.models import (
+    BiLSTMTagger,
+    PlainNetwork,
+    PreActivation,
+    ResNet,
+    ShuffleNet,
+    TextEncoder,
+)
+from shoestring.recipes.deep_resnet import small_images
+from shoestring.tasks import ewt, ewt_vocabulary, sst2, sst2_vocabulary
+
+STEPS, LONG, BATCH, LAST = 200, 1000, 32, 20
+DATA = Callable[[], Supervised]
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is trained, where it is not the default.
+
+    `training`: of so many steps.
+    `begun`: makes the initial model of the one that torch initialised.
+    """
+
+    training: Callable[[int], Training] = Training
+    begun: Callable[[nn.Module, Supervised], nn.Module] = lambda model, _: model
+
+
+WAYS: dict[str, Way] = {
+    "default": Way(),
+    "no warm-up": Way(lambda steps: Training(steps, schedule=Cosine(0))),
+    "warm-up 10 %": Way(lambda steps: Training(steps, schedule=Cosine(0.1))),
+    "clipped at 1": Way(lambda steps: Training(steps, clipping=Clipped(1.0))),
+    "fan-in variance": Way(begun=lambda model, _: fan_in_variance(model)),
+    "unit variance": Way(begun=unit_variance),
+    "mixed": Way(lambda steps: Training(steps, precision=Mixed())),
+    "bfloat16 weights": Way(begun=lambda model, _: model.bfloat16()),
+    "rate × 10": Way(lambda steps: Training(steps, AdamW(1e-2))),
+    "rate × 10, no warm-up": Way(lambda steps: Training(steps, AdamW(1e-2), Cosine(0))),
+    "rate × 10, clipped at 1": Way(
+        lambda steps: Training(steps, AdamW(1e-2), clipping=Clipped(1.0))
+    ),
+    "rate × 10, warm-up 10 %": Way(lambda steps: Training(steps, AdamW(1e-2), Cosine(0.1))),
+    "rate stays": Way(lambda steps: Training(steps, schedule=Constant())),
+    "rate stays, averaged": Way(
+        lambda steps: Training(steps, schedule=Constant(), statistics=Averaged())
+    ),
+}
+SILENT = Way(begun=silent_branches)
+
+
+def without_norm(_channels: int) -> nn.Module:
+    return nn.Identity()
+
+
+def words() -> Supervised:
+    return replace(sst2(), batch_size=BATCH, autocast=None)
+
+
+def tags() -> Supervised:
+    return replace(ewt(), batch_size=BATCH)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], DATA]] = {
+    "ResNet-20": (lambda: ResNet(20), small_images),
+    "ShuffleNet": (ShuffleNet, small_images),
+    "plain-56": (lambda: PlainNetwork(56), small_images),
+    "plain-56 without norms": (lambda: PlainNetwork(56, norm=without_norm), small_images),
+    "pre-activation 110": (lambda: PreActivation(110), small_images),
+    "text encoder": (lambda: TextEncoder(len(sst2_vocabulary())), words),
+    "tagger (LSTM)": (lambda: BiLSTMTagger(*ewt_vocabulary().sizes), tags),
+}
+
+
+def main() -> None:
+    rows = start("depth", "cifar10-jpeg-sst2-ewt-cpu", __doc__ or "", seeds=True)
+    torch.set_num_threads(1)
+    if rows.quick:
+        for way in ("default", "mixed"):
+            once(rows, f"deep: 110, {way}", 0, lambda: PreActivation(110, 4), WAYS[way], 20)
+        rows.close()
+        return
+    for seed in (0, 1, 2) if rows.seed is None else (rows.seed,):
+        for way in ("default", "mixed", "bfloat16 weights"):
+            once(rows, f"deep: 110, {way}", seed, lambda: PreActivation(110), WAYS[way])
+    for way in ("default", "mixed"):
+        once(rows, f"deep: 1001, {way}", 0, lambda: PreActivation(1001), WAYS[way])
+    plain(rows)
+    for seed in (0, 1, 2) if rows.seed is None else (rows.seed,):
+        for name, (network, data) in NETWORKS.items():
+            if seed and name == "pre-activation 110":
+                continue
+            for way, how in WAYS.items():
+                once(rows, f"ways: {name}, {way}", seed, network, how, data=data)
+            if name in ("ResNet-20", "pre-activation 110"):
+                once(rows, f"ways: {name}, silent branches", seed, network, SILENT, data=data)
+    rows.close()
+
+
+def plain(rows: Rows) -> None:
+    """Plain networks of 20 and 56 layers, and the cures, for longer."""
+    bare: Callable[[], nn.Module] = lambda: PlainNetwork(56, norm=without_norm)  # noqa: E731
+    runs: dict[str, tuple[Callable[[], nn.Module], Way]] = {
+        "20 layers, norms": (lambda: PlainNetwork(20), WAYS["default"]),
+        "56 layers, norms": (lambda: PlainNetwork(56), WAYS["default"]),
+        "56 layers, norms, clipped at 1": (lambda: PlainNetwork(56), WAYS["clipped at 1"]),
+        "56 layers, norms and shortcuts": (lambda: ResNet(56), WAYS["default"]),
+        "20 layers, norms and shortcuts": (lambda: ResNet(20), WAYS["default"]),
+        "56 layers, no norms": (bare, WAYS["default"]),
+        "56 layers, no norms, fan-in variance": (bare, WAYS["fan-in variance"]),
+        "56 layers, no norms, unit variance": (bare, WAYS["unit variance"]),
+        "56 layers, norms, layer by layer": (lambda: PlainNetwork(56), Way(begun=grown)),
+        "56 layers, norms, from 20 trained layers": (lambda: PlainNetwork(56), Way(begun=begun_20)),
+    }
+    for name, (network, way) in runs.items():
+        once(rows, f"plain: {name}", 0, network, way, LONG)
+
+
+def grown(_: nn.Module, task: Supervised) -> nn.Module:
+    """A plain network of 56 layers that grew from 8 in four trainings, as long as this one."""
+    return layer_wise(task, (8, 20, 32, 44, 56), Training(LONG // 4))
+
+
+def begun_20(_: nn.Module, task: Supervised) -> nn.Module:
+    """A plain network of 56 layers, 20 of which were trained as long; the others are new."""
+    return deepened(train(PlainNetwork(20), task, Training(LONG)), PlainNetwork(56))
+
+
+def once(
+    rows: Rows,
+    subject: str,
+    seed: int,
+    network: Callable[[], nn.Module],
+    way: Way,
+    steps: int = STEPS,
+    data: DATA = small_images,
+) -> None:
+    """One training, and what came of it."""
+    if not rows.wanted(subject) or rows.done(subject, seed):
+        return
+    losses: list[float] = []
+    task = data()
+    with seeded(seed):
+        began = process_time()
+        model = way.begun(network(), task)
+        if next(model.parameters()).dtype == torch.bfloat16:
+            task = replace(task, prepare=in_half(task))
+        rows.add(subject, "seconds to construct", process_time() - began, "s", seed)
+        began = process_time()
+        try:
+            train(model, watched(task, losses), way.training(steps), what=subject)
+        except DivergedError:
+            rows.add(subject, "diverged at step", len(losses) - 1, "step", seed)
+    rows.add(subject, "seconds a step", (process_time() - began) / len(losses), "s", seed)
+    rows.add(subject, "loss at first", losses[0], "nats", seed)
+    rows.add(
+        subject, "highest loss", max(one for one in losses if math.isfinite(one)), "nats", seed
+    )
+    ended = losses[-LAST:]
+    if all(math.isfinite(one) for one in ended):
+        rows.add(subject, "loss after", mean(ended), "nats", seed)
+        small = task.sampled(1000, 0)
+        rows.add(subject, "validation score", 100 * score(small, model), "%", seed)
+        rows.add(subject, "validation loss", validation_loss(model, small), "nats", seed)
+        again = average_batch_norm(clone(model), task)
+        rows.add(subject, "validation loss, averaged", validation_loss(again, small), "nats", seed)
+    rows.add(subject, "done", 1, "", seed)
+
+
+def in_half(task: Supervised) -> Callable[..., tuple[Tensor, ...]]:
+    """Prepares inputs as the task does, and rounds images to bfloat16."""
+
+    def prepare(*inputs: Tensor) -> tuple[Tensor, ...]:
+        changed = inputs if task.prepare is None else task.prepare(*inputs)
+        changed = changed if isinstance(changed, tuple) else (changed,)
+        return tuple(one.bfloat16() if one.is_floating_point() else one for one in changed)
+
+    return prepare
+
+
+def watched(task: Supervised, losses: list[float]) -> Supervised:
+    """The task, which appends each training loss to a list."""
+
+    def criterion(outputs: Any, targets: Tensor) -> Tensor:
+        loss = task.criterion(outputs.float(), targets)
+        losses.append(float(loss.detach()))
+        return loss
+
+    return replace(task, criterion=criterion)
+
+
+@torch.no_grad()
+def validation_loss(model: nn.Module, task: Any) -> float:
+    """The mean loss of the validation batches, in evaluation mode."""
+    mode = model.training
+    model.eval()
+    found = [float(task.loss(model, batch)) for batch in task.batches("validation")]
+    model.train(mode)
+    return mean(found)
+
+
+if __name__ == "__main__":
+    main()
