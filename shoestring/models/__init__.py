@@ -5,6 +5,7 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
+from shoestring.models.causal import CausalNetwork, experts, feed_forward
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
@@ -25,6 +26,7 @@ __all__ = [
     "AdaptiveSoftmax",
     "BiLSTMTagger",
     "ByteGRU",
+    "CausalNetwork",
     "DigitsLeNet",
     "LeNet5",
     "LeNet300",
@@ -43,6 +45,8 @@ __all__ = [
     "WindowTagger",
     "WordLSTM",
     "alternate",
+    "experts",
+    "feed_forward",
     "reassigned",
     "word_costs",
 ]
