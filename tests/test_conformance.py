@@ -45,6 +45,7 @@ from shoestring.models import DigitsLeNet, TextEncoder
 from shoestring.tasks import digits
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "distill.EarlyExit": {"lost": 0.02, "training": Training(40, AdamW(5e-3))},
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
     "prune.Blocks": {"batches": 1, "training": Training(2)},
     "prune.Channels": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},

@@ -2,6 +2,7 @@
 
 from shoestring.distill.cache import Cached, Filled, cached
 from shoestring.distill.codistillation import Copies, EachStep, Peers, codistill
+from shoestring.distill.early_exit import EarlyExit, threshold_for
 from shoestring.distill.ensemble import Ensemble
 from shoestring.distill.hints import Hints
 from shoestring.distill.networks import Given, Narrower
@@ -12,6 +13,7 @@ __all__ = [
     "Cached",
     "Copies",
     "EachStep",
+    "EarlyExit",
     "Ensemble",
     "Filled",
     "Given",
@@ -23,4 +25,5 @@ __all__ = [
     "cached",
     "codistill",
     "codistill_one",
+    "threshold_for",
 ]

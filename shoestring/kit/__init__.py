@@ -39,6 +39,10 @@ if TYPE_CHECKING:
         products,
     )
     from shoestring.kit.recovery import recover
+    from shoestring.kit.routing.exits import EarlyExits
+    from shoestring.kit.routing.mixture import MixtureOfExperts
+    from shoestring.kit.routing.rows import in_order, rows_where
+    from shoestring.kit.routing.shares import Routing, RoutingWarning, expert_shares
     from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
     from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
     from shoestring.kit.surgery.units import remove_dead_units
@@ -136,6 +140,10 @@ _HOMES = {
     "shoestring.kit.recovery": ["recover"],
     "shoestring.kit.exporting.restoring": ["load_into", "restore"],
     "shoestring.kit.training.resume": ["resuming"],
+    "shoestring.kit.routing.exits": ["EarlyExits"],
+    "shoestring.kit.routing.mixture": ["MixtureOfExperts"],
+    "shoestring.kit.routing.rows": ["in_order", "rows_where"],
+    "shoestring.kit.routing.shares": ["Routing", "RoutingWarning", "expert_shares"],
     "shoestring.kit.training.same": [
         "Cents",
         "Exactly",
@@ -194,6 +202,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "DivergedError",
+    "EarlyExits",
     "Edges",
     "Exactly",
     "ExportError",
@@ -202,6 +211,7 @@ __all__ = [
     "Least",
     "Mean",
     "Mixed",
+    "MixtureOfExperts",
     "ModelState",
     "MovingAverage",
     "Network",
@@ -213,6 +223,8 @@ __all__ = [
     "Quantised",
     "Ramp",
     "RelativeError",
+    "Routing",
+    "RoutingWarning",
     "Same",
     "SameAnswer",
     "SameClass",
@@ -240,12 +252,14 @@ __all__ = [
     "clone",
     "compressible",
     "edges",
+    "expert_shares",
     "export",
     "fan_in_variance",
     "first_fit",
     "fold_batch_norm",
     "from_onnx",
     "from_shoe",
+    "in_order",
     "listening",
     "load_into",
     "mirrored",
@@ -261,6 +275,7 @@ __all__ = [
     "remove_dead_units",
     "restore",
     "resuming",
+    "rows_where",
     "save",
     "settle_batch_norm",
     "silent_branches",

@@ -6,6 +6,7 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
+from shoestring.models.causal import CausalNetwork, experts, feed_forward
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
@@ -31,6 +32,7 @@ __all__ = [
     "AlexNet",
     "BiLSTMTagger",
     "ByteGRU",
+    "CausalNetwork",
     "DigitsLeNet",
     "LeNet5",
     "LeNet300",
@@ -55,6 +57,8 @@ __all__ = [
     "WindowTagger",
     "WordLSTM",
     "alternate",
+    "experts",
+    "feed_forward",
     "reassigned",
     "word_costs",
 ]
