@@ -49,6 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
     "prune.Blocks": {"batches": 1, "training": Training(2)},
     "prune.Channels": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
+    "prune.CheapConvolutions": {"batches": 1, "training": Training(2)},
     "prune.CompactEmbeddings": {"training": Training(2)},
     "prune.GroupLasso": {"penalty": 20.0, "training": Training(4)},
     "prune.Heads": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
