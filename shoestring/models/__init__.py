@@ -11,7 +11,9 @@ from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.recurrent_tagger import RecurrentTagger
-from shoestring.models.resnet import ResNet20
+from shoestring.models.resnet import ResNet, ResNet20
+from shoestring.models.shufflenet import ShuffleNet
+from shoestring.models.shufflenet_v2 import ShuffleNetV2
 from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
@@ -33,7 +35,10 @@ __all__ = [
     "NgramClassifier",
     "NormFirst",
     "RecurrentTagger",
+    "ResNet",
     "ResNet20",
+    "ShuffleNet",
+    "ShuffleNetV2",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",

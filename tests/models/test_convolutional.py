@@ -1,4 +1,7 @@
-"""ResNet-20 and the small VGG: how many parameters, what shapes, and the normalisation inside."""
+"""The residual networks and the small VGG.
+
+How many parameters, what shapes, and the normalisation inside.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.models import ResNet20, SmallVGG
+from shoestring.models import ResNet, ResNet20, SmallVGG
 from shoestring.models.normalised import Normalised
 
 
@@ -38,3 +41,34 @@ def test_the_layers_of_the_paper():
 def test_normalised_by_hand():
     normalise = Normalised((0.5,), (0.25,))
     assert normalise(torch.tensor([[[[0.5, 1.0, 0.0]]]])).flatten().tolist() == [0, 2, -2]
+
+
+@pytest.mark.parametrize(("depth", "parameters"), [(20, 269_722), (56, 853_018), (110, 1_727_962)])
+def test_residual_networks_of_any_depth(depth: int, parameters: int):
+    model = ResNet(depth).eval()
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    layers = [part for part in model.modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+    assert len(layers) == depth
+    assert depth == 20 or f"{parameters:,}" in (ResNet.__doc__ or "")
+
+
+def test_twenty_layers_are_those_of_the_network_that_has_the_name():
+    with seeded(0):
+        named = ResNet20()
+    with seeded(0):
+        deep = ResNet(20)
+    states = named.state_dict(), deep.state_dict()
+    assert list(states[0]) == list(states[1])
+    assert all(torch.equal(one, states[1][name]) for name, one in states[0].items())
+
+
+def test_depths_and_widths_that_there_are_not():
+    for wrong, said in (
+        (lambda: ResNet(21), "depth=21.*give depth=20 or depth=26"),
+        (lambda: ResNet(2), "depth=2.*8 or more"),
+        (lambda: ResNet(20, 0), "width=0.*1 or more"),
+        (lambda: ResNet(20, classes=0), "classes=0"),
+        (lambda: ResNet20(0.5), "width=0.5.*an integer of 1 or more"),  # pyright: ignore
+    ):
+        with pytest.raises(ValueError, match=said):
+            wrong()
