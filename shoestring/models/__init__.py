@@ -5,6 +5,14 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
+from shoestring.models.families import (
+    Ending,
+    Images,
+    NgramFamily,
+    ShuffleNetFamily,
+    Texts,
+    VGGFamily,
+)
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
@@ -28,23 +36,29 @@ __all__ = [
     "BiLSTMTagger",
     "ByteGRU",
     "DigitsLeNet",
+    "Ending",
+    "Images",
     "LeNet5",
     "LeNet300",
     "LightRNN",
     "MobileNet",
     "NgramClassifier",
+    "NgramFamily",
     "NormFirst",
     "RecurrentTagger",
     "ResNet",
     "ResNet20",
     "ShuffleNet",
+    "ShuffleNetFamily",
     "ShuffleNetV2",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
+    "Texts",
     "TiedSoftmax",
     "UnevenLightRNN",
+    "VGGFamily",
     "WindowTagger",
     "WordLSTM",
     "alternate",
