@@ -189,10 +189,11 @@ def loading_of(technique: str, file: object) -> str:
     `technique`: the repr of the chain.
     """
     made = made_by(technique)
+    path = str(file)
     return (
-        f"the model was replaced by a new network, {made}: shoestring.load({str(file)!r}) runs "
-        f"the file, and shoestring.load_into({str(file)!r}, {made}) makes a module of it again "
-        "(the family is in shoestring.models)"
+        f"the model was replaced by a new network, {made}: shoestring.load({path!r}) runs its file "
+        f"as before, and shoestring.load_into({path!r}, {made}) makes a module of it (from "
+        "shoestring.models import the family)"
         if made
         else ""
     )
