@@ -3,6 +3,7 @@
 Inputs are as the data has them, images in 0..1: the networks normalize them inside.
 """
 
+from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.families import (
@@ -33,6 +34,7 @@ from shoestring.models.word_lstm import AdaptiveSoftmax, TiedSoftmax, WordLSTM
 
 __all__ = [
     "AdaptiveSoftmax",
+    "AlexNet",
     "BiLSTMTagger",
     "ByteGRU",
     "DigitsLeNet",

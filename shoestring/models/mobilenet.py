@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from shoestring.models.normalised import Normalised
+from shoestring.models.sizes import check_count
 
+_WIDTH = 24  # of the first stage, at which the others have the widths that follow
 _STAGES = ((24, 3, 2), (48, 3, 2), (64, 3, 1), (96, 3, 2))  # width, blocks, stride of the first
 
 
@@ -19,26 +21,43 @@ class MobileNet(nn.Module):
     features instead of 1,280. A block that halves the size has one full convolution instead of the
     expansion and the depthwise one (Tan & Le 2021, "fused"): in bfloat16, depthwise convolutions
     with a stride take torch fifty times as long as those without.
+
+    `width`: channels of the first stage, 1 or more; all other widths in proportion, rounded.
+    `classes`: 1 or more.
+    `normalise`: the mean and deviation of the images, and with them their channels; None for those
+        of CIFAR-10.
+    Raises ValueError for sizes below 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, width: int = _WIDTH, classes: int = 10, *, normalise: Normalised | None = None
+    ) -> None:
+        check_count("MobileNet", "width", width)
+        check_count("MobileNet", "classes", classes)
         super().__init__()
-        self.normalise = Normalised()
-        self.first = _convolution(3, 16, 3)
+        self.normalise = normalise or Normalised()
+        channels = _in_proportion(16, width)
+        self.first = _convolution(self.normalise.mean.shape[1], channels, 3)
         blocks: list[nn.Module] = []
-        channels = 16
-        for width, repeats, stride in _STAGES:
+        for published, repeats, stride in _STAGES:
             for repeat in range(repeats):
-                blocks.append(_Inverted(channels, width, 1 if repeat else stride))
-                channels = width
+                made = _in_proportion(published, width)
+                blocks.append(_Inverted(channels, made, 1 if repeat else stride))
+                channels = made
         self.blocks = nn.Sequential(*blocks)
-        self.features = _convolution(channels, 256, 1)
-        self.last = nn.Linear(256, 10)
+        features = _in_proportion(256, width)
+        self.features = _convolution(channels, features, 1)
+        self.last = nn.Linear(features, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits N×10."""
+        """Logits N×classes."""
         features = self.features(self.blocks(self.first(self.normalise(images))))
         return self.last(features.mean((2, 3)))
+
+
+def _in_proportion(channels: int, width: int) -> int:
+    """A width of the network whose first stage is 24 wide, where that stage is `width` wide."""
+    return max(1, round(channels * width / _WIDTH))
 
 
 class _Inverted(nn.Module):

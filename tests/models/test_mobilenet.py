@@ -15,6 +15,7 @@ from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, write
 from shoestring.models import MobileNet
+from shoestring.models.normalised import Normalised
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,20 @@ def test_its_convolutions(model: MobileNet):
     assert sum(one.stride == (2, 2) for one in convolutions) == 3
     # Four widths, of which 32 pixels are halved three times: what is pooled is 4×4.
     assert model.blocks(model.first(torch.zeros(1, 3, 32, 32))).shape == (1, 96, 4, 4)
+
+
+def test_widths():
+    assert sum(p.numel() for p in MobileNet(48).parameters()) > 3.5 * 545_674
+    thin = MobileNet(6, classes=3, normalise=Normalised((0.5,), (0.25,))).eval()
+    assert thin(torch.zeros(1, 1, 32, 32)).shape == (1, 3)
+    assert thin.blocks(thin.first(torch.zeros(1, 1, 32, 32))).shape == (1, 24, 4, 4)
+    for wrong, said in (
+        ({"width": 0}, "width=0"),
+        ({"width": 0.5}, "width=0.5"),
+        ({"classes": 0}, "classes=0"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            MobileNet(**wrong)  # pyright: ignore
 
 
 @pytest.mark.slow
