@@ -124,6 +124,7 @@ def run(rows: Rows, name: str, job: Job, seed: int) -> None:
     subject = f"{name} / as it came in"
     if not rows.done(subject, seed):
         _scores(rows, subject, folder / "original.shoe", task, seed)
+        rows.add(subject, "milliseconds ratio", 1.0, "times", seed, timed=True)
         rows.add(subject, "done", 1, "", seed)
     known = {move.name: move for move in moves()}
     ways = [*replacements(model, task.sealed()), *(known[one] for one in job.thinned)]
