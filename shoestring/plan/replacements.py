@@ -40,6 +40,7 @@ from shoestring.models.families import (
     Texts,
     VGGFamily,
 )
+from shoestring.plan.clock import TimeUpError
 from shoestring.plan.moves import Move
 
 _BATCHES = 8
@@ -76,6 +77,8 @@ def replacements(model: nn.Module, task: Task) -> list[Move]:
             if seen[0].inputs.is_floating_point():
                 return _of_images(seen, ending, task)
             return _of_texts(model, seen, ending)
+    except TimeUpError:
+        raise
     except Exception:  # of any model or task: then nothing is offered
         return []
 

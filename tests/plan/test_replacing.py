@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from zoo import classified
 
-from shoestring.core import Budget, Cost, chain
+from shoestring.core import Budget, Cost, chain, score, seeded
 from shoestring.distill import Replace
-from shoestring.kit import Trial
-from shoestring.models import Ending, NgramFamily, TextEncoder, VGGFamily
+from shoestring.kit import AdamW, Training, Trial, load_into, train
+from shoestring.meters import Operations
+from shoestring.models import Ending, Images, NgramFamily, TextEncoder, VGGFamily
 from shoestring.plan.arms import gentlest_by
 from shoestring.plan.clock import Clock
 from shoestring.plan.experiments import Experiments
@@ -227,6 +228,51 @@ def test_rounds_try_it_in_the_second_and_go_on_with_the_better(rounds, monkeypat
         *(arm.name for arm in (thinned, other)),
         *(thinned.name, "Replace by VGGFamily", other.name),
         "Replace by VGGFamily",
+    ]
+
+
+class Deaf(nn.Module):
+    """Two convolutions of which nothing can be removed: forward() has the weights and the sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.ParameterList([torch.randn(64, 1, 3, 3) / 3, torch.randn(64, 64, 3, 3)])
+        self.last = nn.Linear(64 * 64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        for weight in self.weight:
+            images = functional.conv2d(images, weight, padding=1).relu() / 8
+        return self.last(images.reshape(-1, 4096))
+
+
+@pytest.mark.slow
+def test_a_search_delivers_a_new_network_where_nothing_can_be_thinned(task, tmp_path, monkeypatch):
+    with seeded(0):
+        model = train(Deaf(), task.sealed(), Training(150, AdamW(3e-3))).eval()
+    experiments = Experiments(model, task, tmp_path, [Operations()])
+    budget = Budget.parse("operations<=10%").against(experiments.came_in)
+    said: list[str] = []
+    standing = Standing(experiments, budget, Clock(1e4), lambda trial: None, said.append)
+    standing.begin([experiments.original])
+    rounds = Rounds(Untrained(standing), 0.01, 22)
+    monkeypatch.setattr(rounds.aiming, "steps", lambda arm, share: 100)
+    rounds.train()
+    best = standing.best
+    assert best is not None and standing.fits(best) and best.score > 0.6
+    assert best.technique.startswith("chain(Replace(width=") and any("is tried" in t for t in said)
+    (tmp_path / "x.shoe").write_bytes(experiments.bytes_of(best))
+    names = {"VGGFamily": VGGFamily, "Images": Images, "Ending": Ending}
+    again = load_into(tmp_path / "x.shoe", eval(made_by(best.technique), names))
+    assert score(task, again) == pytest.approx(best.score, abs=0.01)
+
+
+def test_a_training_that_was_stopped_is_known_again(rounds, monkeypatch):
+    assert rounds.replacing.resumed() == []
+    note = {"arm": "Replace by VGGFamily + PostTraining"}
+    monkeypatch.setattr("shoestring.plan.replacing.open_proposals", lambda folder: [note])
+    assert [arm.name.split(" + ")[0] for arm in rounds.replacing.resumed()] == [
+        "Replace by VGGFamily",
+        "Replace by ShuffleNetFamily",
     ]
 
 
