@@ -16,9 +16,14 @@ NAMES = {
     "slim": "slim, 400 in a pool",
     "quotients": "quotients and remainders",
     "light": "LightRNN, its words moved three times",
+    "light, GRU": "LightRNN with a GRU",
     "light, unmoved": "LightRNN, its words not moved",
     "uneven": "LightRNN with uneven rows, its words moved twice",
 }
+
+FASTER = {name: f"{name}, fast" for name in ("full", "adaptive", "light")}
+"""What was trained at both rates, and the subject that has the higher one."""
+ONLY_FAST = ("uneven", "low rank", "hashed", "slim", "quotients")
 
 RATES = {
     "adaptive, one pass": ("a vector for each word, adaptive softmax", "0.003"),
@@ -37,10 +42,11 @@ BESIDE = {
 
 
 def passes() -> str:
-    """A row for each network: its numbers and minutes of a pass, as shares of the first's."""
+    """A row for each network: numbers and minutes as shares of the first's, and perplexities."""
     found = results("light_rnn")
     seen = processors(found)
     heads = [f"minutes of a core for a pass ({one})" for one in seen]
+    heads += [f"test perplexity, learning rate {rate}" for rate in ("0.003", "0.01")]
     lines = [
         f"| network, of width 128 | numbers for words | of layers | {' | '.join(heads)} |",
         f"|{' --- |' * (3 + len(heads))}",
@@ -54,12 +60,22 @@ def passes() -> str:
             else "not timed"
             for one in seen
         ]
+        slow, fast = ("", name) if name in ONLY_FAST else (name, FASTER.get(name, ""))
+        cells += [_perplexity(found, slow), _perplexity(found, fast)]
         fewer = first["numbers for words"] / own["numbers for words"]
         lines.append(
             f"| {title} | {own['numbers for words']:,.0f} ({fewer:.3g} times fewer) | "
             f"{own['numbers of layers']:,.0f} | {' | '.join(cells)} |"
         )
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def _perplexity(found: Sequence[Any], name: str) -> str:
+    """The test perplexity of a subject, a mean over its seeds, and how many these are."""
+    scores = values(list(found), name, "test perplexity")
+    if not scores:
+        return "not trained"
+    return f"{mean(scores):.1f} ({len(scores)} seed{'s' * (len(scores) > 1)})"
 
 
 def rates() -> str:
