@@ -51,7 +51,7 @@ def _line(found: list[dict], subject: str) -> str:
     if values(found, subject, "nothing is fast enough"):
         return f"| {title} | no setting is fast enough | | | | | |"
     metrics = ("milliseconds ratio", "file", "validation score", "test score", "passes", "training")
-    forms = (".2f", ",.0f", ".2f", ".2f", ".1f", ".1f")
+    forms = (".3g", ",.0f", ".2f", ".2f", ".1f", ".1f")
     cells = [_cell(values(found, subject, one), f) for one, f in zip(metrics, forms, strict=True)]
     return f"| {title} | {' | '.join(cells)} |"
 
@@ -65,6 +65,8 @@ def _cell(numbers: list[float], form: str) -> str:
 def planned() -> str:
     """A row per job of the planner, with new networks and without."""
     found = results("replace")
+    if not any(row["subject"].startswith("planner / ") for row in found):
+        return "Not measured yet."
     lines = [
         "| job and limits | new networks | time to what came in | validation drop, points | test "
         "score % | budget | minutes | delivered by |",
