@@ -42,6 +42,8 @@ from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
 from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
+from replace_table import planned as replace_planned
+from replace_table import replaced
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
@@ -306,6 +308,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation-students": students,
     "distillation-cache": answers,
     "distillation-temperature": temperatures,
+    "replace": replaced,
+    "replace-planner": replace_planned,
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

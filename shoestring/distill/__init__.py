@@ -7,6 +7,7 @@ from shoestring.distill.ensemble import Ensemble
 from shoestring.distill.hints import Hints
 from shoestring.distill.networks import Given, Narrower
 from shoestring.distill.process import codistill_one
+from shoestring.distill.replace import Replace
 from shoestring.distill.student import SoftTargets, Student
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Hints",
     "Narrower",
     "Peers",
+    "Replace",
     "SoftTargets",
     "Student",
     "cached",

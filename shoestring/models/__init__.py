@@ -7,6 +7,14 @@ from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.causal import CausalNetwork, experts, feed_forward
+from shoestring.models.families import (
+    Ending,
+    Images,
+    NgramFamily,
+    ShuffleNetFamily,
+    Texts,
+    VGGFamily,
+)
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
@@ -34,11 +42,14 @@ __all__ = [
     "ByteGRU",
     "CausalNetwork",
     "DigitsLeNet",
+    "Ending",
+    "Images",
     "LeNet5",
     "LeNet300",
     "LightRNN",
     "MobileNet",
     "NgramClassifier",
+    "NgramFamily",
     "NormFirst",
     "Normalised",
     "PlainNetwork",
@@ -47,13 +58,16 @@ __all__ = [
     "ResNet",
     "ResNet20",
     "ShuffleNet",
+    "ShuffleNetFamily",
     "ShuffleNetV2",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
+    "Texts",
     "TiedSoftmax",
     "UnevenLightRNN",
+    "VGGFamily",
     "WindowTagger",
     "WordLSTM",
     "alternate",
