@@ -54,9 +54,9 @@ def udpipe_words(folder: Path, data: dict) -> Answers:
     from ufal.udpipe import Model, Sentence
 
     model = _udpipe(folder / "words.udpipe", data, _TOKENIZER, "none")
-    tokenizer = model.newTokenizer(Model.TOKENIZER_PRESEGMENTED)
 
     def answers(sentences: list) -> list:
+        tokenizer = model.newTokenizer(Model.TOKENIZER_PRESEGMENTED)  # it needs the model alive
         found = []
         for one in sentences:
             words: list[str] = []

@@ -367,6 +367,7 @@ RECIPE = Recipe(
         ),
         ours=(Line("hashed pieces in a window", "en_tag"),),
         baselines=(Line("each word's most frequent tag", "en_baseline"),),
+        peers=(Line("spaCy, trained on the same data", "en_spacy"),),
         price=Measure("minutes of a core", "training", "minutes of a core", ".1f"),
     ),
 )
