@@ -9,7 +9,7 @@ from rows import conditions_told, metrics, results, spread, values
 from shoestring.recipes.text_sizes import LARGE, MIDDLE, SMALL, WIDE
 from shoestring.recipes.text_tools import PLAIN_TAGGER
 
-_UDPIPE = "UDPipe 1, trained on the same data"
+_UDPIPE = "UDPipe 1, trained on the same data in fewer passes than its own"
 _TAGGERS = (
     ("English-EWT", "en_tag", "hashed pieces in a window"),
     ("English-EWT", "en_tag_100kb", "the same, in 100 KB"),

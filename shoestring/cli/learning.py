@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from shoestring.recipes.coding_to_size import Coded
     from shoestring.recipes.text_tools import TextResult, TextSettings
     from shoestring.tasks import LabelledTexts, Sentence
 
@@ -331,7 +332,7 @@ def _held_out(texts: Iterable[Hashable]) -> set[Any]:
     return set(list(dict.fromkeys(texts))[::_HELD_OUT])
 
 
-Make = Callable[["TextSettings", Path], "TextResult"]
+Make = Callable[["TextSettings", Path, Callable[..., "Coded"]], "TextResult"]
 
 
 def _segmenter(
@@ -340,9 +341,16 @@ def _segmenter(
     """The settings of a segmenter, and what trains one of its kind into a file."""
     from shoestring.recipes.text_tools import SEGMENTER, segmenter
 
-    def make(settings: TextSettings, path: Path) -> TextResult:
-        folder = out.with_suffix(".unfinished")
-        return segmenter(data, path, size=size, settings=settings, folder=folder, seed=seed)
+    def make(settings: TextSettings, path: Path, coder: Callable[..., Coded]) -> TextResult:
+        return segmenter(
+            data,
+            path,
+            size=size,
+            settings=settings,
+            folder=out.with_suffix(".unfinished"),
+            seed=seed,
+            coder=coder,
+        )
 
     return _trained_for(SEGMENTER, passes), make
 
@@ -369,7 +377,7 @@ def _tagger(
         clusters = word_clusters(more, CLUSTERS)
         step = replace(step, clusters=1 << 16)
 
-    def make(settings: TextSettings, path: Path) -> TextResult:
+    def make(settings: TextSettings, path: Path, coder: Callable[..., Coded]) -> TextResult:
         return tagger(
             data,
             path,
@@ -378,6 +386,7 @@ def _tagger(
             clusters=clusters,
             folder=out.with_suffix(".unfinished"),
             seed=seed,
+            coder=coder,
         )
 
     return _trained_for(replace(PLAIN_TAGGER, step=step), passes), make

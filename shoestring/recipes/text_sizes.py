@@ -7,8 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any
+
+from torch import nn
 
 from shoestring.artifact import save as write_whole
+from shoestring.core import Task
+from shoestring.kit import save
+from shoestring.plan import compress
+from shoestring.recipes.coding_to_size import Coded, coded_to_size
 from shoestring.recipes.text_tools import TextResult, TextSettings
 
 _LARGE, _SMALL = 1_000_000, 150_000  # bytes of a file: from where on, and up to where
@@ -49,8 +56,41 @@ def shapes_for(size: int) -> tuple[Shape, ...]:
     return MIDDLE, WIDE, LARGE
 
 
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """Lets the planner bring a trained network into a file: with the arguments of `coded_to_size`.
+
+    `minutes`: of its search.
+    Raises ValueError where it finds no file of the size.
+    """
+
+    minutes: float
+
+    def __call__(
+        self,
+        model: nn.Module,
+        task: Task,
+        path: Path,
+        *,
+        size: int,
+        score: Callable[[Path], float],
+        **_: Any,
+    ) -> Coded:
+        with TemporaryDirectory() as folder:
+            whole, found = Path(folder) / "whole.shoe", Path(folder) / "found.shoe"
+            save(model, task, whole)
+            outcome = compress(model, task, f"size<={size}B", found, minutes=self.minutes)
+            if not outcome.met:
+                raise ValueError(
+                    f"the planner found no file of {size:,} bytes in {self.minutes:.1f} minutes: "
+                    f"the nearest has {found.stat().st_size:,}"
+                )
+            write_whole(path, found.read_bytes())
+            return Coded(bytes=path.stat().st_size, before=score(whole), after=score(path))
+
+
 def best_shape(
-    make: Callable[[TextSettings, Path], TextResult],
+    make: Callable[[TextSettings, Path, Callable[..., Coded]], TextResult],
     settings: TextSettings,
     path: Path,
     *,
@@ -61,10 +101,12 @@ def best_shape(
 ) -> TextResult:
     """Try networks of several shapes, and keep the file with the best validation score, at `path`.
 
-    The first of `shapes_for` is made whatever time it takes; a further one while it may be done in
-    the minutes, if it takes as long as the longest did.
+    The first of `shapes_for` is made whatever time it takes. What follows is begun while it may be
+    done in the minutes, if it takes as long as the longest did: the same network coded by the
+    planner, and the other shapes.
 
-    `make`: trains a network with these settings into this file, no larger than `size`.
+    `make`: trains a network with these settings into this file, no larger than `size`, with this
+        coder (see `text_tools.tagger`); what it has trained before, it does not train again.
     `minutes`: for all of it.
     `now`: the clock, in seconds.
     `say`: gets a line about each network.
@@ -75,17 +117,20 @@ def best_shape(
     missed: ValueError | None = None
     with TemporaryDirectory() as folder:
         tried = Path(folder) / "tried.shoe"
-        for shape in shapes_for(size):
+        first, *others = shapes_for(size)
+        for shape, by_planner in ((first, False), (first, True), *((one, False) for one in others)):
             started = now()
             if longest and started - began + longest > 60 * minutes:
                 break
+            coder = Planned(minutes=longest / 60) if by_planner else coded_to_size
+            told = f"{shape}{', coded by the planner' if by_planner else ''}"
             try:
-                found = make(shape(settings), tried)
+                found = make(shape(settings), tried, coder)
             except ValueError as error:
                 missed = error
-                say(f"{shape}: {error}")
+                say(f"{told}: {error}")
             else:
-                say(f"{shape}: {found.bytes:,} bytes, validation {100 * found.validation:.2f} %")
+                say(f"{told}: {found.bytes:,} bytes, validation {100 * found.validation:.2f} %")
                 if best is None or found.validation > best.validation:
                     best = found
                     write_whole(path, tried.read_bytes())

@@ -24,7 +24,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.models import WindowTagger
-from shoestring.recipes.coding_to_size import coded_to_size
+from shoestring.recipes.coding_to_size import Coded, coded_to_size
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
 from shoestring.recipes.running import Run
 from shoestring.recipes.text_teachers import Teachers, taught
@@ -126,6 +126,7 @@ def tagger(
     unlabelled: Sequence[Sequence[str]] = (),
     folder: Path | None = None,
     seed: int = 0,
+    coder: Callable[..., Coded] = coded_to_size,
 ) -> TextResult:
     """A tagger of words, trained and coded to `size` bytes at most; its file is written to `path`.
 
@@ -138,6 +139,7 @@ def tagger(
     `unlabelled`: the words of sentences without tags, which the teachers of the settings tag.
     `folder`: keeps the trainings and the teachers' answers, for more files of the same sentences;
         None: one beside `path`.
+    `coder`: brings the trained network into a file; it takes the arguments of `coded_to_size`.
     Raises ValueError for a smaller size and for sentences without tags; and, as `coded_to_size`,
     where no try led to a file of `size` bytes.
     """
@@ -150,7 +152,7 @@ def tagger(
     lesson = _lesson(task, settings, table, unlabelled, folder)
     score = partial(tag_score, sentences=sentences)
     own = None if table is None else table[: settings.rounds]
-    return _made(lesson, path, size, settings, own, seed, folder, score)
+    return _made(lesson, path, size, settings, own, seed, folder, score, coder)
 
 
 def segmenter(
@@ -162,6 +164,7 @@ def segmenter(
     unlabelled: Sequence[str] = (),
     folder: Path | None = None,
     seed: int = 0,
+    coder: Callable[..., Coded] = coded_to_size,
 ) -> TextResult:
     """A segmenter of texts, as `tagger`; `unlabelled` are texts."""
     assert isinstance(settings.step, HashedCharacters)
@@ -171,7 +174,7 @@ def segmenter(
     folder = folder or path.with_suffix(".unfinished")
     lesson = _lesson(task, settings, None, unlabelled, folder)
     score = partial(segment_score, sentences=sentences)
-    return _made(lesson, path, size, settings, None, seed, folder, score)
+    return _made(lesson, path, size, settings, None, seed, folder, score, coder)
 
 
 def tag_score(
@@ -277,6 +280,7 @@ def _made(
     seed: int,
     folder: Path,
     score: Callable[[Path], float],
+    coder: Callable[..., Coded],
 ) -> TextResult:
     step, task = settings.step, lesson.task
     around = _AROUND + (0 if clusters is None else _coded_bytes(clusters))
@@ -302,7 +306,7 @@ def _made(
         training = Training(max(settings.least_steps, settings.passes * steps), optimizer)
         train(model, task.sealed(), training, what="training the network")
         slower = AdamW(settings.learning_rate / 2, weight_decay=0.0)
-        made = coded_to_size(
+        made = coder(
             model,
             task.sealed(),
             path,
@@ -363,6 +367,7 @@ RECIPE = Recipe(
         ),
         ours=(Line("hashed pieces in a window", "en_tag"),),
         baselines=(Line("each word's most frequent tag", "en_baseline"),),
+        peers=(Line("spaCy, trained on the same data", "en_spacy"),),
         price=Measure("minutes of a core", "training", "minutes of a core", ".1f"),
     ),
 )
