@@ -13,6 +13,8 @@ def shuffled(features: Tensor, groups: int) -> Tensor:
     With three groups, channels 0 1 2 3 4 5 become 0 2 4 1 3 5.
     Source: Zhang et al. 2018, section 3.1. `groups`: a divisor of C.
     """
+    if groups == 1:
+        return features
     return features.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 

@@ -12,7 +12,7 @@ from onnx import helper
 
 from shoestring.kit.exporting.editable_graph import EditableGraph
 
-_MOVING = ("MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_MOVING = ("Gather", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 """Operators that only move or select elements: values on a grid stay on it, and runtimes know."""
 
 

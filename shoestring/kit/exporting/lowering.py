@@ -1,4 +1,4 @@
-"""Lower an exported graph to integers, where its activations are on grids.
+"""Lower an exported graph: shuffles to one operator, and layers on grids to integers.
 
 The exporter writes an activation on a grid as QuantizeLinear and DequantizeLinear. Runtimes compute
 a layer in integers where its weight and its bias are dequantized too: the weight from 8 bits, the
@@ -20,6 +20,7 @@ from shoestring.kit.exporting.activations import (
     pool_means,
 )
 from shoestring.kit.exporting.editable_graph import EditableGraph
+from shoestring.kit.exporting.shuffles import gather_shuffled
 from shoestring.kit.quantised.integers import Integers
 
 _PRODUCTS = ("Conv", "Gemm", "MatMul")
@@ -34,6 +35,7 @@ def lower(
     `scales`: the scales of weights on grids, by their index, as `scales_of` returns them.
     """
     graph = EditableGraph(model.graph, weights)
+    gather_shuffled(graph)
     drop_activations(graph)
     pool_means(graph)
     convolve_shortcuts(graph)
