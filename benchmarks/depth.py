@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import mean
 from time import process_time
 from typing import Any
@@ -102,18 +103,22 @@ def without_norm(_channels: int) -> nn.Module:
     return nn.Identity()
 
 
+@cache
 def images() -> Supervised:
     return small_images(averaged=4)
 
 
+@cache
 def few_images() -> Supervised:
     return small_images(averaged=4, batch_size=16)
 
 
+@cache
 def words() -> Supervised:
     return replace(sst2(), batch_size=BATCH, autocast=None)
 
 
+@cache
 def tags() -> Supervised:
     return replace(ewt(), batch_size=BATCH)
 
@@ -164,9 +169,7 @@ def ways(rows: Rows, seed: int) -> None:
     """Each network in each way."""
     for name, (network, data) in NETWORKS.items():
         for way, how in WAYS.items():
-            # Grouped convolutions take minutes a step in bfloat16 on this processor.
-            if (name, way) not in (("ShuffleNet", "bfloat16 weights"), ("ShuffleNet", "mixed")):
-                once(rows, f"ways: {name}, {way}", seed, network, how, data=data)
+            once(rows, f"ways: {name}, {way}", seed, network, how, data=data)
         if name in ("ResNet-20", "pre-activation 110"):
             once(rows, f"ways: {name}, silent branches", seed, network, SILENT, data=data)
 

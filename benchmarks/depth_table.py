@@ -50,7 +50,7 @@ def deep() -> str:
             f"{len(_values(found, subject, 'loss at first'))} | {_diverged(found, subject)} | "
             f"{' | '.join([*numbers, *times])} |"
         )
-    return "\n".join(lines) + f"\n\n{_conditions(found)}"
+    return _told_with("deep", lines, found)
 
 
 def plain() -> str:
@@ -67,7 +67,7 @@ def plain() -> str:
             f"{_told(found, subject, 'loss after', '.2f')} | "
             f"{_told(found, subject, 'validation score', '.1f')} |"
         )
-    return "\n".join(lines) + f"\n\n{_conditions(found)}"
+    return _told_with("plain", lines, found)
 
 
 def ways() -> str:
@@ -86,7 +86,7 @@ def ways() -> str:
                 for network in networks
             ]
             lines.append(f"| {way} | {' | '.join(row)} |")
-    return "\n".join(lines) + f"\n\n{_conditions(found)}"
+    return _told_with("ways", lines, found)
 
 
 def averages() -> str:
@@ -111,7 +111,7 @@ def averages() -> str:
                 f"{_told(found, subject, 'validation loss', '.2f')} | "
                 f"{_told(found, subject, 'validation loss, averaged', '.2f')} |"
             )
-    return "\n".join(lines) + f"\n\n{_conditions(found)}"
+    return _told_with("deep", lines, found)
 
 
 def _subjects(found: list[dict], kind: str) -> list[str]:
@@ -143,5 +143,8 @@ def _loss(found: list[dict], subject: str) -> str:
     return _told(found, subject, "loss after", ".2f")
 
 
-def _conditions(found: list[dict]) -> str:
-    return conditions_told(found)
+def _told_with(kind: str, lines: list[str], found: list[dict]) -> str:
+    """The table and its conditions; of a table without rows, what makes them."""
+    if not _subjects(found, kind):
+        return f"Not measured: `python benchmarks/depth.py --only {kind}` makes this table."
+    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
