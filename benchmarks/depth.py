@@ -152,8 +152,8 @@ def main() -> None:
 
 def deep(rows: Rows, seeds: Sequence[int]) -> None:
     """The deepest networks in all precisions."""
-    for seed in seeds:
-        for way in ("default", "mixed", "bfloat16 weights"):
+    for way in ("default", "mixed", "bfloat16 weights"):
+        for seed in seeds:
             name = f"deep: 110, {way}"
             once(rows, name, seed, lambda: PreActivation(110), WAYS[way], STEPS, few_images)
     for size, data in (("", few_images), (" 16×16", small_images)):

@@ -206,7 +206,7 @@ def test_gradients_are_clipped_all_together(dtype: torch.dtype):
         return (model.weight - start.weight).detach().float().abs().max()
 
     assert float(moved(Unclipped())) == pytest.approx(1, rel=0.02)
-    assert torch.equal(moved(Unclipped()), moved(Clipped(1e9)))
+    assert torch.allclose(moved(Unclipped()), moved(Clipped(1e9)), atol=1e-3)
     assert 0 < float(moved(Clipped(1e-9))) < 0.2
 
 
