@@ -228,13 +228,15 @@ def once(
         model = way.begun(network(), task)
         if next(model.parameters()).dtype == torch.bfloat16:
             task = replace(task, prepare=in_half(task))
-        rows.add(subject, "seconds to construct", process_time() - began, "s", seed)
-        began = process_time()
+        constructed = process_time()
         try:
             train(model, watched(task, losses), way.training(steps), what=subject)
-        except DivergedError:
-            rows.add(subject, "diverged at step", len(losses) - 1, "step", seed)
-    rows.add(subject, "seconds a step", (process_time() - began) / len(losses), "s", seed)
+        except DivergedError:  # the step is run once more, to see where it began
+            first = next(at for at, one in enumerate(losses) if not math.isfinite(one))
+            rows.add(subject, "diverged at step", first, "step", seed)
+    taken = (process_time() - constructed) / len(losses)
+    rows.add(subject, "seconds to construct", constructed - began, "s", seed, timed=True)
+    rows.add(subject, "seconds a step", taken, "s", seed, timed=True)
     rows.add(subject, "loss at first", losses[0], "nats", seed)
     rows.add(
         subject, "highest loss", max(one for one in losses if math.isfinite(one)), "nats", seed

@@ -115,7 +115,9 @@ def averages() -> str:
 
 
 def _subjects(found: list[dict], kind: str) -> list[str]:
-    return list(dict.fromkeys(row["subject"] for row in found if row["subject"].startswith(kind)))
+    """The subjects of a kind whose training has ended."""
+    ended = (row["subject"] for row in found if row["metric"] == "loss at first")
+    return [subject for subject in dict.fromkeys(ended) if subject.startswith(kind)]
 
 
 def _values(found: list[dict], subject: str, metric: str) -> list[float]:

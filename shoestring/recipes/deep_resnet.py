@@ -15,7 +15,7 @@ from shoestring.core import Ledger, prove, seeded
 from shoestring.core import score as score_of
 from shoestring.kit import Supervised, Training, resuming, save, train
 from shoestring.models import PlainNetwork, PreActivation, ResNet
-from shoestring.recipes.record import Published, Recipe
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
 from shoestring.recipes.running import Run, few
 from shoestring.tasks import cifar10
 
@@ -122,6 +122,20 @@ RECIPE = Recipe(
             "%",
             "He et al. 2016b, table 3",
             "ResNet-1001 in pre-activation order, CIFAR-10 as published, median of 5",
+        ),
+    ),
+    results=Results(
+        file="deep_resnet.cifar10-jpeg-cpu.jsonl",
+        before=(Line("56 layers, no shortcuts", "plain_56"),),
+        ours=(
+            Line("56 layers, shortcuts", "shortcuts_56"),
+            Line("110 layers, pre-activation", "pre_activation_110"),
+        ),
+        baselines=(Line("20 layers, no shortcuts", "plain_20"),),
+        saved=None,
+        also=(Measure("file, bytes", "size", "bytes", ",.0f"),),
+        price=Measure(
+            "minutes of a core, for all", "time", "minutes of a core", ".1f", subject="recipe"
         ),
     ),
 )
