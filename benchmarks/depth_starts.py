@@ -34,7 +34,7 @@ def with_identities(shallow: nn.Module, deep: PlainNetwork, task: Supervised) ->
     handles = []
     for mine, theirs in zip(_stages(deep), _stages(shallow), strict=True):
         for layer in mine[len(theirs) :]:
-            nn.init.dirac_(layer[0].weight)
+            nn.init.dirac_(layer[0].weight)  # type: ignore[arg-type]
             handles.append(layer[1].register_forward_pre_hook(_undone))
     deep.train()
     with torch.no_grad():
