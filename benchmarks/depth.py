@@ -57,7 +57,7 @@ from shoestring.models import (
     ShuffleNet,
     TextEncoder,
 )
-from shoestring.recipes.deep_resnet import small_images
+from shoestring.recipes.deep_networks import small_images
 from shoestring.tasks import ewt, ewt_vocabulary, sst2, sst2_vocabulary
 
 STEPS, LONG, BATCH, LAST = 200, 600, 32, 20

@@ -8,7 +8,7 @@ from shoestring.artifact import load
 from shoestring.core import Ledger, seeded
 from shoestring.kit import Supervised, Training
 from shoestring.models import PlainNetwork, PreActivation
-from shoestring.recipes.deep_resnet import NETWORKS, deep_resnet
+from shoestring.recipes.deep_networks import NETWORKS, deep_resnet
 
 
 def halves() -> Supervised:

@@ -125,17 +125,13 @@ RECIPE = Recipe(
         ),
     ),
     results=Results(
-        file="deep_resnet.cifar10-jpeg-cpu.jsonl",
-        before=(Line("56 layers, no shortcuts", "plain_56"),),
+        file="depth.cifar10-jpeg-sst2-ewt-cpu.jsonl",
+        before=(),
         ours=(
-            Line("56 layers, shortcuts", "shortcuts_56"),
-            Line("110 layers, pre-activation", "pre_activation_110"),
+            Line("110 layers, 200 steps", "deep: 110, default"),
+            Line("110 layers, 200 steps, mixed precision", "deep: 110, mixed"),
         ),
-        baselines=(Line("20 layers, no shortcuts", "plain_20"),),
         saved=None,
-        also=(Measure("file, bytes", "size", "bytes", ",.0f"),),
-        price=Measure(
-            "minutes of a core, for all", "time", "minutes of a core", ".1f", subject="recipe"
-        ),
+        lost=Measure("validation loss, nats", "validation loss", "nats", ".2f"),
     ),
 )
