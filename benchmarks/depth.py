@@ -245,11 +245,22 @@ def once(
     if all(math.isfinite(one) for one in ended):
         rows.add(subject, "loss after", mean(ended), "nats", seed)
         small = task.sampled(1000, 0)
-        rows.add(subject, "validation score", 100 * score(small, model), "%", seed)
+        rows.add(subject, "validation score", 100 * score(small, InSingle(model)), "%", seed)
         rows.add(subject, "validation loss", validation_loss(model, small), "nats", seed)
         again = average_batch_norm(clone(model), task)
         rows.add(subject, "validation loss, averaged", validation_loss(again, small), "nats", seed)
     rows.add(subject, "done", 1, "", seed)
+
+
+class InSingle(nn.Module):
+    """A model whose outputs are in single precision, since numpy has no bfloat16."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model(*inputs).float()
 
 
 def in_half(task: Supervised) -> Callable[..., tuple[Tensor, ...]]:
