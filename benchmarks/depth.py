@@ -1,13 +1,16 @@
 """What depth costs in training, and what stops it from costing: 200 steps of many networks.
 
-`python benchmarks/depth.py`. About 50 minutes of a core; one run at a time.
-CIFAR-10 (JPEG copy), averaged to 16×16 pixels, batches of 32; SST-2 and English-EWT for text. All
-train with the defaults of `Training`, AdamW at 1e-3, unless the subject says otherwise.
+`python benchmarks/depth.py`. About 30 minutes of a quiet core; one run at a time.
+CIFAR-10 (JPEG copy), averaged to 8×8 pixels where the subject does not say 16×16, batches of 32;
+SST-2 and English-EWT for text. All train with the defaults of `Training`, AdamW at 1e-3, unless the
+subject says otherwise.
 
-- `deep`: PreActivation(110) and (1001), in single precision, in mixed precision and with weights of
-  bfloat16.
-- `plain`: 20 and 56 layers with and without shortcuts and norms, and the cures, for 1,000 steps.
-- `ways`: each network of the project without one of the defaults, and with each setting.
+- `deep`: PreActivation(110) and (1001), of the published width, in single precision, in mixed
+  precision and with weights of bfloat16. Batches of 16.
+- `plain`: 20 and 56 layers with and without shortcuts and norms, and the cures, for 600 steps; a
+  width of 8.
+- `ways`: each network of the project without one of the defaults, and with each setting. Those for
+  images have a width of 8, ShuffleNet of 48.
 
 The loss after is the mean of the last 20 training steps. A run that diverges has the step at which
 it did. --quick: PreActivation(110) of a width of 4, 20 steps.
@@ -16,8 +19,9 @@ it did. --quick: PreActivation(110) of a width of 4, 20 steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import mean
 from time import process_time
 from typing import Any
@@ -53,10 +57,10 @@ from shoestring.models import (
     ShuffleNet,
     TextEncoder,
 )
-from shoestring.recipes.deep_resnet import small_images
+from shoestring.recipes.deep_networks import small_images
 from shoestring.tasks import ewt, ewt_vocabulary, sst2, sst2_vocabulary
 
-STEPS, LONG, BATCH, LAST = 200, 1000, 32, 20
+STEPS, LONG, BATCH, LAST = 200, 600, 32, 20
 DATA = Callable[[], Supervised]
 
 
@@ -99,20 +103,32 @@ def without_norm(_channels: int) -> nn.Module:
     return nn.Identity()
 
 
+@cache
+def images() -> Supervised:
+    return small_images(averaged=4)
+
+
+@cache
+def few_images() -> Supervised:
+    return small_images(averaged=4, batch_size=16)
+
+
+@cache
 def words() -> Supervised:
     return replace(sst2(), batch_size=BATCH, autocast=None)
 
 
+@cache
 def tags() -> Supervised:
     return replace(ewt(), batch_size=BATCH)
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], DATA]] = {
-    "ResNet-20": (lambda: ResNet(20), small_images),
-    "ShuffleNet": (ShuffleNet, small_images),
-    "plain-56": (lambda: PlainNetwork(56), small_images),
-    "plain-56 without norms": (lambda: PlainNetwork(56, norm=without_norm), small_images),
-    "pre-activation 110": (lambda: PreActivation(110), small_images),
+    "plain-56": (lambda: PlainNetwork(56, 8), images),
+    "plain-56 without norms": (lambda: PlainNetwork(56, 8, norm=without_norm), images),
+    "ResNet-20": (lambda: ResNet(20, 8), images),
+    "pre-activation 110": (lambda: PreActivation(110, 8), images),
+    "ShuffleNet": (lambda: ShuffleNet(48), images),
     "text encoder": (lambda: TextEncoder(len(sst2_vocabulary())), words),
     "tagger (LSTM)": (lambda: BiLSTMTagger(*ewt_vocabulary().sizes), tags),
 }
@@ -121,42 +137,63 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], DATA]] = {
 def main() -> None:
     rows = start("depth", "cifar10-jpeg-sst2-ewt-cpu", __doc__ or "", seeds=True)
     torch.set_num_threads(1)
+    seeds = (0, 1, 2) if rows.seed is None else (rows.seed,)
     if rows.quick:
         for way in ("default", "mixed"):
-            once(rows, f"deep: 110, {way}", 0, lambda: PreActivation(110, 4), WAYS[way], 20)
-        rows.close()
-        return
-    for seed in (0, 1, 2) if rows.seed is None else (rows.seed,):
-        for way in ("default", "mixed", "bfloat16 weights"):
-            once(rows, f"deep: 110, {way}", seed, lambda: PreActivation(110), WAYS[way])
-    for way in ("default", "mixed"):
-        once(rows, f"deep: 1001, {way}", 0, lambda: PreActivation(1001), WAYS[way])
-    plain(rows)
-    for seed in (0, 1, 2) if rows.seed is None else (rows.seed,):
-        for name, (network, data) in NETWORKS.items():
-            if seed and name == "pre-activation 110":
-                continue
-            for way, how in WAYS.items():
-                once(rows, f"ways: {name}, {way}", seed, network, how, data=data)
-            if name in ("ResNet-20", "pre-activation 110"):
-                once(rows, f"ways: {name}, silent branches", seed, network, SILENT, data=data)
+            name = f"deep: 110, {way}"
+            once(rows, name, 0, lambda: PreActivation(110, 4), WAYS[way], 20, few_images)
+    else:
+        deep(rows, seeds)
+        plain(rows)
+        for seed in seeds:
+            ways(rows, seed)
     rows.close()
+
+
+def deep(rows: Rows, seeds: Sequence[int]) -> None:
+    """The deepest networks in all precisions."""
+    for way in ("default", "mixed", "bfloat16 weights"):
+        for seed in seeds:
+            name = f"deep: 110, {way}"
+            once(rows, name, seed, lambda: PreActivation(110), WAYS[way], STEPS, few_images)
+    for size, data in (("", few_images), (" 16×16", small_images)):
+        for way in ("default", "mixed"):
+            name = f"deep{size}: 1001, {way}"
+            once(rows, name, 0, lambda: PreActivation(1001), WAYS[way], STEPS, data)
+    once(
+        rows, "deep 16×16: 110, default", 0, lambda: PreActivation(110), Way(), STEPS, small_images
+    )
+
+
+def ways(rows: Rows, seed: int) -> None:
+    """Each network in each way."""
+    for name, (network, data) in NETWORKS.items():
+        for way, how in WAYS.items():
+            once(rows, f"ways: {name}, {way}", seed, network, how, data=data)
+        if name in ("ResNet-20", "pre-activation 110"):
+            once(rows, f"ways: {name}, silent branches", seed, network, SILENT, data=data)
 
 
 def plain(rows: Rows) -> None:
     """Plain networks of 20 and 56 layers, and the cures, for longer."""
-    bare: Callable[[], nn.Module] = lambda: PlainNetwork(56, norm=without_norm)  # noqa: E731
+
+    def bare() -> nn.Module:
+        return PlainNetwork(56, 8, norm=without_norm)
+
     runs: dict[str, tuple[Callable[[], nn.Module], Way]] = {
-        "20 layers, norms": (lambda: PlainNetwork(20), WAYS["default"]),
-        "56 layers, norms": (lambda: PlainNetwork(56), WAYS["default"]),
-        "56 layers, norms, clipped at 1": (lambda: PlainNetwork(56), WAYS["clipped at 1"]),
-        "56 layers, norms and shortcuts": (lambda: ResNet(56), WAYS["default"]),
-        "20 layers, norms and shortcuts": (lambda: ResNet(20), WAYS["default"]),
+        "20 layers, norms": (lambda: PlainNetwork(20, 8), WAYS["default"]),
+        "56 layers, norms": (lambda: PlainNetwork(56, 8), WAYS["default"]),
+        "56 layers, norms, clipped at 1": (lambda: PlainNetwork(56, 8), WAYS["clipped at 1"]),
+        "56 layers, norms and shortcuts": (lambda: ResNet(56, 8), WAYS["default"]),
+        "20 layers, norms and shortcuts": (lambda: ResNet(20, 8), WAYS["default"]),
         "56 layers, no norms": (bare, WAYS["default"]),
         "56 layers, no norms, fan-in variance": (bare, WAYS["fan-in variance"]),
         "56 layers, no norms, unit variance": (bare, WAYS["unit variance"]),
-        "56 layers, norms, layer by layer": (lambda: PlainNetwork(56), Way(begun=grown)),
-        "56 layers, norms, from 20 trained layers": (lambda: PlainNetwork(56), Way(begun=begun_20)),
+        "56 layers, norms, layer by layer": (lambda: PlainNetwork(56, 8), Way(begun=grown)),
+        "56 layers, norms, from 20 trained layers": (
+            lambda: PlainNetwork(56, 8),
+            Way(begun=begun_20),
+        ),
     }
     for name, (network, way) in runs.items():
         once(rows, f"plain: {name}", 0, network, way, LONG)
@@ -164,12 +201,12 @@ def plain(rows: Rows) -> None:
 
 def grown(_: nn.Module, task: Supervised) -> nn.Module:
     """A plain network of 56 layers that grew from 8 in four trainings, as long as this one."""
-    return layer_wise(task, (8, 20, 32, 44, 56), Training(LONG // 4))
+    return layer_wise(task, (8, 20, 32, 44, 56), 8, Training(LONG // 4))
 
 
 def begun_20(_: nn.Module, task: Supervised) -> nn.Module:
     """A plain network of 56 layers, 20 of which were trained as long; the others are new."""
-    return deepened(train(PlainNetwork(20), task, Training(LONG)), PlainNetwork(56))
+    return deepened(train(PlainNetwork(20, 8), task, Training(LONG)), PlainNetwork(56, 8))
 
 
 def once(
@@ -179,7 +216,7 @@ def once(
     network: Callable[[], nn.Module],
     way: Way,
     steps: int = STEPS,
-    data: DATA = small_images,
+    data: DATA = images,
 ) -> None:
     """One training, and what came of it."""
     if not rows.wanted(subject) or rows.done(subject, seed):
@@ -191,13 +228,15 @@ def once(
         model = way.begun(network(), task)
         if next(model.parameters()).dtype == torch.bfloat16:
             task = replace(task, prepare=in_half(task))
-        rows.add(subject, "seconds to construct", process_time() - began, "s", seed)
-        began = process_time()
+        constructed = process_time()
         try:
             train(model, watched(task, losses), way.training(steps), what=subject)
-        except DivergedError:
-            rows.add(subject, "diverged at step", len(losses) - 1, "step", seed)
-    rows.add(subject, "seconds a step", (process_time() - began) / len(losses), "s", seed)
+        except DivergedError:  # the step is run once more, to see where it began
+            first = next(at for at, one in enumerate(losses) if not math.isfinite(one))
+            rows.add(subject, "diverged at step", first, "step", seed)
+    taken = (process_time() - constructed) / len(losses)
+    rows.add(subject, "seconds to construct", constructed - began, "s", seed, timed=True)
+    rows.add(subject, "seconds a step", taken, "s", seed, timed=True)
     rows.add(subject, "loss at first", losses[0], "nats", seed)
     rows.add(
         subject, "highest loss", max(one for one in losses if math.isfinite(one)), "nats", seed
@@ -206,11 +245,22 @@ def once(
     if all(math.isfinite(one) for one in ended):
         rows.add(subject, "loss after", mean(ended), "nats", seed)
         small = task.sampled(1000, 0)
-        rows.add(subject, "validation score", 100 * score(small, model), "%", seed)
+        rows.add(subject, "validation score", 100 * score(small, InSingle(model)), "%", seed)
         rows.add(subject, "validation loss", validation_loss(model, small), "nats", seed)
         again = average_batch_norm(clone(model), task)
         rows.add(subject, "validation loss, averaged", validation_loss(again, small), "nats", seed)
     rows.add(subject, "done", 1, "", seed)
+
+
+class InSingle(nn.Module):
+    """A model whose outputs are in single precision, since numpy has no bfloat16."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.model(*inputs).float()
 
 
 def in_half(task: Supervised) -> Callable[..., tuple[Tensor, ...]]:

@@ -34,7 +34,7 @@ def with_identities(shallow: nn.Module, deep: PlainNetwork, task: Supervised) ->
     handles = []
     for mine, theirs in zip(_stages(deep), _stages(shallow), strict=True):
         for layer in mine[len(theirs) :]:
-            nn.init.dirac_(layer[0].weight)
+            nn.init.dirac_(layer[0].weight)  # type: ignore[arg-type]
             handles.append(layer[1].register_forward_pre_hook(_undone))
     deep.train()
     with torch.no_grad():
@@ -51,18 +51,20 @@ def _undone(norm: nn.Module, args: tuple[Tensor]) -> None:
     norm.bias.copy_(values.mean(1))  # type: ignore[operator]
 
 
-def layer_wise(task: Supervised, depths: Sequence[int], training: Training) -> nn.Module:
+def layer_wise(
+    task: Supervised, depths: Sequence[int], width: int, training: Training
+) -> nn.Module:
     """A plain network that grows: trained at each depth but the last, then deepened by identities.
 
     Source: Bengio et al. 2007, "Greedy layer-wise training of deep networks", with labels.
     """
-    model = PlainNetwork(depths[0])
+    model = PlainNetwork(depths[0], width)
     for depth in depths[1:]:
-        model = with_identities(train(model, task, training), PlainNetwork(depth), task)
+        model = with_identities(train(model, task, training), PlainNetwork(depth, width), task)
     return clone(model)
 
 
-def _stages(model: nn.Module) -> list[list[nn.Module]]:
+def _stages(model: nn.Module) -> list[list[nn.Sequential]]:
     """The layers of each stage; the first convolution belongs to the first."""
     layers = list(model.layers)  # type: ignore[arg-type]
     each = (len(layers) - 1) // 3

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 import demo_figures
+import depth_table
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -289,6 +290,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "lossless": lossless,
     "packing": packing,
     "sensitivity": sensitivity,
+    "depth-deep": depth_table.deep,
+    "depth-plain": depth_table.plain,
+    "depth-ways": depth_table.ways,
+    "depth-averages": depth_table.averages,
     "fallback": fallback,
     "planner": planner,
     "quantised": quantised,

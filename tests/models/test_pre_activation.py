@@ -33,7 +33,11 @@ def test_the_depth_is_what_is_counted_on_the_way():
 
 
 @pytest.mark.parametrize(
-    "model", [PreActivation(11, 4, channels=1), PlainNetwork(8, 4, channels=1)]
+    "model",
+    [
+        PreActivation(11, 4, channels=1),
+        pytest.param(PlainNetwork(8, 4, channels=1), marks=pytest.mark.slow),
+    ],
 )
 def test_a_file_answers_as_the_model_does(model: nn.Module, tmp_path):
     torch.manual_seed(0)
@@ -43,6 +47,18 @@ def test_a_file_answers_as_the_model_does(model: nn.Module, tmp_path):
     with torch.no_grad():
         expected = model(pair[0]).numpy()
     assert np.allclose(load(tmp_path / "deep.shoe")(pair[0].numpy()), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_file_of_a_thousand_layers_runs(tmp_path):
+    torch.manual_seed(0)
+    pair = torch.rand(4, 3, 8, 8), torch.randint(0, 10, (4,))
+    task = Supervised(train=pair, validation=pair, test=pair)
+    model = PreActivation(1001, 2).eval()
+    save(model, task, tmp_path / "deep.shoe")
+    with torch.no_grad():
+        expected = model(pair[0]).numpy()
+    assert np.allclose(load(tmp_path / "deep.shoe")(pair[0].numpy()), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(

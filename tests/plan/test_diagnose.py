@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -179,7 +180,8 @@ def test_a_constant_loss_of_any_task():
 
 
 def test_running_statistics_that_lag_and_their_cure():
-    model, task = ResNet20(4), images()
+    with seeded(0):
+        model, task = ResNet20(4), images()
     average_batch_norm(model, task)
     assert "running statistics are off" not in names(diagnose(model, task, rate_steps=0))
     with torch.no_grad():
@@ -187,7 +189,8 @@ def test_running_statistics_that_lag_and_their_cure():
             if isinstance(layer, nn.Conv2d):
                 layer.weight.mul_(4)
     found = diagnose(model, task, rate_steps=0)
-    assert "running statistics are off" in names(found) and "16.7 times the variance" in str(found)
+    assert "running statistics are off" in names(found)
+    assert re.search(r"1[5-8](\.\d)? times the variance", str(found))  # 4 squared
 
 
 def test_the_model_and_random_numbers_stay_as_they_were():

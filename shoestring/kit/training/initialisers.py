@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,10 @@ from shoestring.kit.tracing.tape import Call, Tape, record
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import SkippedWarning
 
-Model = TypeVar("Model", bound=nn.Module)
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "rms_norm", "instance_norm")
 
 
-def fan_in_variance(model: Model) -> Model:
+def fan_in_variance(model: nn.Module) -> nn.Module:
     """A copy whose convolutions and linear layers keep the variance of what they read, behind ReLU.
 
     Weights are drawn from a normal distribution with variance 2 / fan-in; biases are 0. The random
@@ -44,7 +43,7 @@ def fan_in_variance(model: Model) -> Model:
     return result
 
 
-def unit_variance(model: Model, task: Task) -> Model:
+def unit_variance(model: nn.Module, task: Task) -> nn.Module:
     """A copy whose convolutions and linear layers give a variance of 1 on a batch of the task.
 
     Weights are orthonormal, biases 0; then each layer, in the order in which they run, is divided
@@ -103,7 +102,7 @@ def unit_variance(model: Model, task: Task) -> Model:
     return result
 
 
-def silent_branches(model: Model, task: Task) -> Model:
+def silent_branches(model: nn.Module, task: Task) -> nn.Module:
     """A copy whose residual branches begin at zero: each block hands on what came in.
 
     Where two computed values are added, the one with more layers behind it is the branch. The scale

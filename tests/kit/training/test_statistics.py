@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -17,6 +20,7 @@ from shoestring.kit import (
     Training,
     average_batch_norm,
     clone,
+    resuming,
     train,
 )
 from shoestring.kit.training.statistics import SingleStatistics
@@ -151,3 +155,28 @@ def test_settings_out_of_range():
         Averaged(0)
     with pytest.raises(ValueError, match="statistics of 0 batches"):
         average_batch_norm(nn.BatchNorm1d(2), images(), batches_read=0)
+
+
+def test_a_killed_training_in_half_precision_goes_on_with_its_averages(tmp_path):
+    torch.manual_seed(0)
+    pair = torch.randn(64, 4).bfloat16() + 3, torch.randint(0, 2, (64,))
+    task = Supervised(train=pair, validation=pair, test=pair, batch_size=16)
+
+    def trained(folder: Path | None, kill_at: int = 1000) -> nn.Module:
+        def before_step(step: int) -> None:
+            if step == kill_at:
+                raise KeyboardInterrupt
+
+        with seeded(1):
+            model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2)).bfloat16()
+            with resuming(folder) if folder is not None else nullcontext():
+                return train(model, task, Training(130), before_step=before_step)
+
+    whole = trained(None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shoestring.kit.training.resume._SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path, kill_at=120)
+        resumed = trained(tmp_path)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
