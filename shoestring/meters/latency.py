@@ -50,20 +50,14 @@ def alternate(
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
     check_positive("seconds", seconds)
-    if clock is not None and threads != 1:
-        raise ValueError(f"another clock sees one thread alone: give threads=1, not {threads}")
-    if isinstance(paths, str | Path) or not paths:
-        raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
-    runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
-    if len(runtimes) != len(paths):
-        raise ValueError(
-            f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one "
-            "for each"
-        )
+    runtimes = _runtimes(paths, runtime)
     device = one_remote(runtimes)
+    if clock is not None and (threads != 1 or device is not None):
+        raise ValueError(
+            f"another clock sees one thread alone, here: give threads=1, not {threads}, and no "
+            "Remote"
+        )
     if device is not None:
-        if clock is not None:
-            raise ValueError("a Remote has its own clock: leave out `clock`")
         files, order = _parcel(paths, task, batch)
         work = Work(
             files=files,
@@ -89,6 +83,19 @@ def alternate(
         seconds=seconds,
         clock=clock,
     )
+
+
+def _runtimes(paths: Sequence[str | Path], runtime: Any) -> list[Any]:
+    """The runtime of each path."""
+    if isinstance(paths, str | Path) or not paths:
+        raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
+    runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
+    if len(runtimes) != len(paths):
+        raise ValueError(
+            f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one "
+            "for each"
+        )
+    return runtimes
 
 
 def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[Sent], list[int]]:

@@ -133,7 +133,7 @@ def test_another_clock_leaves_out_what_the_machine_did_for_others(monkeypatch):
 
 
 def test_another_clock_is_of_one_thread(linear):
-    with pytest.raises(ValueError, match="sees one thread alone: give threads=1, not 2"):
+    with pytest.raises(ValueError, match="sees one thread alone, here: give threads=1, not 2"):
         alternate([linear.path], linear.task, threads=2, clock=lambda: 0.0)
 
 
