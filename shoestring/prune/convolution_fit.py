@@ -104,7 +104,7 @@ def fitted(layers: nn.Sequential, what: Seen) -> float:
     """
     last: Any = layers[-1]
     # on a copy in single precision: half precision is slow and coarse
-    plain = clone(layers).float().cpu().eval()
+    plain: Any = clone(layers).float().cpu().eval()
     terms = last.weight[0].numel()
     positions = what.positions
     patches = last.in_channels * last.weight[0, 0].numel() * positions

@@ -272,11 +272,12 @@ def _reads(model: nn.Module, name: str, layers: nn.Sequential, examples: Sequenc
 def _products(layers: nn.Sequential, example: Tensor) -> int:
     """Multiply-adds of convolutions in a row on an example."""
     features, total = example, 0
+    plain: Any = clone(layers).float().cpu().eval()
     with torch.no_grad():
-        for layer in clone(layers).float().cpu().eval():
+        for layer in plain:
             features = layer(features)
-            weight = layer.weight
-            total += 0 if weight is None else features[0, 0].numel() * weight.numel()  # pyright: ignore
+            if layer.weight is not None:
+                total += features[0, 0].numel() * layer.weight.numel()
     return total
 
 
