@@ -148,7 +148,7 @@ RECIPE = Recipe(
         file="sparse_activation.review-bytes-cifar10-jpeg-cpu.jsonl",
         before=(Line("dense, as many bytes", "large"),),
         ours=(Line("8 experts, one for each byte", "experts"),),
-        # `python benchmarks/sparse_activation.py` makes the rows that are missing. Then these follow:
+        # `python benchmarks/sparse_activation.py` makes the missing rows. Then these follow:
         # "small", "by byte" and "random", as NETWORKS calls them.
         baselines=(Line("dense, as many milliseconds", "dense"),),
         saved=Measure("milliseconds for 128 bytes", "milliseconds, 1", "ms", ".2f"),
