@@ -29,6 +29,7 @@ from shoestring.tasks.movie_reviews import review_bytes
 FOLDER = RESULTS / "unfinished"
 QUICK = ("dense", "experts", "by byte")
 BATCHES = (1, 32)
+ROUNDS = {1: 500, 32: 20}  # many, so that the median is that of an undisturbed run
 FIRST = "dense"  # what the milliseconds of the others are divided by
 
 
@@ -41,8 +42,10 @@ def main() -> None:
         for name in names:
             if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
                 network_rows(rows, name, task, seed)
-    if rows.wanted("timing") and not rows.has(FIRST, f"milliseconds, {BATCHES[0]}"):
-        timing_rows(rows, names, task)
+    timed = [name for name in names if file_of(rows, name, 0).exists()]
+    last = f"milliseconds, {BATCHES[-1]}"
+    if rows.wanted("timing") and not all(rows.has(name, last) for name in timed):
+        timing_rows(rows, timed, task)
     if rows.wanted("exits"):
         exit_rows(rows)
     rows.close()
@@ -69,13 +72,13 @@ def network_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
 
 
 def timing_rows(rows: Rows, names: list[str], task: NextWord) -> None:
-    """Milliseconds of a run of each file, and how many times those of the first."""
-    paths = [file_of(rows, name, 0) for name in names]
-    if not all(path.exists() for path in paths):
+    """Milliseconds of a run of each file, in one alternation, and how many times the first's."""
+    if FIRST not in names:
         return
+    paths = [file_of(rows, name, 0) for name in names]
     for batch in BATCHES:
-        seconds = 4.0 if rows.quick else 30.0
-        timings = alternate(paths, task.sealed(), batch=batch, seconds=seconds)
+        rounds = ROUNDS[batch] // (10 if rows.quick else 1)
+        timings = alternate(paths, task.sealed(), batch=batch, rounds=rounds)
         first = timings[names.index(FIRST)]
         for name, timing in zip(names, timings, strict=True):
             times = ratio(timing, first).median

@@ -45,6 +45,7 @@ def test_the_probabilities_of_a_byte_add_up_to_1():
         assert float(model(ids)[:, 1].exp().sum()) == pytest.approx(1, rel=1e-4)
 
 
+@pytest.mark.by_default("True")
 @pytest.mark.parametrize("hashed", [False, True])
 def test_its_file_gives_the_same(hashed: bool, tmp_path: Path):
     task = NextWord(

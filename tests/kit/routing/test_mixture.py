@@ -96,6 +96,7 @@ class _Pictures(nn.Module):
         return self.last(self.mixture(images).mean((2, 3)))
 
 
+@pytest.mark.by_default("1")
 @pytest.mark.parametrize("active", [1, 2])
 def test_a_file_gives_the_same_and_computes_only_what_is_routed(active: int, tmp_path: Path):
     task = classified((4, 5, 5))
@@ -126,11 +127,11 @@ def test_integers_of_8_bits_where_an_expert_got_no_row_are_said_and_left(tmp_pat
         small = PostTraining(examples=12)(model, task).eval()
     path = tmp_path / "small.shoe"
     save(small, task, path)
-    x = torch.randn(30, 6)
+    (x,), _ = task.train  # what the ranges were read from
     with torch.no_grad():
         found, wanted = load(path)(x.numpy()), model(x).numpy()
         np.testing.assert_allclose(found, small(x).numpy(), atol=0.01)
-    assert np.abs(found - wanted).max() < 0.3 * np.abs(wanted).max()
+    assert np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
 
 
 def test_a_training_that_leaves_experts_out_says_so():
