@@ -21,10 +21,11 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import monotonic, process_time
+from typing import Any
 from unittest.mock import patch
 
 import planner_jobs
@@ -36,6 +37,7 @@ from torch import nn
 from shoestring import compress
 from shoestring.artifact import load
 from shoestring.core import Task, Technique, batches, score, seeded
+from shoestring.distill import SoftTargets
 from shoestring.kit import Supervised, clone, restore, resuming, write
 from shoestring.meters import alternate, ratio
 from shoestring.models import ResNet20, SmallVGG
@@ -59,12 +61,14 @@ class Job:
     `thinned`: names of the moves that thin it.
     `minutes`: of the processor, for each training.
     `shares`: of its milliseconds, at which it is aimed.
+    `alone`: whether the new network is trained without a teacher too: the cheapest baseline.
     """
 
     makes: Sequence[Callable[[], tuple[nn.Module, Supervised]]]
     thinned: tuple[str, ...]
     minutes: float
     shares: tuple[float, ...] = (0.25, 0.1, 0.5)
+    alone: bool = False
 
 
 def vgg() -> tuple[nn.Module, Supervised]:
@@ -82,6 +86,7 @@ JOBS = {
         thinned=(_LIGHTEST, "Student"),
         minutes=1.0,
         shares=(0.1,),
+        alone=True,
     ),
     "resnet20": Job(makes=[planner_jobs.resnet20], thinned=(_LIGHTEST, "Channels"), minutes=1.5),
     "vgg": Job(makes=[vgg], thinned=("Channels",), minutes=1.5),
@@ -127,10 +132,14 @@ def run(rows: Rows, name: str, job: Job, seed: int) -> None:
         rows.add(subject, "milliseconds ratio", 1.0, "times", seed, timed=True)
         rows.add(subject, "done", 1, "", seed)
     known = {move.name: move for move in moves()}
-    ways = [*replacements(model, task.sealed()), *(known[one] for one in job.thinned)]
+    new = replacements(model, task.sealed())
+    ways = {move.name: move for move in [*new, *(known[one] for one in job.thinned)]}
+    for move in new[: int(job.alone)]:
+        untaught: Any = replace(move.technique, targets=SoftTargets(0.0))
+        ways[f"{move.name} without a teacher"] = Move(untaught)
     for share in wanted:
-        for way in ways:
-            subject = f"{name} / {share:.0%} / {way.name}"
+        for title, way in ways.items():
+            subject = f"{name} / {share:.0%} / {title}"
             if rows.wanted(subject) and not rows.done(subject, seed):
                 made = Trained(model, task, folder, seed)
                 made.add(rows, subject, way, share, job.minutes)
