@@ -72,7 +72,7 @@ def planned() -> str:
         return "Not measured yet."
     lines = [
         "| job and limits | new networks | time to what came in | validation drop, points | test "
-        "score % | budget | minutes | delivered by |",
+        "score % | budget | minutes of a core | delivered by |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for subject in dict.fromkeys(row["subject"] for row in found):
