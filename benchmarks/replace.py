@@ -44,7 +44,6 @@ from shoestring.models import ResNet20, SmallVGG
 from shoestring.plan.arms import gentlest_by
 from shoestring.plan.moves import Move, moves, round_steps
 from shoestring.plan.replacements import replacements
-from shoestring.plan.training_time import steps_of_a_pass
 from shoestring.recipes.baselines import SETTINGS, shown
 from shoestring.tasks import cifar10
 
@@ -182,7 +181,8 @@ class Trained:
         with resuming(file.with_suffix(".unfinished")), seeded(self.seed):
             made = technique(self.model, taught)
         write(made, self.task.sealed(), file)
-        took, passes = process_time() - began, steps / steps_of_a_pass(self.task.sealed())
+        took = process_time() - began
+        passes = steps * self.task.batch_size / len(self.task.train[1])
         rows.add(subject, "training", took / 60, "minutes of a core", self.seed)
         rows.add(subject, "passes", passes, "passes", self.seed)
         ratio = self._ratio(file, TIMED_SECONDS)
