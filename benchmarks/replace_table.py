@@ -46,7 +46,10 @@ def _order(subject: str) -> tuple[float, bool, str]:
 def _line(found: list[dict], subject: str) -> str:
     _, share, *way = subject.split(" / ")
     family = way[0].removeprefix("Replace by ") if way else ""
-    name = NAMES.get(family, f"a new network, `{family}`")
+    kind, _, untaught = family.partition(" without ")
+    name = NAMES.get(
+        family, f"a new network, `{kind}`{f', without {untaught}' if untaught else ''}"
+    )
     title = f"{share}: {name}" if way else share
     if values(found, subject, "nothing is fast enough"):
         return f"| {title} | no setting is fast enough | | | | | |"
@@ -69,7 +72,7 @@ def planned() -> str:
         return "Not measured yet."
     lines = [
         "| job and limits | new networks | time to what came in | validation drop, points | test "
-        "score % | budget | minutes | delivered by |",
+        "score % | budget | minutes of a core | delivered by |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for subject in dict.fromkeys(row["subject"] for row in found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -31,8 +31,8 @@ class Replace(Technique):
 
     `width`: of the new network, above 0; 1 is the size at which the family was published.
     `by`: the family: makes an untrained network of a width. Those of `models` fit other networks'
-        images and texts (`VGGFamily`); a function of your own does too. Its repr is a part of this
-        technique's name.
+        images and texts (`VGGFamily`); a function of your own does too. Its name, or its repr, is a
+        part of this technique's name, and must be the same in every process.
     `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `training`: of the new network; Training(0) leaves it untrained.
 
@@ -49,13 +49,28 @@ class Replace(Technique):
     training: Training = Training(2000, AdamW(3e-3, weight_decay=0.05))
 
     def __post_init__(self) -> None:
+        if isinstance(self.by, nn.Module):
+            raise TypeError(
+                f"by is a module ({type(self.by).__name__}), which has one width: give a function "
+                "that makes one of a width, or Student(network=Given(module))"
+            )
         if not callable(self.by):
             raise TypeError(
                 f"by is {self.by!r:.80}: give a function that makes a network of a width, such as "
                 "a family of shoestring.models"
             )
+        if " at 0x" in _named(self.by):
+            raise TypeError(
+                f"by is {self.by!r:.80}, whose name differs from process to process: give a "
+                "function, or a frozen dataclass with __call__(width)"
+            )
         if not 0 < self.width < float("inf"):
             raise ValueError(f"the width is {self.width!r}: give a number above 0, such as 0.5")
+
+    def __repr__(self) -> str:
+        values = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "by"]
+        values.insert(1, f"by={_named(self.by)}")
+        return f"Replace({', '.join(values)})"
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """The trained new network."""
@@ -70,6 +85,11 @@ class Replace(Technique):
         _check_answers(new, model, task)
         student = Student(network=Given(new), targets=self.targets, training=self.training)
         return student(model, task)
+
+
+def _named(by: Callable[[float], nn.Module]) -> str:
+    """The name of a function or class, else the repr."""
+    return str(getattr(by, "__qualname__", repr(by)))
 
 
 def _match_layout(new: nn.Module, model: nn.Module) -> None:

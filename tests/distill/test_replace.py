@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -43,6 +45,7 @@ def test_a_function_of_ones_own_is_a_family_and_its_name_is_in_the_repr():
     technique = Replace(by=narrow, width=0.5, training=Training(0))
     made = technique(DigitsLeNet(), digits())
     assert made[1].out_features == 16  # type: ignore[union-attr]
+    assert repr(technique).startswith("Replace(width=0.5, by=narrow, targets=SoftTargets(")
     pressed = [Replace.strength.set(technique, press).width for press in (0.0, 0.5, 1.0)]
     assert pressed == [2.0, 0.4472, 0.1]
 
@@ -65,6 +68,10 @@ def test_a_width_that_is_none_is_refused(width: float):
 def test_what_is_no_family_is_refused():
     with pytest.raises(TypeError, match="by is 3: give a function"):
         Replace(by=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"by is a module \(SmallVGG\), which has one width"):
+        Replace(by=SmallVGG(4))
+    with pytest.raises(TypeError, match="whose name differs from process to process"):
+        Replace(by=partial(narrow))
     with pytest.raises(TypeError, match=r"returned float for the width 0\.5"):
         Replace(by=lambda width: width, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type,return-value]
 
