@@ -83,7 +83,7 @@ def test_inputs_are_normalised_by_the_mean_and_deviation_that_were_given():
         (Ending.LOG_PROBABILITIES, lambda a: bool((a.exp().sum(1) - 1).abs().max() < 1e-5)),
         (Ending.SIGMOIDS, lambda a: bool((a > 0).all() and (a < 1).all())),
     ],
-    ids=repr,
+    ids=("probabilities", "log-probabilities", "sigmoids"),
 )
 def test_answers_are_of_the_kind_that_was_asked_for(ending: Ending, is_so):
     images, ids = torch.rand(5, 3, 8, 8), torch.randint(0, 50, (5, 9))
