@@ -52,22 +52,11 @@ def alternate(
     check_positive("seconds", seconds)
     runtimes = _runtimes(paths, runtime)
     device = one_remote(runtimes)
-    if clock is not None and (threads != 1 or device is not None):
-        raise ValueError(
-            f"another clock sees one thread alone, here: give threads=1, not {threads}, and no "
-            "Remote"
-        )
+    _check_clock(clock, threads, device)
     if device is not None:
         files, order = _parcel(paths, task, batch)
-        work = Work(
-            files=files,
-            order=order,
-            threads=threads,
-            rounds=rounds,
-            warm_up=warm_up,
-            seconds=seconds,
-        )
-        return device.time(work)
+        counts = {"threads": threads, "rounds": rounds, "warm_up": warm_up, "seconds": seconds}
+        return device.time(Work(files=files, order=order, **counts))
     runs: list[Callable[[], Any]] = []
     for item, item_runtime in zip(paths, runtimes, strict=True):
         with as_file(item, task) as path:
@@ -83,6 +72,15 @@ def alternate(
         seconds=seconds,
         clock=clock,
     )
+
+
+def _check_clock(clock: Clock | None, threads: int | None, device: Remote | None) -> None:
+    """Raise ValueError for a clock of one thread where there are several, or another device."""
+    if clock is not None and (threads != 1 or device is not None):
+        raise ValueError(
+            f"another clock sees one thread alone, here: give threads=1, not {threads}, and no "
+            "Remote"
+        )
 
 
 def _runtimes(paths: Sequence[str | Path], runtime: Any) -> list[Any]:
