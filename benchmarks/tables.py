@@ -25,7 +25,7 @@ from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
 from language_identification_table import beside, languages, other_texts
-from light_rnn_table import counts, passes, rates
+from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
 from matching_table import matching
 from microcontroller_table import (
@@ -304,6 +304,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "early-exits": early_exits,
     "light_rnn-passes": passes,
     "light_rnn-rates": rates,
+    "light_rnn-planner": planned,
     "light_rnn-counts": counts,
     "matching": matching,
     "rounding": rounding,
