@@ -261,16 +261,7 @@ def _timed(rows: Rows, subject: Subject, baseline: Path, files: dict[str, Path])
             clock=thread_time,
         )
         for what, timing in zip(files, others, strict=True):
-            times = ratio(timing, first)
-            for part in ("median", "low", "high"):
-                rows.add(
-                    f"{subject.name}, {what}",
-                    f"latency at batch {batch}, {part}",
-                    getattr(times, part),
-                    "of the baseline's",
-                    0,
-                    timed=True,
-                )
+            rows.add_ratio(f"{subject.name}, {what}", batch, ratio(timing, first), 0)
 
 
 if __name__ == "__main__":

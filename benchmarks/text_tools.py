@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import numpy as np
 import torch
@@ -263,18 +264,9 @@ def trained_peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     script = Path(__file__).parent / "peers" / "text_trained.py"
     folder = RESULTS / "unfinished" / f"peers_{language}"
     asked = {split: [*map(told_of, sentences)] for split, sentences in data.items()}
-    done = subprocess.run(
-        [python, script, tool, folder],
-        input=json.dumps(asked),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(f"{subject}: failed: see above")
+    told = told_by(subject, [python, script, tool, folder], asked)
+    if told is None:
         return
-    told = json.loads(done.stdout)
-    print(f"{subject}: {told['version']}")
     of_tags = tool.endswith("tags")
     for split in ("validation", "test"):
         score = tags_right if of_tags else words_found
@@ -287,6 +279,19 @@ def trained_peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "speed", count / told["seconds"], unit, timed=True)
     rows.add(subject, "done", 1, "")
+
+
+def told_by(subject: str, command: Sequence[str | Path], asked: object) -> dict[str, Any] | None:
+    """What a script that trains another tool answers, in JSON; None, said, where it failed."""
+    done = subprocess.run(
+        command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        print(f"{subject}: failed: see above")
+        return None
+    told = json.loads(done.stdout)
+    print(f"{subject}: {told['version']}")
+    return told
 
 
 def told_of(one: Sentence) -> dict[str, object]:
@@ -334,18 +339,10 @@ def spacy(rows: Rows, subject: str) -> None:
     }
     script = Path(__file__).parent / "peers" / "spacy_tagger.py"
     folder = RESULTS / "unfinished" / "spacy"
-    done = subprocess.run(
-        [python, script, folder, *os.environ.get("SPACY_STEPS", "").split()],
-        input=json.dumps(data),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(f"{subject}: failed: see above")
+    steps = os.environ.get("SPACY_STEPS", "").split()
+    told = told_by(subject, [python, script, folder, *steps], data)
+    if told is None:
         return
-    told = json.loads(done.stdout)
-    print(f"{subject}: {told['version']}")
     rows.add(subject, "training", told["minutes"], "minutes of a core")
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "size of the networks", told["network_bytes"], "bytes")

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from shoestring.artifact import load, read_model
+from shoestring.artifact.format.file import Content
 from shoestring.artifact.format.tensors import ELEMENTS
 from shoestring.artifact.runtime.loaded import ONNX_RUNTIME, as_input
 from shoestring.artifact.runtime.session import Runtime
-from shoestring.core import Task
+from shoestring.core import Task, array
 from shoestring.meters.inputs import check_integer
 from shoestring.meters.interleaved import Timing, in_turn
 
@@ -49,17 +50,14 @@ def over_inputs(
     inputs = _inputs(task, paths[0], examples)
     runs: list[Any] = []
     for path in paths:
-        content: Any = read_model(path)
-        ports = content.graph.inputs if hasattr(content, "graph") else ()
-        if len(ports) != 1:
+        content = read_model(path)
+        if not isinstance(content, Content) or len(content.graph.inputs) != 1:
             raise ValueError(f"{path} has several entries or inputs: over_inputs takes one input")
+        (port,) = content.graph.inputs
         session = runtime.start(content.graph, content.tensors, threads)
-        element = ELEMENTS[ports[0].element][0]
+        element = ELEMENTS[port.element][0]
         runs.append(
-            [
-                session.bound({ports[0].name: as_input(one, ports[0].name, element)})
-                for one in inputs
-            ]
+            [session.bound({port.name: as_input(one, port.name, element)}) for one in inputs]
         )
     timings = in_turn(
         [partial(_run_all, own) for own in runs], resting=threads != 1, rounds=rounds, warm_up=1
@@ -84,8 +82,7 @@ def _inputs(task: Task, first: str | Path, examples: int) -> list[np.ndarray]:
     loaded, found = load(first, threads=1), list[np.ndarray]()
 
     def predict(*args: Any, **kwargs: Any) -> Any:
-        value = [*args, *kwargs.values()][0]
-        batch = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        batch = array([*args, *kwargs.values()][0])
         found.extend(batch[at : at + 1] for at in range(len(batch)))
         if len(found) >= examples:
             raise _EnoughError

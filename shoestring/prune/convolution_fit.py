@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, seeded
-from shoestring.core import batches as training_batches
-from shoestring.core.task import evaluating
-from shoestring.kit import bake, clone
-from shoestring.kit.quantised.outliers import say_far_off, without_outliers
+from shoestring.kit import clone
+from shoestring.kit.surgery.on_batches import on_batches
 
 _POSITIONS = 2**16
 """Output positions of a layer up to which whole examples are kept, one example at least."""
@@ -50,17 +45,14 @@ def seen(model: nn.Module, task: Task, names: list[str], batches: int, who: str)
     A layer that is not called is left out; of one that is called several times in a run the calls
     are in one. `who`: names the technique in warnings about outliers.
     """
-    plain = bake(clone(model))
     pieces: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
 
     def hook_for(name: str) -> Any:
-        def hook(_layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
+        def hook(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
             have = sum(piece[1][:, 0].numel() for piece in pieces[name])
             room = (_POSITIONS - have) // max(output[0, 0].numel(), 1)
             # A layer may be called with an image that has no axis for examples.
-            if output.ndim == plain.get_submodule(name).weight.ndim and (
-                room > 0 or not pieces[name]
-            ):
+            if output.ndim == layer.weight.ndim and (room > 0 or not pieces[name]):
                 first = slice(max(room, 1))
                 pieces[name].append(
                     (args[0][first].detach().float().cpu(), output[first].detach().float().cpu())
@@ -68,10 +60,7 @@ def seen(model: nn.Module, task: Task, names: list[str], batches: int, who: str)
 
         return hook
 
-    with torch.no_grad(), evaluating(plain), _hooked(plain, names, hook_for):
-        data = list(islice(iter(training_batches(task, "train", plain)), batches))
-        for batch in say_far_off(without_outliers(data, who), who):
-            task.loss(plain, batch)
+    on_batches(model, task, {name: hook_for(name) for name in names}, batches, who)
     return {
         name: Seen(*(torch.cat(halves) for halves in zip(*same_size(found), strict=True)))
         for name, found in pieces.items()
@@ -82,16 +71,6 @@ def seen(model: nn.Module, task: Task, names: list[str], batches: int, who: str)
 def same_size(found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """The pieces of the first one's size: texts and sounds may have several lengths."""
     return [piece for piece in found if piece[0].shape[1:] == found[0][0].shape[1:]]
-
-
-@contextmanager
-def _hooked(model: nn.Module, names: list[str], hook_for: Any) -> Iterator[None]:
-    handles = [model.get_submodule(name).register_forward_hook(hook_for(name)) for name in names]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def fitted(layers: nn.Sequential, what: Seen) -> float:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique, seeded
-from shoestring.core import batches as training_batches
-from shoestring.core.task import evaluating
 from shoestring.kit import (
     AdamW,
     Patterns,
     SkippedWarning,
     Training,
     Weight,
-    bake,
     check_finite,
     chosen,
     clone,
     parameters_of,
     recover,
 )
-from shoestring.kit.quantised.outliers import say_far_off, without_outliers
 from shoestring.kit.surgery.in_sequence import (
     POINT,
     convolution_like,
@@ -36,6 +29,7 @@ from shoestring.kit.surgery.in_sequence import (
     reason_to_leave,
     whole,
 )
+from shoestring.kit.surgery.on_batches import on_batches
 from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
@@ -257,19 +251,7 @@ def _output_statistics(
 
     Shapes: (outputs) and (outputs, outputs).
     """
-    plain = bake(clone(model))
     sums: dict[str, list[Any]] = {name: [0, 0.0, 0.0] for name in names}
-
-    @contextmanager
-    def hooked() -> Iterator[None]:
-        handles = [
-            plain.get_submodule(name).register_forward_hook(hook_for(name)) for name in names
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def hook_for(name: str) -> Any:
         def hook(layer: Any, _args: Any, output: Tensor) -> None:
@@ -284,10 +266,7 @@ def _output_statistics(
 
         return hook
 
-    with torch.no_grad(), evaluating(plain), hooked():
-        data = list(islice(iter(training_batches(task, "train", plain)), batches))
-        for batch in say_far_off(without_outliers(data, "LowRank"), "LowRank"):
-            task.loss(plain, batch)
+    on_batches(model, task, {name: hook_for(name) for name in names}, batches, "LowRank")
     statistics: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, products) in sums.items():
         if count:
