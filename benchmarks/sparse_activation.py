@@ -1,27 +1,29 @@
 """Networks of which only a part is computed: `python benchmarks/sparse_activation.py`.
 
 Mixtures of experts predict the next byte of film reviews. Beside them: dense networks of the same
-milliseconds, of the same bytes and of the size of one expert, and mixtures whose router is random
-or a table of the bytes. Three seeds of 600 steps each; a run takes about half a minute of a core
-(AMD EPYC). Then the files of the first seed are timed in alternation, one thread, on a window of
-128 bytes and on 32 of them. Then ResNet-20 with early exits (`early_exits.py`). Goes on where it
-was interrupted; `--only experts.1`, `--only timing` or `--only exits` runs a part alone.
+milliseconds, of the same bytes, of half of them and of the size of one expert, and mixtures whose
+router is random or a table of the bytes. Three seeds of 600 steps each; a run takes about half a
+minute of a core (AMD EPYC). The first seed has files in int8 too (`PostTraining`). Then its files
+are timed in alternation, one thread, by the clock of the thread, on a window of 128 bytes and on 32
+of them. Then ResNet-20 with early exits (`early_exits.py`). Goes on where it was interrupted;
+`--only experts.1`, `--only int8`, `--only timing` or `--only exits` runs a part alone.
 --quick: 60 steps, three of the networks, one seed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from time import process_time
+from time import process_time, thread_time
 
 import torch
 from early_exits import exit_rows
 from rows import RESULTS, Rows, start
 
-from shoestring.core import prove, score, seeded
-from shoestring.kit import MixtureOfExperts, expert_shares, save, train
+from shoestring.core import apply, prove, score, seeded
+from shoestring.kit import MixtureOfExperts, expert_shares, load_into, save, train
 from shoestring.meters import alternate
 from shoestring.meters.interleaved import ratio
+from shoestring.quantize import PostTraining
 from shoestring.recipes.sparse_activation import NETWORKS, TRAINING, network
 from shoestring.tasks import NextWord
 from shoestring.tasks.movie_reviews import review_bytes
@@ -42,7 +44,11 @@ def main() -> None:
         for name in names:
             if not rows.done(name, seed) and rows.wanted(f"{name}.{seed}"):
                 network_rows(rows, name, task, seed)
-    timed = [name for name in names if file_of(rows, name, 0).exists()]
+    for name in names:
+        if not rows.done(in_8_bits(name), 0) and rows.wanted(in_8_bits(name)):
+            int8_rows(rows, name, task)
+    both = [kind for name in names for kind in (name, in_8_bits(name))]
+    timed = [name for name in both if file_of(rows, name, 0).exists()]
     last = f"milliseconds, {BATCHES[-1]}"
     if rows.wanted("timing") and not all(rows.has(name, last) for name in timed):
         timing_rows(rows, timed, task)
@@ -71,6 +77,23 @@ def network_rows(rows: Rows, name: str, task: NextWord, seed: int) -> None:
     rows.add(name, "done", 1, "", seed)
 
 
+def in_8_bits(name: str) -> str:
+    """What the file of a network in int8 is called."""
+    return f"{name}, int8"
+
+
+def int8_rows(rows: Rows, name: str, task: NextWord) -> None:
+    """The rows and the file of the first seed of a network, in int8."""
+    sealed, kept = task.sealed(), file_of(rows, in_8_bits(name), 0)
+    with seeded(0):
+        model = load_into(file_of(rows, name, 0), network(name)).eval()
+    small = apply(PostTraining(), model, sealed)
+    rows.add(in_8_bits(name), "file", save(small, sealed, kept), "bytes", 0)
+    rows.add(in_8_bits(name), "validation", -score(sealed, small), "bits per byte", 0)
+    rows.add(in_8_bits(name), "test", -prove(kept, task, seed=0), "bits per byte", 0)
+    rows.add(in_8_bits(name), "done", 1, "", 0)
+
+
 def timing_rows(rows: Rows, names: list[str], task: NextWord) -> None:
     """Milliseconds of a run of each file, in one alternation, and how many times the first's."""
     if FIRST not in names:
@@ -78,7 +101,9 @@ def timing_rows(rows: Rows, names: list[str], task: NextWord) -> None:
     paths = [file_of(rows, name, 0) for name in names]
     for batch in BATCHES:
         rounds = ROUNDS[batch] // (10 if rows.quick else 1)
-        timings = alternate(paths, task.sealed(), batch=batch, rounds=rounds)
+        timings = alternate(
+            paths, task.sealed(), threads=1, batch=batch, rounds=rounds, clock=thread_time
+        )
         first = timings[names.index(FIRST)]
         for name, timing in zip(names, timings, strict=True):
             times = ratio(timing, first).median

@@ -22,7 +22,8 @@ def sparse_activation() -> str:
         f"{' | '.join(heads)} | seeds |",
         f"|{' --- |' * (6 + len(heads))}",
     ]
-    for name, title in NETWORKS.items():
+    kinds = [(n + kind, t + kind) for n, t in NETWORKS.items() for kind in ("", ", int8")]
+    for name, title in kinds:
         bits = values(found, name, "validation")
         if not bits:
             continue

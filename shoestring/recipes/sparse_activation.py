@@ -31,7 +31,9 @@ NETWORKS = {
     "dense": "dense, as many milliseconds",
     "experts": "8 experts, one for each byte",
     "small": "dense, as large as one expert",
+    "middle": "dense, half as many bytes",
     "large": "dense, as many bytes",
+    "two": "8 experts, two for each byte",
     "random": "8 experts, a random router that does not learn",
     "by byte": "8 experts, chosen by the byte itself",
 }
@@ -44,7 +46,9 @@ def network(name: str) -> nn.Module:
     inside = {
         "dense": feed_forward(2 * HIDDEN),
         "small": feed_forward(HIDDEN),
+        "middle": feed_forward(EXPERTS // 2 * HIDDEN),
         "large": feed_forward(EXPERTS * HIDDEN),
+        "two": experts(EXPERTS, HIDDEN, active=2),
         "by byte": experts(EXPERTS, HIDDEN, is_routed=False),
     }.get(name, experts(EXPERTS, HIDDEN))
     # Each expert gets 32 of the 256 bytes, drawn at random.
