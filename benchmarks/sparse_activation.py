@@ -5,8 +5,9 @@ milliseconds, of the same bytes, of half of them and of the size of one expert, 
 router is random or a table of the bytes. Three seeds of 600 steps each; a run takes about half a
 minute of a core (AMD EPYC). The first seed has files in int8 too (`PostTraining`). Then its files
 are timed in alternation, one thread, by the clock of the thread, on a window of 128 bytes and on 32
-of them. Then ResNet-20 with early exits (`early_exits.py`). Goes on where it was interrupted;
-`--only experts.1`, `--only int8`, `--only timing` or `--only exits` runs a part alone.
+of them. Then ResNet-20 with early exits (`early_exits.py`) and with experts (`expert_images.py`),
+about an hour more. Goes on where it was interrupted; `--only experts.1`, `--only int8`,
+`--only timing`, `--only exits` or `--only images` runs a part alone.
 --quick: 60 steps, three of the networks, one seed.
 """
 
@@ -17,6 +18,7 @@ from time import process_time, thread_time
 
 import torch
 from early_exits import exit_rows
+from expert_images import image_rows
 from rows import RESULTS, Rows, start
 
 from shoestring.core import apply, prove, score, seeded
@@ -54,6 +56,8 @@ def main() -> None:
         timing_rows(rows, timed, task)
     if rows.wanted("exits"):
         exit_rows(rows)
+    if rows.only is None or rows.only.startswith("images"):
+        image_rows(rows)
     rows.close()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from statistics import mean
 
+from expert_images import IMAGES
+from expert_images import NETWORKS as IMAGE_NETWORKS
 from rows import conditions_told, metrics, on, processors, results, values
 
 from shoestring.recipes.sparse_activation import NETWORKS
@@ -14,24 +16,34 @@ PLAIN = "ResNet-20"
 
 def sparse_activation() -> str:
     """A row for each network: bits, bytes, and how many times the dense network's milliseconds."""
+    kinds = [(n + kind, t + kind) for n, t in NETWORKS.items() for kind in ("", ", int8")]
+    return _mixtures(dict(kinds), "bits per byte", "128 bytes")
+
+
+def expert_images() -> str:
+    """The same of networks for images."""
+    return _mixtures({IMAGES + name: name for name in IMAGE_NETWORKS}, "% right", "image")
+
+
+def _mixtures(subjects: dict[str, str], unit: str, one: str) -> str:
+    """A row for each subject that has been measured, by what the table calls it."""
     found = results("sparse_activation")
     seen = processors(found)
-    heads = [f"milliseconds, {batch} × 128 bytes ({one})" for one in seen for batch in BATCHES]
+    heads = [f"milliseconds, {batch} × {one} ({cpu})" for cpu in seen for batch in BATCHES]
     lines = [
-        "| network | validation, bits per byte | test | file, bytes | experts in use | "
+        f"| network | validation, {unit} | test | file, bytes | experts in use | "
         f"{' | '.join(heads)} | seeds |",
         f"|{' --- |' * (6 + len(heads))}",
     ]
-    kinds = [(n + kind, t + kind) for n, t in NETWORKS.items() for kind in ("", ", int8")]
-    for name, title in kinds:
+    for name, title in subjects.items():
         bits = values(found, name, "validation")
         if not bits:
             continue
-        test, size = (mean(values(found, name, one)) for one in ("test", "file"))
+        test, size = (mean(values(found, name, metric)) for metric in ("test", "file"))
         used = values(found, name, "experts in use")
         times: list[str] = []
-        for one in seen:
-            own = metrics(on(one, found), name)
+        for cpu in seen:
+            own = metrics(on(cpu, found), name)
             for batch in BATCHES:
                 taken = own.get(f"milliseconds, {batch}")
                 share = own.get(f"times the milliseconds, {batch}")
