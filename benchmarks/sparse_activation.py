@@ -6,8 +6,9 @@ router is random or a table of the bytes. Three seeds of 600 steps each; a run t
 minute of a core (AMD EPYC). The first seed has files in int8 too (`PostTraining`). Then its files
 are timed in alternation, one thread, by the clock of the thread, on a window of 128 bytes and on 32
 of them. Then ResNet-20 with early exits (`early_exits.py`) and with experts (`expert_images.py`),
-about an hour more. Goes on where it was interrupted; `--only experts.1`, `--only int8`,
-`--only timing`, `--only exits` or `--only images` runs a part alone.
+about an hour more, and one layer beside an operator of ONNX Runtime (`expert_layers.py`). Goes on
+where it was interrupted; `--only experts.1`, `--only int8`, `--only timing`, `--only exits`,
+`--only images` or `--only layer` runs a part alone.
 --quick: 60 steps, three of the networks, one seed.
 """
 
@@ -19,6 +20,7 @@ from time import process_time, thread_time
 import torch
 from early_exits import exit_rows
 from expert_images import image_rows
+from expert_layers import layer_rows
 from rows import RESULTS, Rows, start
 
 from shoestring.core import apply, prove, score, seeded
@@ -58,6 +60,7 @@ def main() -> None:
         exit_rows(rows)
     if rows.only is None or rows.only.startswith("images"):
         image_rows(rows)
+    layer_rows(rows)
     rows.close()
 
 

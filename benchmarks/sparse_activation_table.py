@@ -6,6 +6,7 @@ from statistics import mean
 
 from expert_images import IMAGES
 from expert_images import NETWORKS as IMAGE_NETWORKS
+from expert_layers import COUNTS, FORMS, LAYERS
 from rows import conditions_told, metrics, on, processors, results, values
 
 from shoestring.recipes.sparse_activation import NETWORKS
@@ -54,6 +55,24 @@ def _mixtures(subjects: dict[str, str], unit: str, one: str) -> str:
             f"{f'{mean(used):.1f}' if used else ''} | {' | '.join(times)} | {len(bits)} |"
         )
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+
+
+def expert_layers() -> str:
+    """A row for each mixture and number of rows: how many times as long each form takes."""
+    found = results("sparse_activation")
+    seen = processors(found)
+    heads = [f"{form} ({cpu})" for cpu in seen for form in FORMS]
+    lines = [f"| | rows in a run | {' | '.join(heads)} |", f"|{' --- |' * (2 + len(heads))}"]
+    for subject in dict.fromkeys(r["subject"] for r in found if r["subject"].startswith(LAYERS)):
+        for count in COUNTS:
+            cells = [
+                f"{own[f'{form}, {count}, median']:.2f} "
+                f"({own[f'{form}, {count}, low']:.2f} to {own[f'{form}, {count}, high']:.2f})"
+                for own in (metrics(on(cpu, found), subject) for cpu in seen)
+                for form in FORMS
+            ]
+            lines.append(f"| {subject.removeprefix(LAYERS)} | {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def early_exits() -> str:

@@ -51,7 +51,12 @@ from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
-from sparse_activation_table import early_exits, expert_images, sparse_activation
+from sparse_activation_table import (
+    early_exits,
+    expert_images,
+    expert_layers,
+    sparse_activation,
+)
 from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
@@ -302,6 +307,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "quantised-short": quantised_short,
     "sparse_activation": sparse_activation,
     "expert-images": expert_images,
+    "expert-layers": expert_layers,
     "early-exits": early_exits,
     "light_rnn-passes": passes,
     "light_rnn-rates": rates,
