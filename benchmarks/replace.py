@@ -87,8 +87,12 @@ JOBS = {
         shares=(0.1,),
         alone=True,
     ),
-    "resnet20": Job(makes=[planner_jobs.resnet20], thinned=(_LIGHTEST, "Channels"), minutes=1.5),
-    "vgg": Job(makes=[vgg], thinned=("Channels",), minutes=1.5),
+    "resnet20": Job(
+        makes=[planner_jobs.resnet20],
+        thinned=(_LIGHTEST, "Channels", "CheapConvolutions"),
+        minutes=1.5,
+    ),
+    "vgg": Job(makes=[vgg], thinned=("Channels", "CheapConvolutions"), minutes=1.5),
     "lenet5": Job(
         makes=[planner_jobs.lenet5_seed0, planner_jobs.lenet5_seed1, planner_jobs.lenet5],
         thinned=("Channels",),

@@ -13,6 +13,7 @@ TITLES = {
 NAMES = {
     "Blocks at Lightest(), 0.002": "thinned by `Blocks`, the lightest first",
     "Channels": "thinned by `Channels`",
+    "CheapConvolutions": "the same with `CheapConvolutions`",
     "Student": "`Student(Narrower(...))`",
 }
 
