@@ -31,9 +31,9 @@ class Replace(Technique):
 
     `width`: of the new network, above 0; 1 is the size at which the family was published.
     `by`: the family: makes an untrained network of a width. Those of `models` fit other networks'
-        images and texts (`VGGFamily`); a function of your own does too, which stands in a module. Its
-        name with its module, or its repr, is a part of this technique's name, and must be the same
-        in every process.
+        images and texts (`VGGFamily`); a function of your own in a module does too. Its name with
+        its module, or its repr, is a part of this technique's name, and must be the same in every
+        process.
     `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `training`: of the new network; Training(0) leaves it untrained.
 

@@ -45,7 +45,9 @@ def test_a_function_of_ones_own_is_a_family_and_its_name_is_in_the_repr():
     technique = Replace(by=narrow, width=0.5, training=Training(0))
     made = technique(DigitsLeNet(), digits())
     assert made[1].out_features == 16  # type: ignore[union-attr]
-    assert repr(technique).startswith(f"Replace(width=0.5, by={__name__}.narrow, targets=SoftTargets(")
+    assert repr(technique).startswith(
+        f"Replace(width=0.5, by={__name__}.narrow, targets=SoftTargets("
+    )
     pressed = [Replace.strength.set(technique, press).width for press in (0.0, 0.5, 1.0)]
     assert pressed == [2.0, 0.4472, 0.1]
 
