@@ -183,7 +183,8 @@ class MixtureOfExperts(nn.Module):
         # dependencies sees that the router must keep its outputs, and not that each number of the
         # answer depends on it.
         count = len(self.experts)
-        weights = torch.tensor((0.5 * logits.softmax(-1) + 0.5 / count).tolist(), dtype=rows.dtype)
+        mixed = (0.5 * logits.softmax(-1) + 0.5 / count).tolist()
+        weights = torch.tensor(mixed, dtype=rows.dtype, device=rows.device)
         parts = [self._answer(expert, rows, number) for number, expert in enumerate(self.experts)]
         _check_shapes(parts)
         weights = weights.view(-1, count, *[1] * (parts[0].ndim - 1))

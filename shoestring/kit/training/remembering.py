@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import nn
 
@@ -33,8 +33,9 @@ class Remembers(Protocol):
 def remembering(model: nn.Module) -> Iterator[tuple[str, Remembers]]:
     """The layers of a model that remember something, by name."""
     for name, part in model.named_modules():
-        if isinstance(part, Remembers):
-            yield name, part
+        # By the class: a quantised module passes on what is asked of it to the module inside.
+        if issubclass(type(part), Remembers):
+            yield name, cast(Remembers, part)
 
 
 def say_after_training(model: nn.Module) -> None:
