@@ -48,7 +48,7 @@ from shoestring.recipes.baselines import pictures
 from shoestring.tasks import cifar10
 
 PASSES, LONG, RATE = 3, 12, 2e-3
-STEPS, CREPE_RATE = 1000, 5e-4
+STEPS, CREPE_RATE = 300, 2e-5
 SHAPES = ((16, 32), (32, 16), (64, 8), (128, 16))
 """(channels, side of the image) of the layers that are timed untrained: ResNet-20's, and wider."""
 KINDS = {
