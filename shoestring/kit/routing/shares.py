@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.core.task import evaluating
@@ -24,6 +25,15 @@ DROPPED = 0.005
 
 class RoutingWarning(UserWarning):
     """A mixture of experts uses few of its experts, or dropped rows in training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoutingFault:
+    """Something wrong with a routing: its name, what was seen, and what to do about it."""
+
+    name: str
+    says: str
+    do: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,30 +60,70 @@ class Routing:
         least = STARVED / len(self.shares)
         return tuple(number for number, share in enumerate(self.shares) if share < least)
 
-    def verdict(self) -> str:
-        """What is wrong and what to do, as a sentence; "" where nothing is."""
+    def faults(self) -> tuple[RoutingFault, ...]:
+        """What is wrong, each with what to do; none where nothing is."""
         count, name = len(self.shares), self.name or "the model"
-        parts: list[str] = []
+        found: list[RoutingFault] = []
         if self.spread < COLLAPSED * count:
             best = max(range(count), key=lambda number: self.shares[number])
-            parts.append(
-                f"the router of {name} has collapsed: expert {best} gets "
-                f"{100 * self.shares[best]:.1f} % of the rows, and they spread as over "
-                f"{self.spread:.1f} of {count} experts. Raise `balance` (0.01 is usual) or "
-                "`jitter`, or lower the learning rate"
+            found.append(
+                RoutingFault(
+                    name="collapsed router",
+                    says=f"the router of {name} has collapsed: expert {best} gets "
+                    f"{100 * self.shares[best]:.1f} % of the rows, and they spread as over "
+                    f"{self.spread:.1f} of {count} experts",
+                    do="Raise `balance` (0.01 is usual) or `jitter`, or lower the learning rate",
+                )
             )
         elif self.starved:
             told = ", ".join(f"{n} ({100 * self.shares[n]:.2f} %)" for n in self.starved)
-            parts.append(
-                f"experts of {name} that hardly any row reaches: {told}. Their bytes are in the "
-                "file for nothing: train longer, raise `balance`, or give fewer experts"
+            found.append(
+                RoutingFault(
+                    name="starved experts",
+                    says=f"experts of {name} that hardly any row reaches: {told}. Their bytes are "
+                    "in the file for nothing",
+                    do="Train longer, raise `balance`, or give fewer experts",
+                )
             )
         if self.dropped >= DROPPED:
-            parts.append(
-                f"{100 * self.dropped:.1f} % of the rows of {name} were beyond the capacity of "
-                "their expert and got no output from it in training: raise `capacity` or `balance`"
+            found.append(
+                RoutingFault(
+                    name="dropped rows",
+                    says=f"{100 * self.dropped:.1f} % of the rows of {name} were beyond the "
+                    "capacity of their expert and got no output from it in training",
+                    do="Raise `capacity` or `balance`",
+                )
             )
-        return "; ".join(parts)
+        return tuple(found)
+
+    def verdict(self) -> str:
+        """What is wrong and what to do, in sentences; "" where nothing is."""
+        return "; ".join(f"{one.says}. {one.do}" for one in self.faults())
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Within, how many rows each mixture of a model sends to each of its experts, by its name.
+
+    Rows beyond a capacity count as those of the expert that they were meant for.
+    """
+    counts = {name: torch.zeros(len(one.experts)) for name, one in _mixtures(model)}
+
+    def hook_for(name: str, experts: int) -> object:
+        def hook(_module: nn.Module, _args: object, chosen: tuple[Tensor, ...]) -> None:
+            counts[name] += torch.bincount(chosen[1].flatten().cpu(), minlength=experts)
+
+        return hook
+
+    handles = [
+        one.choose.register_forward_hook(hook_for(name, len(one.experts)))  # type: ignore[arg-type]
+        for name, one in _mixtures(model)
+    ]
+    try:
+        yield counts
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> list[Routing]:
@@ -81,27 +131,10 @@ def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> li
 
     In evaluation mode no row is dropped. Raises ValueError for a model without a mixture.
     """
-    mixtures = dict(_mixtures(model))
-    if not mixtures:
-        raise ValueError("the model has no MixtureOfExperts, so there is no routing to look at")
-    counts = {name: torch.zeros(len(one.experts)) for name, one in mixtures.items()}
-
-    def hook_for(name: str, experts: int) -> object:
-        def hook(_module: nn.Module, _args: object, chosen: tuple[torch.Tensor, ...]) -> None:
-            counts[name] += torch.bincount(chosen[1].flatten().cpu(), minlength=experts)
-
-        return hook
-
-    handles = [
-        one.choose.register_forward_hook(hook_for(name, len(one.experts)))  # type: ignore[arg-type]
-        for name, one in mixtures.items()
-    ]
-    try:
-        with torch.no_grad(), evaluating(model):
-            task.score(model, split)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with counting(model) as counts, torch.no_grad(), evaluating(model):
+        if not counts:
+            raise ValueError("the model has no MixtureOfExperts, so there is no routing to look at")
+        task.score(model, split)
     return [
         Routing(name=name, shares=tuple((count / count.sum().clamp(min=1)).tolist()))
         for name, count in counts.items()
