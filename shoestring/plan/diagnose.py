@@ -16,7 +16,7 @@ from shoestring.kit import AdamW, Training, clone
 from shoestring.kit.health.first import first_not_finite, of_signals
 from shoestring.kit.health.signals import Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
-from shoestring.kit.routing.shares import Routing, counting
+from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
@@ -130,6 +130,7 @@ def _look(
             )
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     learning = {name for name, gradient in first.items() if bool(gradient.any())}
+    zeros = zero_starts(ways, signals, weights, learning)
     return Seen(
         signals=tuple(signals.values()),
         losses=tuple(losses),
@@ -141,14 +142,20 @@ def _look(
         gradients=first,
         updates=_updates(model, first, second, training.optimizer),
         rate=training.optimizer.learning_rate,
-        # Where no gradient comes back, as behind a zero, there is nothing to compare.
-        chain=tuple(signals[key] for key in ways.longest if signals[key].gradient),
-        zero_starts=zero_starts(ways, signals, weights, learning),
-        routings=tuple(
-            Routing(name=name, shares=tuple((count / count.sum().clamp(min=1)).tolist()))
-            for name, count in routed.items()
+        # A gradient that a zero stops says nothing about depth; one that underflows to 0 does.
+        chain=tuple(
+            one
+            for one in map(signals.__getitem__, ways.longest)
+            if one.gradient is not None and not {*one.weights} <= zeros.keys()
         ),
-        rows=tuple(int(count.sum()) for count in routed.values()),
+        zero_starts=zeros,
+        routings=tuple(
+            Routing(name=name, shares=shares_of(one.rows)) for name, one in routed.items()
+        ),
+        probable=tuple(
+            Routing(name=name, shares=shares_of(one.probability)) for name, one in routed.items()
+        ),
+        rows=tuple(int(one.rows.sum()) for one in routed.values()),
     )
 
 

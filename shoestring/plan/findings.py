@@ -46,6 +46,7 @@ class Seen:
     `zero_starts`: of parameters without a gradient only since a weight behind them begins at zero,
         that weight, by name.
     `routings`: of the mixtures of experts, on the batches.
+    `probable`: the same by the probabilities of the routers, in place of rows.
     `rows`: how many each of these mixtures divided.
     `rate`: the learning rate.
     `rates`: what rates did.
@@ -64,6 +65,7 @@ class Seen:
     chain: tuple[Signal, ...] = ()
     zero_starts: Mapping[str, str] = field(default_factory=dict)
     routings: tuple[Routing, ...] = ()
+    probable: tuple[Routing, ...] = ()
     rows: tuple[int, ...] = ()
     rates: tuple[RateTried, ...] = field(default=())
 
@@ -174,7 +176,9 @@ def _constant_answers(seen: Seen) -> Iterator[Finding]:
 
 
 def _routing(seen: Seen) -> Iterator[Finding]:
-    for routing, rows in zip(seen.routings, seen.rows, strict=True):
+    for routing, likely, rows in zip(seen.routings, seen.probable, seen.rows, strict=True):
+        if not likely.faults():
+            continue  # an undecided router, such as a new one, which the balance loss can move
         for one in routing.faults():
             if rows >= _ROWS.get(one.name, 0) * len(routing.shares):
                 yield Finding(name=one.name, says=one.says, do=one.do)

@@ -101,29 +101,47 @@ class Routing:
         return "; ".join(f"{one.says}. {one.do}" for one in self.faults())
 
 
-@contextmanager
-def counting(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Within, how many rows each mixture of a model sends to each of its experts, by its name.
+@dataclass
+class Sent:
+    """What a router decided, one number for each expert.
 
-    Rows beyond a capacity count as those of the expert that they were meant for.
+    `rows`: how many were sent to it, those beyond a capacity too.
+    `probability`: the sum over the rows of the probability that the router gives it.
     """
-    counts = {name: torch.zeros(len(one.experts)) for name, one in _mixtures(model)}
 
-    def hook_for(name: str, experts: int) -> object:
-        def hook(_module: nn.Module, _args: object, chosen: tuple[Tensor, ...]) -> None:
-            counts[name] += torch.bincount(chosen[1].flatten().cpu(), minlength=experts)
+    rows: Tensor
+    probability: Tensor
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[dict[str, Sent]]:
+    """Within, what the router of each mixture of a model decides, by the mixture's name."""
+    sent = {
+        name: Sent(torch.zeros(len(one.experts)), torch.zeros(len(one.experts)))
+        for name, one in _mixtures(model)
+    }
+
+    def hook_for(one: Sent) -> object:
+        def hook(_module: nn.Module, args: tuple[Tensor], chosen: tuple[Tensor, ...]) -> None:
+            one.rows += torch.bincount(chosen[1].flatten().cpu(), minlength=len(one.rows))
+            one.probability += args[0].detach().float().softmax(-1).sum(0).cpu()
 
         return hook
 
     handles = [
-        one.choose.register_forward_hook(hook_for(name, len(one.experts)))  # type: ignore[arg-type]
+        one.choose.register_forward_hook(hook_for(sent[name]))  # type: ignore[arg-type]
         for name, one in _mixtures(model)
     ]
     try:
-        yield counts
+        yield sent
     finally:
         for handle in handles:
             handle.remove()
+
+
+def shares_of(numbers: Tensor) -> tuple[float, ...]:
+    """Numbers as shares of their sum."""
+    return tuple((numbers / numbers.sum().clamp(min=1)).tolist())
 
 
 def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> list[Routing]:
@@ -131,14 +149,11 @@ def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> li
 
     In evaluation mode no row is dropped. Raises ValueError for a model without a mixture.
     """
-    with counting(model) as counts, torch.no_grad(), evaluating(model):
-        if not counts:
+    with counting(model) as sent, torch.no_grad(), evaluating(model):
+        if not sent:
             raise ValueError("the model has no MixtureOfExperts, so there is no routing to look at")
         task.score(model, split)
-    return [
-        Routing(name=name, shares=tuple((count / count.sum().clamp(min=1)).tolist()))
-        for name, count in counts.items()
-    ]
+    return [Routing(name=name, shares=shares_of(one.rows)) for name, one in sent.items()]
 
 
 def warn_of_routing(model: nn.Module) -> None:
