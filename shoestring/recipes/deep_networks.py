@@ -114,8 +114,9 @@ RECIPE = Recipe(
             5.46,
             "%",
             "He et al. 2016b, table 3",
-            "ResNet-164 in pre-activation order, CIFAR-10 as published, 64,000 steps of 128, median "
-            "of 5; blocks of three layers, as ours of 110 have, which the paper does not report",
+            "ResNet-164 in pre-activation order, CIFAR-10 as published, 64,000 steps of 128, "
+            "median of 5; blocks of three layers, as ours of 110 have, which the paper does not "
+            "report",
         ),
         Published(
             "test error",
