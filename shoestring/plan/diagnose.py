@@ -149,14 +149,15 @@ def _look(
             if one.gradient is not None and not {*one.weights} <= zeros.keys()
         ),
         zero_starts=zeros,
-        routings=tuple(
-            Routing(name=name, shares=shares_of(one.rows)) for name, one in routed.items()
-        ),
-        probable=tuple(
-            Routing(name=name, shares=shares_of(one.probability)) for name, one in routed.items()
-        ),
+        routings=_routings({name: one.rows for name, one in routed.items()}),
+        probable=_routings({name: one.probability for name, one in routed.items()}),
         rows=tuple(int(one.rows.sum()) for one in routed.values()),
     )
+
+
+def _routings(numbers: dict[str, Tensor]) -> tuple[Routing, ...]:
+    """What each mixture sends to each of its experts, as shares."""
+    return tuple(Routing(name=name, shares=shares_of(one)) for name, one in numbers.items())
 
 
 def _updates(
