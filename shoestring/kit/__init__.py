@@ -53,11 +53,7 @@ if TYPE_CHECKING:
     from shoestring.kit.tracing.tape import Tape, record
     from shoestring.kit.training.agreement import Agreement
     from shoestring.kit.training.augment import mirrored, moved
-    from shoestring.kit.training.initialisers import (
-        fan_in_variance,
-        silent_branches,
-        unit_variance,
-    )
+    from shoestring.kit.training.initialisers import fan_in_variance, unit_variance
     from shoestring.kit.training.inputs import Pictures, Sounds
     from shoestring.kit.training.loop import DivergedError, taught, train
     from shoestring.kit.training.resume import resuming
@@ -87,6 +83,7 @@ if TYPE_CHECKING:
         Training,
         Unclipped,
     )
+    from shoestring.kit.training.silent import silent_branches
     from shoestring.kit.training.statistics import average_batch_norm
     from shoestring.kit.training.supervised import Supervised, accuracy
     from shoestring.kit.weights.copying import clone
@@ -120,11 +117,7 @@ _HOMES = {
         "write",
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
-    "shoestring.kit.training.initialisers": [
-        "fan_in_variance",
-        "silent_branches",
-        "unit_variance",
-    ],
+    "shoestring.kit.training.initialisers": ["fan_in_variance", "unit_variance"],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
     "shoestring.kit.weights.copying": ["clone"],
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
@@ -178,6 +171,7 @@ _HOMES = {
         "Training",
         "Unclipped",
     ],
+    "shoestring.kit.training.silent": ["silent_branches"],
     "shoestring.kit.training.statistics": ["average_batch_norm"],
     "shoestring.kit.surgery.units": ["remove_dead_units"],
     "shoestring.kit.weights.model_state": ["ModelState", "state_of", "with_state"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from shoestring.models.normalised import Normalised
@@ -29,7 +30,8 @@ class AlexNet(nn.Module):
     `dropout`: the share of the inputs of the dense layers that training drops, 0 to below 1.
     `normalise`: the mean and deviation of the images, and with them their channels; None for those
         of CIFAR-10.
-    Raises ValueError for other sizes, and for images too small for the stride and the pools.
+    Raises ValueError for other sizes, for images too small for the stride and the pools, and where
+    `forward` gets images of another side.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class AlexNet(nn.Module):
                 nn.ReLU(),
                 *([nn.MaxPool2d(3, 2, 1)] if pooled[index] else []),
             ]
+        self.side, self.stride = side, stride
         self.convolutions = nn.Sequential(*layers)
         self.dense = nn.Sequential(
             nn.Flatten(),
@@ -82,7 +85,24 @@ class AlexNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×classes."""
+        if not torch.compiler.is_exporting():
+            _check_sides(images, self.side, self.stride)
         return self.dense(self.convolutions(images))
+
+
+def _check_sides(images: Tensor, side: int, stride: int) -> None:
+    sides = images.shape[-2:]
+    if any(_pooled(one, stride) != _pooled(side, stride) for one in sides):
+        fits = sides[0] == sides[1] and sides[0] >= 8 * stride
+        raise ValueError(
+            f"images of {sides[0]}×{sides[1]} pixels: this AlexNet is made for {side}×{side}; make "
+            + (
+                f"AlexNet(side={sides[0]}, stride={stride})"
+                if fits
+                else f"the images so large, or AlexNet(side=...) of square ones of {8 * stride} "
+                "pixels or more"
+            )
+        )
 
 
 def _pooled(side: int, stride: int) -> int:

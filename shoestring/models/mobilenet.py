@@ -20,7 +20,7 @@ class MobileNet(nn.Module):
     Differs: twelve blocks instead of seventeen, an expansion of four instead of six, and 256 pooled
     features instead of 1,280. A block that halves the size has one full convolution instead of the
     expansion and the depthwise one (Tan & Le 2021, "fused"): in bfloat16, depthwise convolutions
-    with a stride take torch fifty times as long as those without.
+    with a stride take torch many times as long as those without.
 
     `width`: channels of the first stage, 1 or more; all other widths in proportion, rounded.
     `classes`: 1 or more.

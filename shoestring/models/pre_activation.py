@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.models.normalised import Normalised
+from shoestring.models.sizes import check_count
 
 _STAGES = 3
 
@@ -19,7 +20,7 @@ class PreActivation(nn.Module):
     came in. Three stages of (depth - 2) / 9 blocks; the first convolution of the second and third
     has stride 2, and where the channels grow, the first block projects its normalised input.
     10,327,706 parameters at a depth of 1,001 for 3 channels and 10 classes.
-    Images N×C×H×W in 0..1, H and W of 4 or more, to logits N×classes.
+    Images N×C×H×W in 0..1 to logits N×classes; the normalization is inside.
 
     Source: He et al. 2016, "Identity mappings in deep residual networks", figure 4e and appendix.
     Differs: the last norm of the network is followed by a mean over whatever size is left, so that
@@ -28,21 +29,29 @@ class PreActivation(nn.Module):
     `depth`: 9n + 2: 11, 20, 29, ..., 164, ..., 1001.
     `width`: channels of the first stage between its 1×1 convolutions; blocks have four times as
         many outside, and each next stage has twice as many. 1 or more.
-    `classes`, `channels`: of the logits and of the images, 1 or more. Images of three channels are
-        normalised as CIFAR-10 is, others to a mean of 0 and a deviation of 1 for values in 0..1
-        that are spread evenly.
+    `classes`, `channels`: of the logits and of the images, 1 or more.
+    `normalise`: the mean and deviation of the images, and with them their channels. None: images of
+        three channels are normalised as CIFAR-10 is, others to a mean of 0 and a deviation of 1 for
+        values in 0..1 that are spread evenly.
 
     Raises ValueError for a depth that is no 9n + 2, with the nearest that are, for sizes below 1,
-    and for images of fewer than 4 rows or columns.
+    and for `channels` that are not those of `normalise`.
     """
 
     def __init__(
-        self, depth: int, width: int = 16, *, classes: int = 10, channels: int = 3
+        self,
+        depth: int,
+        width: int = 16,
+        *,
+        classes: int = 10,
+        channels: int = 3,
+        normalise: Normalised | None = None,
     ) -> None:
         super().__init__()
         blocks = _per_stage(depth, 9, "PreActivation")
-        _check_sizes(width=width, classes=classes, channels=channels)
-        self.normalise = _normaliser(channels)
+        _check_sizes("PreActivation", width=width, classes=classes, channels=channels)
+        self.normalise = _normaliser("PreActivation", channels, normalise)
+        channels = self.normalise.mean.shape[1]
         self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         widths = [width * 2**stage for stage in range(_STAGES)]
         entering = [width, 4 * widths[0], 4 * widths[1]]
@@ -60,23 +69,22 @@ class PreActivation(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×classes."""
-        _check_images(images)
         features = self.stages(self.first(self.normalise(images)))
         return self.last(functional.relu(self.norm(features)).mean((2, 3)))
 
 
 class PlainNetwork(nn.Module):
-    """The convolutions of a residual network without its shortcuts: PlainNetwork(56).
+    """The layers of `ResNet` without its shortcuts: PlainNetwork(56).
 
     A 3×3 convolution, three stages of (depth - 2) / 3 more, and a linear layer; after each
     convolution a norm and a ReLU. It is there to show what depth costs where nothing is done about
-    it. Images N×C×H×W in 0..1, H and W of 4 or more, to logits N×classes.
+    it. Images N×C×H×W in 0..1 to logits N×classes; the normalization is inside.
 
     Source: He et al. 2016, "Deep residual learning", section 4.2, the plain networks.
 
     `depth`: 6n + 2: 8, 14, 20, ..., 56, ..., 110.
     `width`: channels of the first stage; each next stage has twice as many. 1 or more.
-    `classes`, `channels`: as in PreActivation.
+    `classes`, `channels`, `normalise`: as in PreActivation.
     `norm`: makes the norm for a number of channels: nn.BatchNorm2d, or nn.Identity for none.
 
     Raises ValueError as PreActivation does.
@@ -90,11 +98,13 @@ class PlainNetwork(nn.Module):
         classes: int = 10,
         channels: int = 3,
         norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        normalise: Normalised | None = None,
     ) -> None:
         super().__init__()
         each = 2 * _per_stage(depth, 6, "PlainNetwork")
-        _check_sizes(width=width, classes=classes, channels=channels)
-        self.normalise = _normaliser(channels)
+        _check_sizes("PlainNetwork", width=width, classes=classes, channels=channels)
+        self.normalise = _normaliser("PlainNetwork", channels, normalise)
+        channels = self.normalise.mean.shape[1]
         widths = [width, *(width * 2**stage for stage in range(_STAGES) for _ in range(each))]
         before = [channels, *widths[:-1]]
         strides = [1, *(2 if at and not at % each else 1 for at in range(_STAGES * each))]
@@ -112,7 +122,6 @@ class PlainNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×classes."""
-        _check_images(images)
         return self.last(self.layers(self.normalise(images)).mean((2, 3)))
 
 
@@ -151,21 +160,19 @@ def _per_stage(depth: int, layers: int, kind: str) -> int:
     )
 
 
-def _check_sizes(**sizes: int) -> None:
+def _check_sizes(network: str, **sizes: int) -> None:
     for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} is {size!r}: give an integer, 1 or more")
+        check_count(network, name, size)
 
 
-def _check_images(images: Tensor) -> None:
-    if min(images.shape[2:]) < 4:
-        raise ValueError(
-            f"images of {images.shape[2]}×{images.shape[3]} pixels: two strides leave nothing of "
-            "fewer than 4 rows or columns; enlarge the images"
+def _normaliser(network: str, channels: int, given: Normalised | None) -> Normalised:
+    if given is None:
+        return (
+            Normalised() if channels == 3 else Normalised((0.5,) * channels, (12**-0.5,) * channels)
         )
-
-
-def _normaliser(channels: int) -> Normalised:
-    if channels == 3:
-        return Normalised()
-    return Normalised((0.5,) * channels, (12**-0.5,) * channels)
+    if channels not in (3, given.mean.shape[1]):
+        raise ValueError(
+            f"{network}(channels={channels}): `normalise` is for {given.mean.shape[1]} channels: "
+            "leave `channels` out"
+        )
+    return given

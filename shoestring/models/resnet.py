@@ -12,10 +12,10 @@ from shoestring.models.sizes import check_count
 class _Residual(nn.Module):
     """What the networks have in common: a convolution, three stages of blocks, a linear layer."""
 
-    def __init__(self, blocks: int, width: int, classes: int) -> None:
+    def __init__(self, blocks: int, width: int, classes: int, normalise: Normalised | None) -> None:
         super().__init__()
-        self.normalise = Normalised()
-        self.first = _convolution(3, width, 1)
+        self.normalise = normalise or Normalised()
+        self.first = _convolution(self.normalise.mean.shape[1], width, 1)
         widths = [width] * blocks + [2 * width] * blocks + [4 * width] * blocks
         before = [width, *widths[:-1]]
         self.blocks = nn.Sequential(*(_Block(a, b) for a, b in zip(before, widths, strict=True)))
@@ -34,11 +34,14 @@ class ResNet20(_Residual):
     channels of zeros. Images N×3×32×32 in 0..1 to logits N×10; the normalization is inside.
 
     `width`: channels of the first stage, 1 or more.
+    `normalise`: the mean and deviation of the images, and with them their channels; None for those
+        of CIFAR-10.
+    Raises ValueError for a width below 1.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, width: int = 16, *, normalise: Normalised | None = None) -> None:
         check_count("ResNet20", "width", width)
-        super().__init__(3, width, 10)
+        super().__init__(3, width, 10, normalise)
 
 
 class ResNet(_Residual):
@@ -52,10 +55,19 @@ class ResNet(_Residual):
     `depth`: layers with weights, of which the longest path has this many: 8, 14, 20, ...
     `width`: channels of the first stage, 1 or more.
     `classes`: 1 or more.
+    `normalise`: the mean and deviation of the images, and with them their channels; None for those
+        of CIFAR-10.
     Raises ValueError for another depth, with the nearest that there are, and for sizes below 1.
     """
 
-    def __init__(self, depth: int = 56, width: int = 16, classes: int = 10) -> None:
+    def __init__(
+        self,
+        depth: int = 56,
+        width: int = 16,
+        classes: int = 10,
+        *,
+        normalise: Normalised | None = None,
+    ) -> None:
         check_count("ResNet", "depth", depth, 8)
         check_count("ResNet", "width", width)
         check_count("ResNet", "classes", classes)
@@ -65,7 +77,7 @@ class ResNet(_Residual):
                 f"ResNet(depth={depth}): three stages of n blocks of two layers, a first and a "
                 f"last layer are 6n + 2 layers: give depth={below} or depth={below + 6}"
             )
-        super().__init__((depth - 2) // 6, width, classes)
+        super().__init__((depth - 2) // 6, width, classes, normalise)
 
 
 class _Block(nn.Module):

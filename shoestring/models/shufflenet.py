@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from shoestring.models.normalised import Normalised
 from shoestring.models.shuffle import shuffled, stem
-from shoestring.models.sizes import check_count, check_divides
+from shoestring.models.sizes import check_count, check_divides, check_stages
 
 
 class ShuffleNet(nn.Module):
@@ -48,6 +48,7 @@ class ShuffleNet(nn.Module):
     ) -> None:
         check_count("ShuffleNet", "groups", groups)
         check_count("ShuffleNet", "classes", classes)
+        check_stages("ShuffleNet", repeats)
         if _FIRST % groups:
             raise ValueError(
                 f"ShuffleNet(groups={groups}): the first convolution has {_FIRST} channels, which "
@@ -67,7 +68,6 @@ class ShuffleNet(nn.Module):
         units: list[nn.Module] = []
         channels = _FIRST
         for stage, count in enumerate(repeats):
-            check_count("ShuffleNet", "repeats", count)
             for _ in range(count):
                 # The first layer of all has few channels: the paper does not group it.
                 units.append(_Unit(channels, width << stage, groups, 1 if not units else groups))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from shoestring.models.normalised import Normalised
 from shoestring.models.shuffle import shuffled, stem
-from shoestring.models.sizes import check_count, check_divides
+from shoestring.models.sizes import check_count, check_divides, check_stages
 
 
 class ShuffleNetV2(nn.Module):
@@ -42,6 +42,7 @@ class ShuffleNetV2(nn.Module):
     ) -> None:
         check_divides("ShuffleNetV2", "width", width, 2, "a unit changes half of the channels")
         check_count("ShuffleNetV2", "classes", classes)
+        check_stages("ShuffleNetV2", repeats)
         check_count("ShuffleNetV2", "features", features)
         super().__init__()
         self.normalise = normalise or Normalised()
@@ -49,7 +50,6 @@ class ShuffleNetV2(nn.Module):
         units: list[nn.Module] = []
         channels = _FIRST
         for stage, count in enumerate(repeats):
-            check_count("ShuffleNetV2", "repeats", count)
             units.append(_Halving(channels, width << stage))
             channels = width << stage
             units += [_Unit(channels) for _ in range(count - 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from shoestring.models.normalised import Normalised
-from shoestring.models.sizes import check_count
+from shoestring.models.sizes import check_count, check_side
 
 
 class SmallVGG(nn.Module):
@@ -16,14 +16,15 @@ class SmallVGG(nn.Module):
     Images N×3×H×W in 0..1, by default 32×32, to logits N×classes; the normalization is inside.
 
     `width`: channels of the first two convolutions; each pair has twice as many as the one before.
-    `pairs`: of convolutions; each halves the image, which needs 2 to the power of `pairs` and
-        `halvings` pixels a side.
+    `pairs`: of convolutions; each halves the image, which needs 2 to the power of `pairs` pixels a
+        side, after `halvings`.
     `classes`: 1 or more.
     `halvings`: how often the stride of the first convolution halves the image besides, 0 or more.
     `normalise`: the mean and deviation of the images, and with them their channels; None for those
         of CIFAR-10.
 
-    Raises ValueError for numbers out of range.
+    Raises ValueError for numbers out of range, and for images that are too small, with the least
+    side.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class SmallVGG(nn.Module):
             check_count("SmallVGG", name, value)
         check_count("SmallVGG", "halvings", halvings, 0)
         super().__init__()
+        self.least_side = (2**pairs - 1) * 2**halvings + 1  # the stride rounds up, a pool down
         normalise = normalise or Normalised()
         parts: list[nn.Module] = [normalise]
         channels, stride = normalise.mean.shape[1], 2**halvings
@@ -59,4 +61,5 @@ class SmallVGG(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits N×classes."""
+        check_side("SmallVGG", images, self.least_side)
         return self.layers(images)

@@ -15,8 +15,12 @@ from shoestring.core import Task, batches, check_task, seeded, unwrapped
 from shoestring.kit import AdamW, Training, clone
 from shoestring.kit.health.first import first_not_finite, of_signals
 from shoestring.kit.health.signals import Signal, begin, listening
+from shoestring.kit.health.ways import Ways, ways_to, zero_starts
+from shoestring.kit.routing.shares import Routing, counting, shares_of
+from shoestring.kit.tracing.product import PRODUCTS
+from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
-from shoestring.plan.findings import Seen, find
+from shoestring.plan.findings import Seen, find, listed
 
 BATCHES = 3
 """Training batches that are looked at, where nobody gives a number."""
@@ -39,7 +43,8 @@ def diagnose(
     same batches at a tenth of the learning rate, at the rate and at ten times the rate. The model
     stays as it was, and so do random numbers. `print` shows the findings and the table.
 
-    `training`: how the model is to be trained; its learning rate is tried.
+    `training`: how the model is to be trained. Losses are computed in its precision, and rates are
+        tried with its clipping and its schedule, shortened to `rate_steps`.
     `looked_at`: training batches, 1 or more; 2 or more tell dead units from units that were off.
     `rate_steps`: steps for each rate, 0 or more; 0 tries none.
     `seed`: of the batches.
@@ -96,41 +101,63 @@ def _look(
     losses: list[float] = []
     first: dict[str, Tensor] = {}
     second: dict[str, Tensor] = {}
-    depends, where = True, ""
+    depends, where, ways = True, "", Ways()
     kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with seeded(seed), listening(model) as signals:
+    with seeded(seed), counting(model) as routed, listening(model) as signals:
         for batch in shown:
             begin(signals)
             model.zero_grad()
             for name, buffer in model.named_buffers():  # each batch meets the same statistics
                 buffer.data.copy_(kept[name])
-            loss = task.loss(model, batch)
+            with in_precision(model, training):
+                loss = task.loss(model, batch)
             losses.append(float(loss.detach()))
             depends = depends and loss.requires_grad
             if not math.isfinite(losses[-1]) or not loss.requires_grad:
                 break
+            ways = ways_to(loss, signals, PRODUCTS)
             loss.backward()
             for name, weight in model.named_parameters():
                 if weight.grad is not None:
                     gradient = weight.grad.detach().float()
                     first[name] = first.get(name, 0.0) + gradient / len(shown)
                     second[name] = second.get(name, 0.0) + gradient.square() / len(shown)
+        begin(signals)  # forgets the graph
     if not math.isfinite(losses[-1]):
-        where = of_signals(list(signals.values())) or first_not_finite(
-            model, shown[len(losses) - 1], lambda: task.loss(model, shown[len(losses) - 1])
-        )
+        with in_precision(model, training):
+            where = of_signals(list(signals.values())) or first_not_finite(
+                model, shown[len(losses) - 1], lambda: task.loss(model, shown[len(losses) - 1])
+            )
+    weights = {name: weight.detach() for name, weight in model.named_parameters()}
+    learning = {name for name, gradient in first.items() if bool(gradient.any())}
+    zeros = zero_starts(ways, signals, weights, learning)
     return Seen(
         signals=tuple(signals.values()),
         losses=tuple(losses),
         batches=tuple(shown),
         where=where,
         depends=depends,
-        weights={name: weight.detach() for name, weight in model.named_parameters()},
+        weights=weights,
         frozen=tuple(name for name, one in model.named_parameters() if not one.requires_grad),
         gradients=first,
         updates=_updates(model, first, second, training.optimizer),
         rate=training.optimizer.learning_rate,
+        # A gradient that a zero stops says nothing about depth; one that underflows to 0 does.
+        chain=tuple(
+            one
+            for one in map(signals.__getitem__, ways.longest)
+            if one.gradient is not None and not {*one.weights} <= zeros.keys()
+        ),
+        zero_starts=zeros,
+        routings=_routings({name: one.rows for name, one in routed.items()}),
+        probable=_routings({name: one.probability for name, one in routed.items()}),
+        rows=tuple(int(one.rows.sum()) for one in routed.values()),
     )
+
+
+def _routings(numbers: dict[str, Tensor]) -> tuple[Routing, ...]:
+    """What each mixture sends to each of its experts, as shares."""
+    return tuple(Routing(name=name, shares=shares_of(one)) for name, one in numbers.items())
 
 
 def _updates(
@@ -153,38 +180,40 @@ def _rates(
     highest = training.optimizer.learning_rate
     rates = (highest / 10, highest, highest * 10) if steps else ()
     return tuple(
-        _tried(model, task, shown, replace(training.optimizer, learning_rate=rate), steps, seed)
+        _tried(
+            model,
+            task,
+            shown,
+            replace(
+                training, steps=steps, optimizer=replace(training.optimizer, learning_rate=rate)
+            ),
+            seed,
+        )
         for rate in rates
     )
 
 
 def _tried(
-    model: nn.Module, task: Task, shown: Sequence[Any], optimizer: AdamW, steps: int, seed: int
+    model: nn.Module, task: Task, shown: Sequence[Any], training: Training, seed: int
 ) -> RateTried:
     copy = clone(model).train()
     _keep_frozen(copy, model)
-    weights = [one for one in copy.parameters() if one.requires_grad and one.is_floating_point()]
-    stepper = torch.optim.AdamW(
-        weights, lr=optimizer.learning_rate, weight_decay=optimizer.weight_decay
-    )
+    stepping = Steps(copy, task, training)
 
     def losses() -> float:
-        with torch.no_grad():
+        with torch.no_grad(), in_precision(copy, training):
             return sum(float(task.loss(copy, batch)) for batch in shown) / len(shown)
 
     with seeded(seed):
-        before = after = losses()
-        for step in range(steps):
-            stepper.zero_grad()
-            loss = task.loss(copy, shown[step % len(shown)])
-            if not torch.isfinite(loss):
-                after = float(loss)
+        before = losses()
+        for step in range(training.steps):
+            after = stepping.backward(shown[step % len(shown)])
+            if not math.isfinite(after):
                 break
-            loss.backward()
-            stepper.step()
+            stepping.step(step, training.steps)
         else:
             after = losses()
-    return RateTried(rate=optimizer.learning_rate, before=before, after=after)
+    return RateTried(rate=training.optimizer.learning_rate, before=before, after=after)
 
 
 def _row(signal: Signal, seen: Seen, findings: Sequence[Finding]) -> LayerHealth:
@@ -222,6 +251,18 @@ def _unseen(model: nn.Module, seen: Seen) -> tuple[str, ...]:
     recurrent = [one.name for one in seen.signals if one.function in ("lstm", "gru", "rnn_tanh")]
     if recurrent:
         told.append(f"the steps inside of {recurrent[0]}, of which only the outputs are known")
+    for (name, experts), rows in zip(seen.unsent.items(), seen.rows, strict=True):
+        if experts:
+            told.append(
+                f"experts {', '.join(map(str, experts))} of {name or 'the model'}, to which none "
+                f"of {rows} rows was sent"
+            )
+    if seen.zero_starts:
+        names, zeros = tuple(seen.zero_starts), tuple(dict.fromkeys(seen.zero_starts.values()))
+        told.append(
+            f"the gradient of {listed(names)}: its last weight begins at zero ({listed(zeros)}), "
+            "as zero-initialised branches do, and gets a gradient itself; look again after a step"
+        )
     if not seen.signals:
         told.append("no call of torch with weights was heard")
     return tuple(told)

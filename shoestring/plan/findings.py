@@ -12,6 +12,7 @@ from torch import Tensor
 
 from shoestring.artifact import tree
 from shoestring.kit.health.signals import Signal
+from shoestring.kit.routing.shares import Routing
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.plan.diagnosis import Finding, RateTried
 
@@ -22,6 +23,9 @@ CONSTANT = 1e-3
 _LARGE, _SATURATED, _DEAD = 10.0, 0.5, 0.5
 _FEW = 5  # products from which on a depth is talked about
 _NAMED = 3  # layers that a sentence names
+_LOOKED = 8  # values of each unit from which on it may be called dead
+_ROWS = {"collapsed router": 2, "starved experts": 10}
+"""How many rows for each expert a finding needs: a few rows leave some experts out by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +41,13 @@ class Seen:
     `frozen`: the names of those that do not train.
     `gradients`: the mean gradient of each parameter that got one.
     `updates`: the share of a parameter that a first step changes.
+    `chain`: the signals of layers on the longest way from the input to the loss, of those that a
+        gradient came back to.
+    `zero_starts`: of parameters without a gradient only since a weight behind them begins at zero,
+        that weight, by name.
+    `routings`: of the mixtures of experts, on the batches.
+    `probable`: the same by the probabilities of the routers, in place of rows.
+    `rows`: how many each of these mixtures divided.
     `rate`: the learning rate.
     `rates`: what rates did.
     """
@@ -51,12 +62,25 @@ class Seen:
     gradients: Mapping[str, Tensor]
     updates: Mapping[str, float]
     rate: float
+    chain: tuple[Signal, ...] = ()
+    zero_starts: Mapping[str, str] = field(default_factory=dict)
+    routings: tuple[Routing, ...] = ()
+    probable: tuple[Routing, ...] = ()
+    rows: tuple[int, ...] = ()
     rates: tuple[RateTried, ...] = field(default=())
 
     @property
     def loss(self) -> float:
         """The mean loss of the batches."""
         return sum(self.losses) / len(self.losses)
+
+    @property
+    def unsent(self) -> dict[str, tuple[int, ...]]:
+        """For each mixture, the experts that no row was sent to."""
+        return {
+            one.name: tuple(n for n, share in enumerate(one.shares) if not share)
+            for one in self.routings
+        }
 
     @property
     def trainable(self) -> bool:
@@ -72,6 +96,7 @@ def find(seen: Seen) -> tuple[Finding, ...]:
         _labels,
         _inputs,
         _constant_answers,
+        _routing,
         _depth,
         _units,
         _saturation,
@@ -150,8 +175,17 @@ def _constant_answers(seen: Seen) -> Iterator[Finding]:
         )
 
 
+def _routing(seen: Seen) -> Iterator[Finding]:
+    for routing, likely, rows in zip(seen.routings, seen.probable, seen.rows, strict=True):
+        if not likely.faults():
+            continue  # an undecided router, such as a new one, which the balance loss can move
+        for one in routing.faults():
+            if rows >= _ROWS.get(one.name, 0) * len(routing.shares):
+                yield Finding(name=one.name, says=one.says, do=one.do)
+
+
 def _depth(seen: Seen) -> Iterator[Finding]:
-    chain = [one for one in seen.signals if one.function in PRODUCTS and one.gradient is not None]
+    chain = seen.chain
     if len(chain) < _FEW:
         return
     ratio, per_layer = _through_depth([one.gradient or 0.0 for one in chain])
@@ -187,7 +221,11 @@ def _through_depth(gradients: Sequence[float]) -> tuple[float, float]:
 
 
 def _units(seen: Seen) -> Iterator[Finding]:
-    known = [one for one in seen.signals if one.alive is not None and len(one.alive)]
+    known = [
+        one
+        for one in seen.signals
+        if one.alive is not None and len(one.alive) and one.looked >= _LOOKED
+    ]
     dead = [one for one in known if one.dead > _DEAD * len(one.alive)]  # type: ignore[arg-type]
     if dead:
         total = sum(one.dead for one in dead)
@@ -248,23 +286,30 @@ def _unreached(seen: Seen) -> Iterator[Finding]:
     if not seen.depends or not math.isfinite(seen.loss):
         return
     learning = [name for name in seen.weights if name not in seen.frozen]
+    unsent = tuple(
+        f"{name}.experts.{number}.".lstrip(".")
+        for name, numbers in seen.unsent.items()
+        for number in numbers
+    )
     without = [
         name
         for name in learning
-        if name not in seen.gradients or not bool(seen.gradients[name].any())
+        if (name not in seen.gradients or not bool(seen.gradients[name].any()))
+        and name not in seen.zero_starts
+        and not name.startswith(unsent)
     ]
     broken = [name for name, one in seen.gradients.items() if not bool(torch.isfinite(one).all())]
     if broken:
         yield Finding(
             name="gradients are no numbers",
-            says=f"the gradient of {_names(broken)} is NaN or infinite though the loss is finite",
+            says=f"the gradient of {listed(broken)} is NaN or infinite though the loss is finite",
             do="Look for square roots, logarithms and norms of 0 after it, and add a small number "
             "inside",
         )
     if without and len(without) < len(learning):
         yield Finding(
             name="no gradient",
-            says=f"no gradient reaches {_names(without)}",
+            says=f"no gradient reaches {listed(without)}",
             do="Check that forward() uses it and that nothing detaches it; what is not to learn "
             "should be frozen (requires_grad_(False))",
             layers=tuple(
@@ -342,10 +387,10 @@ def _several(batches: Sequence[Any]) -> bool:
 
 
 def _listed(signals: Sequence[Signal]) -> str:
-    return _names([one.name for one in signals])
+    return listed([one.name for one in signals])
 
 
-def _names(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first names of a list, and how many more there are."""
     more = len(names) - _NAMED
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

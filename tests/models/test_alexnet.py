@@ -51,6 +51,8 @@ def test_sizes_that_do_not_fit():
         (lambda: AlexNet(width=0), r"width=0"),
         (lambda: AlexNet(stride=0), r"stride=0"),
         (lambda: AlexNet(dropout=1), r"dropout=1"),
+        (lambda: AlexNet(4, 8)(torch.rand(1, 3, 64, 64)), r"64×64 pixels.*AlexNet\(side=64"),
+        (lambda: AlexNet(4, 8)(torch.rand(1, 3, 8, 32)), r"8×32 pixels: this .* of 16 pixels"),
     ):
         with pytest.raises(ValueError, match=said):
             wrong()

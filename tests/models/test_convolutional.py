@@ -10,7 +10,17 @@ import torch
 from torch import nn
 
 from shoestring.core import seeded
-from shoestring.models import ResNet, ResNet20, SmallVGG
+from shoestring.models import (
+    AlexNet,
+    MobileNet,
+    PlainNetwork,
+    PreActivation,
+    ResNet,
+    ResNet20,
+    ShuffleNet,
+    ShuffleNetV2,
+    SmallVGG,
+)
 from shoestring.models.normalised import Normalised
 
 
@@ -72,3 +82,38 @@ def test_depths_and_widths_that_there_are_not():
     ):
         with pytest.raises(ValueError, match=said):
             wrong()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda normalise: ResNet20(4, normalise=normalise),
+        lambda normalise: ResNet(8, 4, normalise=normalise),
+        lambda normalise: PreActivation(11, 4, normalise=normalise),
+        lambda normalise: PlainNetwork(8, 4, normalise=normalise),
+        lambda normalise: SmallVGG(4, 2, normalise=normalise),
+        lambda normalise: MobileNet(4, normalise=normalise),
+        lambda normalise: ShuffleNet(48, 3, normalise=normalise),
+        lambda normalise: ShuffleNetV2(8, normalise=normalise),
+        lambda normalise: AlexNet(4, 8, side=16, normalise=normalise),
+    ],
+)
+def test_every_network_takes_images_of_other_channels(make):
+    with seeded(0):
+        model = make(Normalised((0.5,), (0.25,))).eval()
+        images = torch.rand(2, 1, 16, 16)
+    assert model(images).shape == (2, 10)
+    shifted = make(Normalised((0.0,), (0.25,))).eval()
+    shifted.load_state_dict(
+        {n: v for n, v in model.state_dict().items() if not n.endswith(".mean") or "norm" in n}
+        | {n: v for n, v in shifted.state_dict().items() if n.endswith("mean") and v.ndim == 4}
+    )
+    torch.testing.assert_close(shifted(images - 0.5), model(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pairs", "halvings", "least"), [(4, 0, 16), (2, 0, 4), (2, 1, 7)])
+def test_images_that_are_too_small_are_told_the_least_side(pairs: int, halvings: int, least: int):
+    model = SmallVGG(4, pairs, halvings=halvings).eval()
+    assert model(torch.rand(1, 3, least, least)).shape == (1, 10)
+    with pytest.raises(ValueError, match=rf"{least - 1}×32 pixels: .* needs {least} or more"):
+        model(torch.rand(1, 3, least - 1, 32))

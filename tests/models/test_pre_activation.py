@@ -10,6 +10,7 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.kit import Supervised, save
 from shoestring.models import PlainNetwork, PreActivation
+from shoestring.models.normalised import Normalised
 
 
 def test_parameters_are_the_published_ones():
@@ -68,12 +69,21 @@ def test_a_file_of_a_thousand_layers_runs(tmp_path):
         (lambda: PreActivation(2), "give 11 or 20"),
         (lambda: PreActivation(10.5), "10.5 layers"),  # type: ignore[arg-type]
         (lambda: PlainNetwork(57), "the depth is 6n \\+ 2, so give 56 or 62"),
-        (lambda: PreActivation(20, 0), "width is 0"),
-        (lambda: PlainNetwork(20, classes=0), "classes is 0"),
-        (lambda: PlainNetwork(20)(torch.rand(1, 3, 2, 32)), "images of 2×32 pixels"),
-        (lambda: PreActivation(20)(torch.rand(1, 3, 3, 3)), "images of 3×3 pixels"),
+        (lambda: PreActivation(20, 0), r"PreActivation\(width=0\)"),
+        (lambda: PlainNetwork(20, classes=0), r"PlainNetwork\(classes=0\)"),
+        (
+            lambda: PreActivation(20, channels=4, normalise=Normalised((0.5,), (0.25,))),
+            r"PreActivation\(channels=4\): `normalise` is for 1 channels",
+        ),
     ],
 )
-def test_bad_depths_and_images(make, words: str):
+def test_bad_depths_and_sizes(make, words: str):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("network", [PreActivation, PlainNetwork])
+@pytest.mark.parametrize("sides", [(1, 1), (2, 2), (3, 3), (2, 32)])
+def test_small_images_fit(network: type[nn.Module], sides: tuple[int, int]):
+    model = network(20, 2)
+    assert model.train()(torch.rand(2, 3, *sides)).shape == (2, 10)

@@ -81,8 +81,9 @@ def test_shapes_and_gradients(kind: str):
 
 def test_every_output_of_two_units_sees_every_group():
     """Without the shuffle, a channel would see only those of its own group."""
-    units = ShuffleNet(48, 3, repeats=(3, 1, 1)).eval().units[1:3]
-    features = torch.rand(1, 48, 4, 4, requires_grad=True)
+    with seeded(0):
+        units = ShuffleNet(48, 3, repeats=(3, 1, 1)).eval().units[1:3]
+        features = torch.rand(1, 48, 4, 4, requires_grad=True)
     seen = torch.autograd.grad(units(features)[0, 5, 1, 1], features)[0].abs().sum((0, 2, 3))
     assert all(group.sum() > 0 for group in seen.chunk(3))
 
@@ -110,6 +111,8 @@ def test_sizes_that_do_not_fit_are_told_with_the_nearest_that_do():
         (lambda: ShuffleNet(240, 0), r"groups=0\): give an integer of 1 or more"),
         (lambda: ShuffleNet(halvings=3), r"halvings=3\): give 0"),
         (lambda: ShuffleNet(repeats=(4, 0, 4)), r"repeats=0"),
+        (lambda: ShuffleNet(repeats=()), r"repeats=\(\)\): give the units of each of three"),
+        (lambda: ShuffleNetV2(repeats=(4, 4)), r"repeats=\(4, 4\)"),
         (lambda: ShuffleNetV2(47), r"47 is no multiple of 2.*width=46 or width=48"),
         (lambda: ShuffleNetV2(0), r"width=0\): give an integer of 1 or more"),
         (lambda: ShuffleNetV2(classes=0), r"classes=0"),

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,20 @@ from torch.nn import functional
 
 import shoestring
 from shoestring.core import Task, seeded
-from shoestring.kit import AdamW, Supervised, Training, average_batch_norm, fan_in_variance
+from shoestring.kit import (
+    AdamW,
+    Clipped,
+    Cosine,
+    Mixed,
+    MixtureOfExperts,
+    Supervised,
+    Training,
+    average_batch_norm,
+    clone,
+    fan_in_variance,
+    silent_branches,
+    train,
+)
 from shoestring.models import PlainNetwork, PreActivation, ResNet20
 from shoestring.plan import Diagnosis, diagnose
 
@@ -137,6 +151,112 @@ def test_labels_that_are_constant_and_a_loss_far_above_guessing():
         model[2].weight.mul_(1000)
     found = diagnose(model, task, rate_steps=0)
     assert "a loss far above guessing" in names(found) and "costs 0.693" in str(found)
+
+
+def experts(count: int) -> nn.Sequential:
+    """A new mixture, which is healthy."""
+
+    def expert() -> nn.Module:
+        return nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16))
+
+    with seeded(0):
+        mixture = MixtureOfExperts([expert() for _ in range(count)], nn.Linear(16, count))
+        return nn.Sequential(nn.Linear(16, 16), nn.ReLU(), mixture, nn.Linear(16, 3))
+
+
+def rows(batch_size: int = 16) -> Supervised:
+    with seeded(0):
+        pair = torch.randn(64, 16), torch.randint(0, 3, (64,))
+    return Supervised(train=pair, validation=pair, test=pair, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("count", [4, 8, 16])
+def test_a_new_mixture_is_healthy_though_some_experts_get_no_row(count: int):
+    found = diagnose(experts(count), rows(), rate_steps=0)
+    assert not names(found)
+    assert any(
+        re.search(r"experts? .* of 2, to which none of 48 rows", one) for one in found.unseen
+    )
+
+
+def test_a_collapsed_router_is_called_that_and_not_a_detached_one():
+    model = experts(4)
+    with torch.no_grad():
+        model[2].router.bias.copy_(torch.tensor([0.0, 20.0, 0.0, 0.0]))
+    found = diagnose(model, rows(), rate_steps=0)
+    assert names(found) == {"collapsed router"}
+    assert "expert 1 gets 100.0 % of the rows" in str(found) and "Raise `balance`" in str(found)
+
+
+class Towers(nn.Module):
+    """A deep part and a wide part, whose gradient is a million times as large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep = nn.Sequential(*(nn.Linear(16, 16) for _ in range(6)))
+        self.wide, self.last = nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(1e3 * self.wide(x) + 1e-3 * self.deep(x))
+
+
+def test_parallel_parts_are_not_compared_with_each_other():
+    with seeded(0):
+        model = fan_in_variance(Towers())
+    assert not {"exploding gradients", "vanishing gradients"} & names(
+        diagnose(model, rows(), rate_steps=0)
+    )
+
+
+def test_a_branch_that_begins_at_zero_is_no_broken_one():
+    task = images()
+    with seeded(0):
+        model = silent_branches(PreActivation(29, 4), task)
+    found = diagnose(model, task, rate_steps=0)
+    assert found.healthy
+    (told,) = found.unseen
+    assert "its last weight begins at zero (stages.0.0.third.weight" in told
+    with torch.no_grad():  # two zeros in a row never leave zero
+        model.stages[0][0].third_norm.weight.zero_()
+    found = diagnose(model, task, rate_steps=0)
+    assert "no gradient" in names(found) and "stages.0.0.third" in str(found)
+
+
+def test_precision_clipping_and_schedule_are_those_of_the_training():
+    heard: list[torch.dtype] = []
+
+    class Listens(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            answer = super().forward(x)
+            heard.append(answer.dtype)
+            return answer
+
+    with seeded(0):
+        model = Listens(16, 3)
+    diagnose(model, rows(), training=Training(10, precision=Mixed()), rate_steps=2)
+    assert heard and set(heard) == {torch.bfloat16}
+
+    def after(**settings: Any) -> float:
+        training = Training(10, AdamW(0.1), **settings)
+        return diagnose(model, rows(), training=training).rates[1].after
+
+    free, before = after(), diagnose(model, rows(), rate_steps=1).rates[0].before
+    assert abs(after(clipping=Clipped(1e-12)) - before) < 0.01 < abs(free - before)
+    warmed = after(schedule=Cosine(1.0))
+    assert warmed != free
+
+
+def test_a_trial_of_rates_is_the_training_itself():
+    task = rows(batch_size=64)
+    training = Training(10, AdamW(0.1), clipping=Clipped(0.1))
+    with seeded(0):
+        model = nn.Linear(16, 3)
+    found = diagnose(model, task, training=training, looked_at=1)
+    trained = train(clone(model), task, training)
+    (batch,) = task.batches("train")
+    assert found.rates[1].after == pytest.approx(
+        float(task.loss(trained, batch).detach()), rel=1e-4
+    )
 
 
 def test_frozen_and_unreached_parameters():

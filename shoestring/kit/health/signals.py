@@ -35,6 +35,10 @@ _TINY = 10.0
 """A variance of less than so many times a norm's eps hardly counts beside it."""
 
 
+Key = tuple[str, str, int]
+"""Of a call: the layer, the function, and which of the layer's calls of the function it is."""
+
+
 @dataclass
 class Signal:
     """A call that has weights or activates: what it gave, and what came back, over some batches.
@@ -49,6 +53,7 @@ class Signal:
     `spread`: how much of what it gave differs from example to example, 0 to 1 or a little more.
     `finite`: whether all that it gave were numbers.
     `alive`: of a rectifier, which units ever gave more than 0; None for other functions.
+    `looked`: of a rectifier, how many values of each unit were looked at.
     `saturated`: the share of values at the bounds of a function that has some; None for others.
     `mean_off`: of a batch norm whose running statistics have begun, how far a batch's mean is from
         the running mean, in running deviations, on average of its channels; None for others.
@@ -66,6 +71,7 @@ class Signal:
     spread: float = 0.0
     finite: bool = True
     alive: Tensor | None = None
+    looked: int = 0
     saturated: float | None = None
     mean_off: float | None = None
     variance_ratio: float | None = None
@@ -102,7 +108,7 @@ def size_of(values: Tensor) -> tuple[float, float]:
 
 
 @contextmanager
-def listening(model: nn.Module) -> Iterator[dict[tuple[str, str, int], Signal]]:
+def listening(model: nn.Module) -> Iterator[dict[Key, Signal]]:
     """Within, runs of the model fill the signals, in the order in which they first appear.
 
     Keys are (layer, function, which of the layer's calls of the function). Start each batch with
@@ -114,16 +120,23 @@ def listening(model: nn.Module) -> Iterator[dict[tuple[str, str, int], Signal]]:
         yield signals
 
 
-def begin(signals: dict[tuple[str, str, int], Signal]) -> None:
+def begin(signals: dict[Key, Signal]) -> None:
     """Say that the next batch begins."""
     if isinstance(signals, _Signals):
         signals.turns.clear()
+        signals.nodes.clear()
 
 
-class _Signals(dict[tuple[str, str, int], Signal]):
+def heard_nodes(signals: dict[Key, Signal]) -> dict[Any, Key]:
+    """For each node of torch's graph that a heard call made since `begin`, which call it was."""
+    return signals.nodes if isinstance(signals, _Signals) else {}
+
+
+class _Signals(dict[Key, Signal]):
     def __init__(self) -> None:
         super().__init__()
         self.turns: dict[tuple[str, str], int] = {}
+        self.nodes: dict[Any, Key] = {}
 
 
 class _Listener(TorchFunctionMode):
@@ -150,27 +163,30 @@ class _Listener(TorchFunctionMode):
         answer = func(*args, **kwargs)
         made = [one for one in tensors(answer) if _is_real(one)]
         if made:
-            signal = self._signal(name, weights)
-            signal.entering = sizes[0]
-            if statistics is not None:
-                signal.mean_off, signal.variance_ratio, signal.constant = statistics
-            self._hear(signal, made[0])
+            key, signal = self._signal(name, weights)
+            if made[0].numel():
+                signal.entering = sizes[0]
+                if statistics is not None:
+                    signal.mean_off, signal.variance_ratio, signal.constant = statistics
+                self._hear(key, signal, made[0])
         return answer
 
-    def _signal(self, function: str, weights: tuple[str, ...]) -> Signal:
+    def _signal(self, function: str, weights: tuple[str, ...]) -> tuple[Key, Signal]:
         layer = self.layers[-1]
         turn = self.signals.turns.get((layer, function), 0)
         self.signals.turns[layer, function] = turn + 1
-        return self.signals.setdefault(
-            (layer, function, turn), Signal(layer=layer, function=function, weights=weights)
+        key = layer, function, turn
+        return key, self.signals.setdefault(
+            key, Signal(layer=layer, function=function, weights=weights)
         )
 
-    def _hear(self, signal: Signal, values: Tensor) -> None:
+    def _hear(self, key: Key, signal: Signal, values: Tensor) -> None:
         """Note what a call gave, and have its gradient noted."""
         if signal.weights and signal.function not in ("batch_norm",):
             self.channels_first = signal.function.startswith("conv")
         if values.requires_grad:
             values.register_hook(lambda gradient: signal.gradients.append(_norm_of(gradient)))
+            self.signals.nodes[values.grad_fn] = key
         now = values.detach()
         signal.size, largest = size_of(now)
         signal.largest = max(signal.largest, largest) if signal.finite else signal.largest
@@ -180,7 +196,9 @@ class _Listener(TorchFunctionMode):
         signal.spread = _spread(now, signal.size)
         if signal.function in RECTIFIERS and now.ndim > 1:
             axis = 1 if now.ndim != 3 or self.channels_first else 2
-            active = (now > 0).movedim(axis, 0).flatten(1).any(1)
+            units = (now > 0).movedim(axis, 0).flatten(1)
+            active = units.any(1)
+            signal.looked += units.shape[1]
             kept = signal.alive
             signal.alive = active if kept is None or kept.shape != active.shape else kept | active
         if signal.function in _BOUNDS:

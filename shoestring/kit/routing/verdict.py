@@ -18,6 +18,15 @@ class RoutingWarning(UserWarning):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoutingFault:
+    """Something wrong with a routing: its name, what was seen, and what to do about it."""
+
+    name: str
+    says: str
+    do: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Routing:
     """How the rows of a mixture were divided among its experts.
 
@@ -41,28 +50,42 @@ class Routing:
         least = STARVED / len(self.shares)
         return tuple(number for number, share in enumerate(self.shares) if share < least)
 
-    def verdict(self) -> str:
-        """What is wrong and what to do, as a sentence; "" where nothing is."""
+    def faults(self) -> tuple[RoutingFault, ...]:
+        """What is wrong, each with what to do; none where nothing is."""
         count, name = len(self.shares), self.name or "the model"
-        parts: list[str] = []
+        found: list[RoutingFault] = []
         if self.spread < COLLAPSED * count:
             best = max(range(count), key=lambda number: self.shares[number])
-            parts.append(
-                f"the router of {name} has collapsed: expert {best} gets "
-                f"{100 * self.shares[best]:.1f} % of the rows, and they spread as over "
-                f"{self.spread:.1f} of {count} experts. Raise `balance` (0.01 is usual) or "
-                "`jitter`, or lower the learning rate"
+            found.append(
+                RoutingFault(
+                    name="collapsed router",
+                    says=f"the router of {name} has collapsed: expert {best} gets "
+                    f"{100 * self.shares[best]:.1f} % of the rows, and they spread as over "
+                    f"{self.spread:.1f} of {count} experts",
+                    do="Raise `balance` (0.01 is usual) or `jitter`, or lower the learning rate",
+                )
             )
         elif self.starved:
             told = ", ".join(f"{n} ({100 * self.shares[n]:.2f} %)" for n in self.starved)
-            parts.append(
-                f"experts of {name} that hardly any row reaches: {told}. Their bytes are in the "
-                "file for nothing: train longer, raise `balance`, or give fewer experts"
+            found.append(
+                RoutingFault(
+                    name="starved experts",
+                    says=f"experts of {name} that hardly any row reaches: {told}. Their bytes are "
+                    "in the file for nothing",
+                    do="Train longer, raise `balance`, or give fewer experts",
+                )
             )
         if self.dropped >= DROPPED:
-            parts.append(
-                f"{100 * self.dropped:.1f} % of the rows of {name} were beyond the capacity of "
-                "their expert and got no output from it in training: raise `capacity_factor` or "
-                "`balance`"
+            found.append(
+                RoutingFault(
+                    name="dropped rows",
+                    says=f"{100 * self.dropped:.1f} % of the rows of {name} were beyond the "
+                    "capacity of their expert and got no output from it in training",
+                    do="Raise `capacity_factor` or `balance`",
+                )
             )
-        return "; ".join(parts)
+        return tuple(found)
+
+    def verdict(self) -> str:
+        """What is wrong and what to do, in sentences; "" where nothing is."""
+        return "; ".join(f"{one.says}. {one.do}" for one in self.faults())

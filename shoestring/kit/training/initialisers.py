@@ -1,34 +1,31 @@
-"""Initial weights for depth: variance by fan-in, by the data, and branches that begin silent."""
+"""Initial weights for depth: variance by fan-in, and by the data."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, batches, seeded
-from shoestring.kit.tracing.example import examples_of
-from shoestring.kit.tracing.product import PRODUCTS
-from shoestring.kit.tracing.tape import Call, Tape, record
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import SkippedWarning
-
-_NORMS = ("batch_norm", "layer_norm", "group_norm", "rms_norm", "instance_norm")
 
 
 def fan_in_variance(model: nn.Module) -> nn.Module:
     """A copy whose convolutions and linear layers keep the variance of what they read, behind ReLU.
 
-    Weights are drawn from a normal distribution with variance 2 / fan-in; biases are 0. The random
-    numbers are torch's. Other parameters stay; so do parametrized and frozen weights, with a
-    SkippedWarning that names them. torch's own initialisation has a sixth of this variance, which a
-    network without norms multiplies with itself at every layer.
+    This is He's (Kaiming) initialisation: weights are drawn from a normal distribution with
+    variance 2 / fan-in; biases are 0. The fan-in is how many numbers an output adds up: inputs
+    times kernel over groups. Of a transposed convolution it is that over the product of its
+    strides, since each output meets only every so many places of the kernel. The random numbers are
+    torch's. Other parameters stay; so do parametrized and frozen weights, with a SkippedWarning
+    that names them. torch's own initialisation has a sixth of this variance, which a network
+    without norms multiplies with itself at every layer.
 
     Source: He et al. 2015, "Delving deep into rectifiers", equation 10.
 
@@ -37,7 +34,7 @@ def fan_in_variance(model: nn.Module) -> nn.Module:
     result = clone(model)
     for layer in _layers(result, "fan_in_variance").values():
         with torch.no_grad():
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.normal_(layer.weight, std=math.sqrt(2) / math.sqrt(_fan_in(layer)))
             if layer.bias is not None:
                 layer.bias.zero_()
     return result
@@ -46,10 +43,11 @@ def fan_in_variance(model: nn.Module) -> nn.Module:
 def unit_variance(model: nn.Module, task: Task) -> nn.Module:
     """A copy whose convolutions and linear layers give a variance of 1 on a batch of the task.
 
-    Weights are orthonormal, biases 0; then each layer, in the order in which they run, is divided
-    by the deviation of its output on the first training batch. One pass suffices, since a layer
-    without bias gives as much less as its weight is smaller. The last layer to run is left
-    orthonormal: logits of a variance of 1 would be confident about nothing.
+    This is layer-sequential unit variance (LSUV). Weights are orthonormal, biases 0; then each
+    layer, in the order in which they run, is divided by the deviation of its output on the first
+    training batch. One pass suffices, since a layer without bias gives as much less as its weight
+    is smaller. The last layer to run is left orthonormal: logits of a variance of 1 would be
+    confident about nothing.
     Layers that give a constant, or that the loss does not run, stay orthonormal, with a
     SkippedWarning. The random numbers are torch's; those of the batch are restored.
 
@@ -102,60 +100,12 @@ def unit_variance(model: nn.Module, task: Task) -> nn.Module:
     return result
 
 
-def silent_branches(model: nn.Module, task: Task) -> nn.Module:
-    """A copy whose residual branches begin at zero: each block hands on what came in.
-
-    Where two computed values are added, the one with more layers behind it is the branch. The scale
-    of the norm that gives it becomes 0, or, where a convolution or linear layer gives it, that
-    layer's weight and bias. Additions whose sides have as many layers, and branches that anything
-    else gives, or whose last layer is used elsewhere, stay as they are. A model without any is
-    returned as a copy, with a SkippedWarning.
-
-    Source: Goyal et al. 2017, "Accurate, large minibatch SGD", section 5.1 (norms); Zhang, Dauphin
-    & Ma 2019, "Fixup initialization" (layers).
-
-    Raises ExportError for an example that does not fit its declared axes.
-    """
-    result = clone(model)
-    tape = record(result.eval(), *examples_of(task))
-    result.train(model.training)
-    for part, own in zip(result.modules(), model.modules(), strict=True):
-        part.training = own.training
-    silenced = 0
-    uses: dict[str, int] = {}
-    for call in tape.calls:
-        for name in call.weights.values():
-            uses[name] = uses.get(name, 0) + 1
-    parameters = dict(result.named_parameters())
-    for last in _ends(tape):
-        names = list(last.weights.values())
-        if all(uses[name] == 1 for name in names) and names:
-            with torch.no_grad():
-                # A norm's shift is 0 at the beginning, and what it has learned stays.
-                for name in names[:1] if last.function in _NORMS else names:
-                    parameters[name].zero_()
-            silenced += 1
-    if not silenced:
-        _skipped("silent_branches", "the model", "no residual branch was found in it")
-    return result
-
-
-def _ends(tape: Tape) -> Iterator[Call]:
-    """The last call of each residual branch."""
-    makers = tape.makers()
-    layers: dict[int, int] = {}  # weighted calls on the longest way to a value
-    for call in tape.calls:
-        depth = max((layers.get(one, 0) for one in call.inputs if one is not None), default=0)
-        for value in call.outputs:
-            layers[value] = depth + bool(call.weights)
-        if call.function != "add":
-            continue
-        sides = [one for one in call.inputs if one is not None]
-        if len(sides) != 2 or layers.get(sides[0], 0) == layers.get(sides[1], 0):
-            continue
-        last = makers.get(max(sides, key=lambda one: layers.get(one, 0)))
-        if last is not None and last.function in (*PRODUCTS, *_NORMS):
-            yield last
+def _fan_in(layer: Any) -> float:
+    """How many products an output adds up, on average of its places."""
+    if not isinstance(layer, _ConvTransposeNd):
+        return layer.weight[0].numel()
+    inputs = layer.in_channels * math.prod(layer.kernel_size)
+    return inputs / (layer.groups * math.prod(layer.stride))
 
 
 def _layers(model: nn.Module, what: str) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class MovingAverage:
 
 @dataclass(frozen=True)
 class Averaged:
-    """Batch norms get the average statistics of some batches when the training ends.
+    """Batch norms get the average statistics of some batches when the training ends (precise BN).
 
     Moving averages are those of the weights of earlier steps. Where the rate is high until the end
     (Constant()), or where there were only a few steps, a deep network in evaluation mode may be far

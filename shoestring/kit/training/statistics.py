@@ -29,19 +29,26 @@ def norms_of(model: nn.Module) -> dict[str, _BatchNorm]:
 def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATCHES) -> nn.Module:
     """Set the running statistics of each batch norm to their average over training batches.
 
-    In place; returns the model. The model runs in training mode and without gradients, on the loss
-    of batches as training would get them; random numbers are restored. Each norm gets the mean of
-    the batches' means and of their (unbiased) variances, added up in double precision. Norms in
+    This is precise batch norm. In place; returns the model. The model runs in training mode and
+    without gradients, on the loss of batches as training would get them; random numbers are
+    restored. Each norm gets the mean of the batches' means and of their (unbiased) variances, each
+    batch weighted by the rows that reached the norm, added up in double precision. Norms in
     evaluation mode within a model in training mode are frozen and stay as they are; those that no
-    batch reaches stay too, with a SkippedWarning.
+    row reaches stay too, with a SkippedWarning. Calls without rows, or for which forward() sets
+    evaluation mode, as a mixture does for an expert with a single row, do not count.
 
     This is the cure where evaluation is far worse than training: moving averages are those of
     earlier weights (or of the initial ones, in the first steps), and what they are off multiplies
     from layer to layer. In half precision they also stop before they have arrived.
 
+    Source: Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3.
+    Differs: the mean of the batches' variances, and not the variance of all values; weighted by
+    rows, since the experts of a mixture get other numbers of rows in each batch.
+
     `batches_read`: how many batches at most, 1 or more, of one pass over the training split.
 
-    Raises ValueError for a number below 1 and for a training split without batches.
+    Raises ValueError for a number below 1, for a training split without batches and for statistics
+    that are not finite, with the first such layer; then no norm is changed.
     """
     if batches_read < 1:
         raise ValueError(f"statistics of {batches_read} batches: give 1 or more")
@@ -67,14 +74,18 @@ def _average(model: nn.Module, task: Task, norms: dict[str, _BatchNorm], most: i
         for name, part in norms.items()
     }
 
-    def read(name: str, values: Tensor) -> None:
-        mean, variance, count = sums[name]
-        now = _statistics(values.detach())
-        sums[name] = mean + now[0], variance + now[1], count + 1
+    def read(name: str, part: nn.Module, values: Tensor) -> None:
+        if not part.training or not values.numel():
+            return  # an expert that got one row or none
+        mean, variance, rows = sums[name]
+        now, count = _statistics(values.detach()), len(values)
+        sums[name] = mean + count * now[0], variance + count * now[1], rows + count
 
     handles = [
         part.register_forward_pre_hook(
-            lambda _part, args, kwargs, name=name: read(name, args[0] if args else kwargs["input"]),
+            lambda part, args, kwargs, name=name: read(
+                name, part, args[0] if args else kwargs["input"]
+            ),
             with_kwargs=True,
         )
         for name, part in norms.items()
@@ -100,9 +111,16 @@ def _average(model: nn.Module, task: Task, norms: dict[str, _BatchNorm], most: i
 
 
 def _write(norms: dict[str, _BatchNorm], sums: dict[str, Any]) -> None:
+    for name, (mean, variance, _) in sums.items():
+        if not bool(torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+            raise ValueError(
+                f"what {name} gets in training has no finite statistics, so no batch norm was "
+                "changed: its input overflows or is NaN. shoestring.diagnose(model, task) says "
+                "where that begins"
+            )
     for name, part in norms.items():
-        mean, variance, count = sums[name]
-        if not count:
+        mean, variance, rows = sums[name]
+        if not rows:
             warnings.warn(
                 f"average_batch_norm skipped {name}: no batch reached it",
                 SkippedWarning,
@@ -110,8 +128,8 @@ def _write(norms: dict[str, _BatchNorm], sums: dict[str, Any]) -> None:
             )
             continue
         with torch.no_grad():
-            part.running_mean.copy_(mean / count)  # type: ignore[union-attr]
-            part.running_var.copy_(variance / count)  # type: ignore[union-attr]
+            part.running_mean.copy_(mean / rows)  # type: ignore[union-attr]
+            part.running_var.copy_(variance / rows)  # type: ignore[union-attr]
 
 
 def _statistics(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Initial weights: their variance by hand, and branches that begin silent."""
+"""Initial weights: their variance by hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from torch import nn
 from shoestring.kit import (
     SkippedWarning,
     Supervised,
-    clone,
     fan_in_variance,
-    silent_branches,
     unit_variance,
 )
-from shoestring.models import PlainNetwork, PreActivation, ResNet20
+from shoestring.models import PlainNetwork, PreActivation
 
 
 def images(size: int = 8, count: int = 32) -> Supervised:
@@ -45,6 +43,24 @@ def test_variance_by_fan_in_is_two_over_the_inputs():
     assert float(after[0].weight.detach().var()) == pytest.approx(2 / 144, rel=0.05)
     assert float(after[2].weight.detach().var()) == pytest.approx(2 / 500, rel=0.05)
     assert not after[2].bias.any() and before[2].bias.any()  # the argument is left alone
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in"),
+    [
+        (nn.ConvTranspose2d(64, 8, 3), 64 * 9),
+        (nn.ConvTranspose2d(64, 8, 4, stride=2), 64 * 16 / 4),
+        (nn.ConvTranspose2d(64, 32, 4, stride=(2, 1), groups=4), 64 * 16 / (4 * 2)),
+        (nn.Conv2d(64, 32, 4, stride=2, groups=4), 64 * 16 / 4),
+    ],
+)
+def test_transposed_convolutions_count_the_inputs_of_an_output(layer: nn.Module, fan_in: float):
+    torch.manual_seed(0)
+    after = fan_in_variance(nn.Sequential(layer))
+    assert float(after[0].weight.detach().var()) == pytest.approx(2 / fan_in, rel=0.1)
+    rectified = torch.randn(4, 64, 32, 32).relu()  # its mean square is a half
+    middle = after(rectified).detach()[..., 4:-4, 4:-4]
+    assert float(middle.var()) == pytest.approx(1, rel=0.25)
 
 
 def test_without_norms_depth_takes_the_signal_unless_the_initial_weights_keep_it():
@@ -86,33 +102,6 @@ def test_what_the_loss_does_not_run_is_said():
     task = Supervised(train=pair, validation=pair, test=pair)
     with pytest.warns(SkippedWarning, match="unit_variance skipped spare"):
         unit_variance(Unused(), task)
-
-
-@pytest.mark.parametrize("make", [lambda: ResNet20(4), lambda: PreActivation(29, 4)])
-def test_branches_begin_silent(make):
-    torch.manual_seed(0)
-    task, model = images(), make()
-    silent = silent_branches(model, task)
-    changed = {
-        name
-        for name, weight in silent.named_parameters()
-        if not torch.equal(weight, dict(model.named_parameters())[name])
-    }
-    assert len(changed) == 9  # blocks
-    assert all(not dict(silent.named_parameters())[name].any() for name in changed)
-    assert silent.training
-    # A block without its branch: noise in its other weights changes nothing.
-    noisy = clone(silent).eval()
-    for name, weight in noisy.named_parameters():
-        if ".second." in name and weight.ndim == 4 and name not in changed:
-            weight.data.normal_()
-    x = task.train[0]
-    assert torch.equal(noisy(x), silent.eval()(x))
-
-
-def test_without_branches_it_is_said():
-    with pytest.warns(SkippedWarning, match="no residual branch"):
-        silent_branches(PlainNetwork(8, 4), images())
 
 
 def test_frozen_and_missing_layers_are_told():

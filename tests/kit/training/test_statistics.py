@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from shoestring.kit import (
     AdamW,
     Averaged,
     Constant,
+    MixtureOfExperts,
     MovingAverage,
     SkippedWarning,
     Supervised,
@@ -148,6 +150,63 @@ def test_frozen_norms_stay_and_unreached_ones_are_told():
         average_batch_norm(model, task)
     assert float(model.norm.running_mean.mean()) == pytest.approx(2, abs=0.5)
     assert not model.frozen.running_mean.any() and not model.frozen.training
+
+
+def experts(count: int = 8) -> nn.Module:
+    """Experts with batch norm, of which most get one row of a small batch, or none."""
+
+    def expert() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+
+    with seeded(0):
+        router = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, count))
+        mixture = MixtureOfExperts([expert() for _ in range(count)], router)
+        return nn.Sequential(mixture, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 4))
+
+
+def test_experts_without_rows_get_no_nan():
+    with seeded(0):
+        pair = torch.rand(64, 4, 5, 5), torch.randint(0, 4, (64,))
+    task = Supervised(train=pair, validation=pair, test=pair, batch_size=8)
+    calls: list[tuple[int, bool]] = []
+    model = experts()
+    for norm in (part for part in model.modules() if isinstance(part, nn.BatchNorm2d)):
+        norm.register_forward_pre_hook(
+            lambda part, args: calls.append((len(args[0]), part.training))
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SkippedWarning)  # of experts that no batch reaches
+        average_batch_norm(model, task)
+    assert (0, False) in calls and any(rows > 1 for rows, _ in calls)
+    assert all(bool(buffer.isfinite().all()) for buffer in model.buffers())
+    assert model.eval()(pair[0]).isfinite().all()
+
+
+def test_batches_count_by_their_rows():
+    class Halves(nn.Module):
+        """Two of the first batch's rows reach the norm, and eight of the second's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.turn = nn.BatchNorm1d(1), 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows, self.turn = (2, 8)[self.turn % 2], self.turn + 1
+            return torch.cat([self.norm(x[:rows] + 5.0 * rows), x[rows:]]).expand(-1, 2)
+
+    pair = torch.zeros(32, 1), torch.randint(0, 2, (32,))
+    task = Supervised(train=pair, validation=pair, test=pair, batch_size=16)
+    model = average_batch_norm(Halves(), task)
+    assert float(model.norm.running_mean) == pytest.approx((2 * 10 + 8 * 40) / 10)
+
+
+def test_statistics_that_are_not_finite_are_refused_with_the_layer():
+    pair = torch.randn(16, 4) * 1e30, torch.randint(0, 2, (16,))  # squares overflow
+    task = Supervised(train=pair, validation=pair, test=pair)
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match="what 0 gets in training has no finite statistics"):
+        average_batch_norm(model, task)
+    assert not model[0].running_mean.any()
 
 
 def test_settings_out_of_range():
