@@ -36,6 +36,7 @@ from shoestring.prune.convolution_kinds import (
     PointwiseFirst,
     SpatiallySeparable,
 )
+from shoestring.prune.unchanged import unchanged
 
 _KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ALL = (
@@ -120,9 +121,7 @@ class CheapConvolutions(Technique):
         found = self._found(model, task, names)
         cheap, plan = self._replaced(model, task, found)
         if not plan:
-            if self.training.steps:
-                _skip("replaced nothing, so it did not train the model either", 3)
-            return clone(model)
+            return unchanged(model, self.training, _WHO)
         key = f"{self!r}, {plan}"  # a meter may choose otherwise the next time
         return recover(cheap, task, model, self.training, what="training cheap layers", key=key)
 

@@ -33,6 +33,7 @@ from shoestring.kit.surgery.on_batches import on_batches
 from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.unchanged import unchanged
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _GROUPED = "it has groups"  # no warning: a layer with groups is cheap already
@@ -104,7 +105,7 @@ class LowRank(Technique):
     `rank`: how many directions a layer keeps: Energy(0.99) or LayerOperations(0.5).
     `directions`: which ones: Outputs(batches=8) or Weights().
     `training`: after the factorisation, with the model as it was as teacher; Training(0) trains
-        nothing.
+        nothing, and a model in which nothing was factored is not trained.
     `only`, `keep`: patterns of names of layers that are factored, and of those that are not.
 
     A layer stays as it is where two would take more than nine tenths of its operations. Otherwise
@@ -174,6 +175,8 @@ class LowRank(Technique):
             say_how_far(
                 "LowRank", self.rank.share, after / max(before, 1), "weights of its layers", why
             )
+        if before == after:
+            return unchanged(model, self.training, "LowRank")
         return recover(
             thin, task, model, self.training, what="training thin layers", key=repr(self)
         )
