@@ -29,7 +29,7 @@ from torch import nn
 
 from shoestring.core import Technique, apply, prove, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, clone, restore, resuming, save
-from shoestring.meters import Latency, Operations
+from shoestring.meters import Latency, Operations, ThreadTime
 from shoestring.meters.latency import alternate, ratio
 from shoestring.models import ResNet20
 from shoestring.prune import (
@@ -134,7 +134,7 @@ def resnet(quick: bool) -> Subject:
     }
     if not quick:
         ways["CheapConvolutions by a meter"] = CheapConvolutions(
-            share=0.5, meter=Latency(batch=32), training=training
+            share=0.5, meter=Latency(batch=32, clock=ThreadTime()), training=training
         )
         long = Training(LONG * -(-len(task.train[1]) // task.batch_size), AdamW(RATE))
         ways[f"{LONG} passes, CheapConvolutions"] = CheapConvolutions(share=0.5, training=long)
