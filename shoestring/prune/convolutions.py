@@ -29,11 +29,11 @@ from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.convolution_choice import Candidate, Found, cheapest, those_that_pay
 from shoestring.prune.convolution_fit import Seen, fitted, seen
 from shoestring.prune.convolution_kinds import (
-    Bottleneck,
+    BlueprintSeparable,
     DepthwiseSeparable,
     Grouped,
     Kind,
-    PointwiseFirst,
+    LowRankConvolution,
     SpatiallySeparable,
 )
 from shoestring.prune.unchanged import unchanged
@@ -41,11 +41,11 @@ from shoestring.prune.unchanged import unchanged
 _KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ALL = (
     DepthwiseSeparable(),
-    PointwiseFirst(),
+    BlueprintSeparable(),
     SpatiallySeparable(),
     Grouped(2),
     Grouped(4),
-    Bottleneck(),
+    LowRankConvolution(),
 )
 _COPIES = 4
 """So many of a layer in a row are weighed where that is possible, to see less of the surroundings.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Strength, Task, Technique, seeded
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
     AdamW,
     Patterns,
@@ -22,17 +22,12 @@ from shoestring.kit import (
     parameters_of,
     recover,
 )
-from shoestring.kit.surgery.in_sequence import (
-    POINT,
-    convolution_like,
-    in_sequence,
-    reason_to_leave,
-    whole,
-)
+from shoestring.kit.surgery.in_sequence import reason_to_leave
 from shoestring.kit.surgery.on_batches import on_batches
 from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.thin_pair import largest_rank, thin_pair
 from shoestring.prune.unchanged import unchanged
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -202,7 +197,7 @@ class LowRank(Technique):
             shares = energies.cumsum(0) / energies.sum().clamp(min=1e-300)
             rank = int((shares < self.rank.share - 1e-12).sum()) + 1
         else:
-            rank = max(1, int(self.rank.share * outputs * inputs / (outputs + inputs)))
+            rank = largest_rank(self.rank.share, outputs, inputs)
         if rank * (outputs + inputs) > _WORTH * outputs * inputs:
             return None
         back = directions[:, :rank]
@@ -210,7 +205,7 @@ class LowRank(Technique):
         bias = mean - back @ (back.T @ mean)
         if layer.bias is not None:
             bias = bias + layer.bias.detach().double().cpu()
-        return _two(
+        return thin_pair(
             layer,
             back.T @ matrix,
             back,
@@ -276,20 +271,3 @@ def _output_statistics(
             mean = total / count
             statistics[name] = mean, products / count - torch.outer(mean, mean)
     return statistics
-
-
-def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.Sequential:
-    """Two layers that compute second · first · x + bias."""
-    rank = len(first)
-    if isinstance(layer, nn.Linear):
-        with seeded(0):
-            pair: tuple[nn.Module, nn.Module] = (
-                nn.Linear(layer.in_features, rank, bias=False),
-                nn.Linear(rank, layer.out_features, bias=bias is not None),
-            )
-    else:
-        pair = (
-            convolution_like(layer, layer.in_channels, rank, **whole(layer)),
-            convolution_like(layer, rank, layer.out_channels, bias=bias is not None, **POINT),
-        )
-    return in_sequence(layer, pair, (first, second), bias)

@@ -16,14 +16,14 @@ from shoestring.core import Cost, seeded
 from shoestring.kit import ShortfallWarning, SkippedWarning, Training, parameters_of, save
 from shoestring.kit.surgery.replacing import replaced
 from shoestring.prune import (
-    Bottleneck,
+    BlueprintSeparable,
     CheapConvolutions,
     DepthwiseSeparable,
     Grouped,
     Kind,
     LayerOperations,
     LowRank,
-    PointwiseFirst,
+    LowRankConvolution,
     Shuffled,
     SpatiallySeparable,
 )
@@ -34,14 +34,16 @@ EASY: dict[Kind, Any] = {
     DepthwiseSeparable(2): lambda o, i, h, w: sum(
         torch.einsum("oi,ihw->oihw", _r(o, i), _r(i, h, w)) for _ in range(2)
     ),
-    PointwiseFirst(): lambda o, i, h, w: torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)),
-    PointwiseFirst(2): lambda o, i, h, w: sum(
+    BlueprintSeparable(): lambda o, i, h, w: torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)),
+    BlueprintSeparable(2): lambda o, i, h, w: sum(
         torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)) for _ in range(2)
     ),
     SpatiallySeparable(0.34, 1): lambda o, i, h, w: torch.einsum(
         "rih,orw->oihw", _r(2, i, h), _r(o, 2, w)
     ),
-    Bottleneck(0.5, 1): lambda o, i, h, w: torch.einsum("or,rihw->oihw", _r(o, 2), _r(2, i, h, w)),
+    LowRankConvolution(0.5, 1): lambda o, i, h, w: torch.einsum(
+        "or,rihw->oihw", _r(o, 2), _r(2, i, h, w)
+    ),
     Grouped(2, 1): lambda o, i, h, w: _r(o, i, h, w) * _scattered(o, i)[:, :, None, None],
 }
 """Weights that a kind can have exactly."""
@@ -85,17 +87,17 @@ def test_weights_of_a_kind_are_kept_exactly(kind: Kind, settings: dict[str, Any]
 def test_more_terms_are_nearer():
     """Of random weights; with as many terms as elements it would be the layer itself."""
     layer, x = nn.Conv2d(8, 12, 3, padding=1).requires_grad_(False), torch.randn(2, 8, 9, 9)
-    for kinds in (DepthwiseSeparable, PointwiseFirst):
+    for kinds in (DepthwiseSeparable, BlueprintSeparable):
         apart = [float((kinds(n).of(layer)(x) - layer(x)).norm().detach()) for n in (1, 2, 4)]  # type: ignore[union-attr]
         assert apart[0] > 1.1 * apart[1] > 1.2 * apart[2]
-    assert DepthwiseSeparable(9).of(layer) is None and PointwiseFirst(8).of(layer) is None
+    assert DepthwiseSeparable(9).of(layer) is None and BlueprintSeparable(8).of(layer) is None
 
 
 @pytest.mark.parametrize("ndim", [1, 3])
 def test_sounds_and_volumes_too(ndim: int):
     layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1](4, 6, 5, 2, 2)
     x = torch.randn(2, 4, *[11] * ndim)
-    for kind in (DepthwiseSeparable(2), PointwiseFirst(), Bottleneck(), Grouped(2, 1)):
+    for kind in (DepthwiseSeparable(2), BlueprintSeparable(), LowRankConvolution(), Grouped(2, 1)):
         layers = kind.of(layer)
         assert layers is not None and layers(x).shape == layer(x).shape
         assert all(isinstance(one, (type(layer), Shuffled)) for one in layers)
@@ -104,12 +106,12 @@ def test_sounds_and_volumes_too(ndim: int):
 
 def test_shapes_that_no_kind_fits():
     assert DepthwiseSeparable().of(nn.Conv2d(1, 8, 3)) is None
-    assert PointwiseFirst().of(nn.Conv2d(8, 1, 3)) is None
+    assert BlueprintSeparable().of(nn.Conv2d(8, 1, 3)) is None
     assert DepthwiseSeparable().of(nn.Conv2d(8, 8, 1)) is None
     assert SpatiallySeparable().of(nn.Conv2d(8, 8, (3, 1))) is None
     assert Grouped(3, 1).of(nn.Conv2d(8, 12, 3)) is None
     assert Grouped(2, 16).of(nn.Conv2d(16, 32, 3)) is None
-    assert Bottleneck(0.9).of(nn.Conv2d(1, 8, 1)) is None
+    assert LowRankConvolution(0.9).of(nn.Conv2d(1, 8, 1)) is None
 
 
 def network(weights: Any = None, channels: int = 16) -> nn.Module:
@@ -128,7 +130,7 @@ def network(weights: Any = None, channels: int = 16) -> nn.Module:
     return made
 
 
-@pytest.mark.parametrize("kind", [Grouped(4, 1), DepthwiseSeparable(), Bottleneck(0.3, 1)])
+@pytest.mark.parametrize("kind", [Grouped(4, 1), DepthwiseSeparable(), LowRankConvolution(0.3, 1)])
 def test_the_last_of_the_layers_is_fitted_to_the_outputs(kind: Kind):
     """Inputs of a layer behind another depend on one another, which weights alone do not know."""
     torch.manual_seed(0)
@@ -196,7 +198,7 @@ class Scale:
 def test_a_meter_decides_what_pays():
     model, task = network(), classified((3, 8, 8))
     technique = CheapConvolutions(
-        kinds=(Bottleneck(), DepthwiseSeparable()),
+        kinds=(LowRankConvolution(), DepthwiseSeparable()),
         meter=Scale(0.5),
         training=Training(0),
         share=0.1,
@@ -395,7 +397,7 @@ def test_with_training_it_learns_and_low_rank_goes_on_with_its_layers():
         (lambda: CheapConvolutions(kinds=()), "there are no kinds"),
         (lambda: DepthwiseSeparable(0), "the terms are 0: give 1 or more"),
         (lambda: Grouped(1), "there are 1 groups: give 2 or more"),
-        (lambda: Bottleneck(1.0), "the share is 1.0: it must be above 0 and below 1"),
+        (lambda: LowRankConvolution(1.0), "the share is 1.0: it must be above 0 and below 1"),
         (lambda: SpatiallySeparable(0.5, 0), "in multiples of 0: give 1 or more"),
     ],
 )
