@@ -31,7 +31,7 @@ def converted_resnet(
 ) -> SmallerFile:
     """A trained network with cheaper convolutions; its file is written to `path`.
 
-    Each convolution becomes depthwise separable, grouped, spatially separable or a bottleneck, or
+    Each convolution becomes depthwise separable, grouped, spatially separable or of low rank, or
     stays as it is; then the network is trained with the original as teacher, on images that are
     shifted and mirrored, in bfloat16. After a kill, the same call goes on.
 
@@ -118,6 +118,8 @@ RECIPE = Recipe(
         baselines=(
             Line("ResNet-20, Channels", "resnet20, Channels"),
             Line("ResNet-20, LowRank", "resnet20, LowRank"),
+            Line("the same layers, random weights", "resnet20, CheapConvolutions, random weights"),
+            Line("every layer depthwise separable", "resnet20, CheapConvolutions, one kind"),
         ),
         peers=(),
         saved=Measure("time at batch 1", "latency at batch 1, median", "of the baseline's", ".2f"),
