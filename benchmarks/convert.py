@@ -49,7 +49,7 @@ from shoestring.recipes.baselines import pictures
 from shoestring.tasks import cifar10
 
 PASSES, LONG, RATE = 3, 12, 2e-3
-STEPS, CREPE_RATE = 150, 5e-4
+STEPS, CREPE_RATE = 1000, 5e-4
 SHAPES = ((16, 32), (32, 16), (64, 8), (128, 16))
 """(channels, side of the image) of the layers that are timed untrained: ResNet-20's, and wider."""
 KINDS = {
@@ -191,7 +191,7 @@ def crepe(quick: bool) -> Subject | None:
     training = Training(STEPS, AdamW(CREPE_RATE))
     ways: dict[str, Technique] = {
         "CheapConvolutions": CheapConvolutions(share=0.5, training=training),
-        "CheapConvolutions(0.7)": CheapConvolutions(share=0.7, training=training),
+        "CheapConvolutions(0.9)": CheapConvolutions(share=0.9, training=training),
         "Channels": Channels(share=0.5, training=training),
         "LowRank": LowRank(rank=LayerOperations(0.4), training=training, keep=("classifier",)),
     }
@@ -202,7 +202,7 @@ def crepe(quick: bool) -> Subject | None:
         shown=task,
         task=task,
         ways=ways,
-        shares=(0.7, 0.5),
+        shares=(0.9, 0.5),
         quick=quick,
     )
 
