@@ -18,6 +18,8 @@ from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
 from byte_model_table import page as byte_page
+from cheap_convolutions_table import cheap_convolutions
+from cheap_convolutions_table import widths as cheap_widths
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -303,6 +305,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation-students": students,
     "distillation-cache": answers,
     "distillation-temperature": temperatures,
+    "cheap-convolutions": cheap_convolutions,
+    "cheap-widths": cheap_widths,
     "structure": structure,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,
