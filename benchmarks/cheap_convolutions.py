@@ -11,6 +11,7 @@ rows so far in the results file. --quick: 2,000 images, one pass.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,9 +107,12 @@ def widths(rows: Rows, task: Supervised, reference: Path) -> None:
         subject = f"widths: {name}"
         if rows.done(subject, None) or not rows.wanted(subject):
             continue
-        path = untrained(network, task, reference.with_name(f"{name}.shoe"))
+        path = reference.with_name(f"{name}.shoe")
+        if network is AlexNet:
+            shutil.copy(reference, path)
+        untrained(network, task, path)
         costs(rows, subject, path, task, None)
-        in_turn(rows, {subject: path}, task, reference, 1.5)
+        in_turn(rows, {subject: path}, task, reference, 0.7)
         rows.add(subject, "done", 1, "")
         path.unlink()
 
