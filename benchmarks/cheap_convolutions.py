@@ -14,18 +14,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from time import process_time, thread_time
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
+from shoestring.artifact import OnnxRuntime, read_model
 from shoestring.core import Task, apply, prove, score, seeded
 from shoestring.kit import Supervised, restore, save
 from shoestring.meters import Operations, interleaved
-from shoestring.meters.latency import alternate, ratio
+from shoestring.meters.inputs import feeds, runner
+from shoestring.meters.interleaved import ratio
 from shoestring.models import AlexNet, MobileNet, ResNet20, ShuffleNet, ShuffleNetV2
 from shoestring.quantize import PostTraining
 from shoestring.recipes.running import few
@@ -112,7 +116,7 @@ def widths(rows: Rows, task: Supervised, reference: Path) -> None:
             shutil.copy(reference, path)
         untrained(network, task, path)
         costs(rows, subject, path, task, None)
-        in_turn(rows, {subject: path}, task, reference, 0.7)
+        in_turn(rows, {subject: path}, task, reference, 1.5)
         rows.add(subject, "done", 1, "")
         path.unlink()
 
@@ -177,13 +181,12 @@ def in_turn(
     one would not.
     """
     for batch in (1, 32):
+        runs = [
+            runner(content, feeds(content, task.sealed(), batch), 1, OnnxRuntime())
+            for content in map(_content, (reference, *files.values()))
+        ]
         with patch.object(interleaved, "perf_counter", thread_time):
-            first, *others = alternate(
-                [reference, *files.values()],
-                task.sealed(),
-                batch=batch,
-                seconds=1.0 if rows.quick else seconds,
-            )
+            first, *others = interleaved.in_turn(runs, seconds=0.5 if rows.quick else seconds)
         for subject, timing in zip(files, others, strict=True):
             share = ratio(timing, first)
             for part in ("median", "low", "high"):
@@ -192,6 +195,12 @@ def in_turn(
                 rows.add(subject, metric, value, "of AlexNet's", _seed(subject), timed=True)
             metric = f"milliseconds of the processor at batch {batch}"
             rows.add(subject, metric, timing.median, "ms", _seed(subject), timed=True)
+
+
+@cache
+def _content(path: Path) -> Any:
+    """What a file holds; AlexNet's takes ten seconds to decode."""
+    return read_model(path)
 
 
 def _seed(subject: str) -> int | None:
