@@ -32,6 +32,7 @@ from shoestring.tasks.typed_lines import LANGUAGES
 
 SEEDS = (0, 1, 2)
 ORDERS = (4, 5, 6, 7)  # of PPMd: the best on validation is taken
+TEXT_BYTES = 99_000  # of text before it, where a coder has no model
 TYPED = 100  # lines of a language that are typed
 ALONE = 200  # lines of a language that each coder codes alone
 DECODED = 256  # lines of a language that are decoded again, as a check
@@ -172,7 +173,7 @@ def beside(rows: Rows, lines: Lines) -> None:
     if rows.wanted("page") and not rows.done("page", None):
         page(rows)
     if rows.wanted("phrases") and not rows.done("phrases", None):
-        tree = Phrases(both(lines)["train"], SIZE)
+        tree = Phrases(both(lines)["train"], TEXT_BYTES)
         rows.add("phrases", "size", tree.bytes, "bytes")
         rows.add("phrases", "phrases", tree.phrases, "")
         keys(rows, "phrases", lines, tree, None)
@@ -181,14 +182,14 @@ def beside(rows: Rows, lines: Lines) -> None:
 
 def compressor(rows: Rows, lines: Lines, name: str, coder: Coder) -> None:
     """Bits per byte of the test lines after training text of the mix, of the language, and none."""
-    mixed = that_fits(both(lines)["train"], SIZE, coder, 0)
-    rows.add(name, "size", SIZE, "bytes")
+    mixed = that_fits(both(lines)["train"], TEXT_BYTES, coder, 0)
+    rows.add(name, "size", TEXT_BYTES, "bytes")
     rows.add(name, "training text that it read", len(mixed), "bytes")
     held = joined(both(lines)["validation"])
     rows.add(name, "validation bits per byte", 8 * coder(mixed, held) / len(held), "bits")
     for language in LANGUAGES:
         test = joined(lines["test"][language])
-        alone = that_fits(lines["train"][language], SIZE, coder, 0)
+        alone = that_fits(lines["train"][language], TEXT_BYTES, coder, 0)
         code = coder(mixed, test)
         rows.add(name, f"coded test lines, {language}", code, "bytes")
         rows.add(name, f"test bits per byte, {language}", 8 * code / len(test), "bits")
@@ -207,14 +208,14 @@ def compressor_alone(rows: Rows, lines: Lines, subject: str, coders: list[Coder]
     coder = coders[0]
     if len(coders) > 1:
         held = [line for one in LANGUAGES for line in some_of(lines, one, "validation", ALONE // 4)]
-        coder = min(coders, key=lambda one: alone(one, that_fits(train, SIZE, one, 0), held))
-    mixed = that_fits(train, SIZE, coder, 0)
+        coder = min(coders, key=lambda one: alone(one, that_fits(train, TEXT_BYTES, one, 0), held))
+    mixed = that_fits(train, TEXT_BYTES, coder, 0)
     for language in LANGUAGES:
         some = some_of(lines, language)
         whole = len(joined(some))
         rows.add(subject, f"lines, {language}", len(some), "")
         rows.add(subject, f"bytes of the lines, {language}", whole, "bytes")
-        own = that_fits(lines["train"][language], SIZE, coder, 0)
+        own = that_fits(lines["train"][language], TEXT_BYTES, coder, 0)
         for what, before in (("", mixed), (" after its own language", own)):
             bits = 8 * alone(coder, before, some) / whole
             rows.add(subject, f"test bits per byte{what}, {language}", bits, "bits")

@@ -1,12 +1,12 @@
 """ShuffleNets beside a network like AlexNet on CIFAR-10: `python benchmarks/cheap_convolutions.py`.
 
 First the times of untrained networks of many widths: what could be won. Then the trainings, from
-the start and alike: three passes of all, then ten; one seed. ResNet-20 (30 passes) and MobileNet
-(25) are those of results/files/baseline_NAME.shoe. Each network gives a file in float32 and one in
-int8. Times are ratios to AlexNet's float32 file in ONNX Runtime, one thread, in alternation, by the
-clock of the thread. About two hours of one core; goes on where it was interrupted.
-`--only alexnet`, `--only widths` or `--only ", 3 passes"` runs a part, and `--publish` puts the
-rows so far in the results file. --quick: 2,000 images, one pass.
+the start and alike: ten passes of all, one seed. ResNet-20 (30 passes) and MobileNet (25) are those
+of results/files/baseline_NAME.shoe. Each network gives a file in float32 and one in int8. Times are
+ratios to AlexNet's float32 file in ONNX Runtime, one thread, in alternation, by the clock of the
+thread. About two hours of one core; goes on where it was interrupted. `--only alexnet` or
+`--only widths` runs a part, and `--publish` puts the rows so far in the results file.
+--quick: 2,000 images, one pass.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from functools import cache
 from pathlib import Path
 from time import process_time, thread_time
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from rows import FILES, RESULTS, Rows, start
@@ -27,8 +26,9 @@ from torch import nn
 from shoestring.artifact import OnnxRuntime, read_model
 from shoestring.core import Task, apply, prove, score, seeded
 from shoestring.kit import Supervised, restore, save
-from shoestring.meters import Operations, interleaved
+from shoestring.meters import Operations
 from shoestring.meters.inputs import feeds, runner
+from shoestring.meters.interleaved import in_turn as timed_in_turn
 from shoestring.meters.interleaved import ratio
 from shoestring.models import AlexNet, MobileNet, ResNet20, ShuffleNet, ShuffleNetV2
 from shoestring.quantize import PostTraining
@@ -67,7 +67,7 @@ WIDTHS: dict[str, Callable[[], nn.Module]] = {
     "MobileNet, width 12": lambda: MobileNet(12),
     "AlexNet, first stride 1": lambda: AlexNet(stride=1),
 }
-PASSES = (3, 10)
+PASSES = 10
 FOLDER = RESULTS / "unfinished" / "cheap_convolutions"
 
 
@@ -85,14 +85,14 @@ def main() -> None:
         subject = f"{name}, {passes}"
         if not rows.done(subject, 0) and rows.wanted(subject):
             from_baseline(rows, subject, FILES / f"baseline_{name}.shoe", network, task, reference)
-    for passes in (1,) if rows.quick else PASSES:
-        for name, network in NETWORKS.items():
-            subject = f"{name}, {passes} passes"
-            if rows.done(subject, 0) or not rows.wanted(subject):
-                continue
-            with seeded(0):
-                made = network()
-            trained(rows, subject, made, passes, task, reference)
+    passes = 1 if rows.quick else PASSES
+    for name, network in NETWORKS.items():
+        subject = f"{name}, {passes} passes"
+        if rows.done(subject, 0) or not rows.wanted(subject):
+            continue
+        with seeded(0):
+            made = network()
+        trained(rows, subject, made, passes, task, reference)
     rows.close()
 
 
@@ -185,8 +185,8 @@ def in_turn(
             runner(content, feeds(content, task.sealed(), batch), 1, OnnxRuntime())
             for content in map(_content, (reference, *files.values()))
         ]
-        with patch.object(interleaved, "perf_counter", thread_time):
-            first, *others = interleaved.in_turn(runs, seconds=0.5 if rows.quick else seconds)
+        seconds = 0.5 if rows.quick else seconds
+        first, *others = timed_in_turn(runs, seconds=seconds, clock=thread_time)
         for subject, timing in zip(files, others, strict=True):
             share = ratio(timing, first)
             for part in ("median", "low", "high"):

@@ -5,7 +5,8 @@
 Trains the networks, scores their files once on excerpts of 5 to 100 characters of the test articles
 and on other text, also where the caller says which languages to expect, and times them from text to
 labels, in seconds of the processor, on one core. Goes on where it was interrupted.
-`--only udhr_100kb` makes one of them, `--seed 0` one seed of it. --quick: one pass, one seed.
+`--only udhr_100kb` makes one of them, `--seed 0` one seed of it; `--only speed` times again what
+earlier runs left. --quick: one pass, one seed.
 
 Other tools are beside them in `language_peers.py`.
 """
@@ -61,7 +62,7 @@ class Job:
 
 JOBS = {
     "udhr_100kb": Job(size=IDENTIFIER_BYTES),
-    "udhr": Job(size=450_000, settings=replace(IDENTIFIER, width=64, coding_passes=10)),
+    "udhr": Job(size=464_000, settings=replace(IDENTIFIER, width=64, coding_passes=10)),
     "declaration_alone": Job(size=IDENTIFIER_BYTES, texts=udhr, seeds=(0,)),
 }
 
@@ -69,6 +70,9 @@ JOBS = {
 def main() -> None:
     rows = start("language_identification", "udhr-cpu", __doc__ or "", seeds=True)
     torch.set_num_threads(1)
+    if rows.only == "speed":
+        timed_again(rows)
+        return
     for name, job in JOBS.items():
         for seed in job.seeds[:1] if rows.quick else job.seeds:
             if rows.wanted(name) and not rows.done(name, seed) and rows.seed in (None, seed):
@@ -207,6 +211,15 @@ def timed(rows: Rows, name: str, loaded: Loaded, test: LabelledTexts, seed: int)
             rows.add(name, told, speed, "lines/s", seed, timed=True)
             told = f"network's share of it, {length} characters"
             rows.add(name, told, network_share(loaded, some), "%", seed, timed=True)
+
+
+def timed_again(rows: Rows) -> None:
+    """The speeds of the files that earlier runs left; nothing is trained."""
+    for name, job in JOBS.items():
+        for seed in job.seeds:
+            path = RESULTS / "unfinished" / f"{name}_seed{seed}.shoe"
+            if path.exists() and rows.seed in (None, seed):
+                timed(rows, name, load(path, threads=1), job.texts("test"), seed)
 
 
 def fastest(loaded: Loaded, some: LabelledTexts) -> float:

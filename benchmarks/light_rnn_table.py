@@ -92,6 +92,20 @@ def rates() -> str:
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 
+def planned() -> str:
+    """What the planner made of uneven rows for a hundredth of the bytes of the full model."""
+    found = results("light_rnn")
+    own, full = metrics(found, "planner"), values(found, "full", "validation perplexity")
+    kept = "kept" if own["met"] else "**not kept**"
+    return (
+        f"| | bytes | validation perplexity | test perplexity |\n|{' --- |' * 4}\n"
+        f"| asked for | {own['size limit']:,.0f} | {mean(full):.1f} | |\n"
+        f"| made in {own['minutes']:g} minutes: {kept} | {own['file']:,.0f} | "
+        f"{own['validation perplexity']:.1f} | {own['test perplexity']:.1f} |\n\n"
+        + conditions_told(found)
+    )
+
+
 def counts() -> str:
     """A row for each length of n-grams, and for the networks beside them."""
     found = results("light_rnn")

@@ -119,6 +119,12 @@ class Rows:
             )
             print(line, flush=True)
 
+    def add_ratio(self, subject: str, batch: int, times: Any, seed: int | None = None) -> None:
+        """Rows of a `Ratio` of milliseconds to the baseline's: its median, low and high."""
+        for part in ("median", "low", "high"):
+            metric = f"latency at batch {batch}, {part}"
+            self.add(subject, metric, getattr(times, part), "of the baseline's", seed, timed=True)
+
     def wanted(self, subject: str) -> bool:
         """Whether --only lets a subject through."""
         return self.only is None or self.only in subject

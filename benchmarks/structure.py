@@ -161,15 +161,7 @@ def time(rows: Rows, name: str, baseline: Path, files: dict[str, Path], task: Su
             [baseline, *files.values()], task.sealed(), batch=batch, seconds=20
         )
         for what, timing in zip(files, others, strict=True):
-            times = ratio(timing, first)
-            for part in ("median", "low", "high"):
-                rows.add(
-                    f"{name}, {what}",
-                    f"latency at batch {batch}, {part}",
-                    getattr(times, part),
-                    "of the baseline's",
-                    timed=True,
-                )
+            rows.add_ratio(f"{name}, {what}", batch, ratio(timing, first))
 
 
 if __name__ == "__main__":

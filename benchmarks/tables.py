@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import mean
 
 import demo_figures
+import depth_table
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -20,11 +21,13 @@ from byte_model_table import keys as byte_keys
 from byte_model_table import page as byte_page
 from cheap_convolutions_table import cheap_convolutions
 from cheap_convolutions_table import widths as cheap_widths
+from convert_table import converted
+from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
 from front_page import picture, three_results
 from graphs_table import graphs
 from language_identification_table import beside, languages, other_texts
-from light_rnn_table import counts, passes, rates
+from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
 from matching_table import matching
 from microcontroller_table import (
@@ -44,17 +47,20 @@ from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
 from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
+from replace_table import planned as replace_planned
+from replace_table import replaced
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
 from sensitivity_table import fallback, sensitivity
+from sparse_activation_table import early_exits, sparse_activation
 from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
 from text_costs_table import preordering as text_orders
 from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
-from text_tools_table import segmenters, taggers
+from text_tools_table import segmenters, sizes, taggers
 from xnor_table import kernels, latency
 from xnor_table import recipe as xnor_recipe
 
@@ -288,12 +294,19 @@ TABLES: dict[str, Callable[[], str]] = {
     "lossless": lossless,
     "packing": packing,
     "sensitivity": sensitivity,
+    "depth-deep": depth_table.deep,
+    "depth-plain": depth_table.plain,
+    "depth-ways": depth_table.ways,
+    "depth-averages": depth_table.averages,
     "fallback": fallback,
     "planner": planner,
     "quantised": quantised,
     "quantised-short": quantised_short,
+    "sparse_activation": sparse_activation,
+    "early-exits": early_exits,
     "light_rnn-passes": passes,
     "light_rnn-rates": rates,
+    "light_rnn-planner": planned,
     "light_rnn-counts": counts,
     "matching": matching,
     "rounding": rounding,
@@ -307,7 +320,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation-temperature": temperatures,
     "cheap-convolutions": cheap_convolutions,
     "cheap-widths": cheap_widths,
+    "replace": replaced,
+    "replace-planner": replace_planned,
     "structure": structure,
+    "converted": converted,
+    "converted-layers": converted_layers,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,
     "xnor-recipe": xnor_recipe,
@@ -331,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "text-languages-tools": beside,
     "text-rules": text_rules,
     "text-segmenters": segmenters,
+    "text-sizes": sizes,
     "text-taggers": taggers,
     "spoken-digits-unheard": unheard,
     "microcontroller-weights": weights,

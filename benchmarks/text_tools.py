@@ -5,8 +5,9 @@
 Trains the networks (three seeds; `--only en_tag` makes one of them), scores their files on the test
 sentences once, and times them from text to answers, in seconds of the processor, on one core. Goes
 on where it was interrupted. TEXT_PEERS=PYTHON names the Python of an environment that has jieba,
-fugashi with unidic-lite, sudachipy and spaCy; without it they are not run; SPACY_STEPS is the most
-steps of spaCy's training, where its own 20,000 are too many. --quick: one pass, one seed.
+fugashi with unidic-lite, sudachipy and spaCy, and TEXT_TRAINED=PYTHON that of one with ufal.udpipe
+and spacy_pkuseg; without them these are not run. SPACY_STEPS is the most steps of spaCy's training,
+where its own 20,000 are too many. --quick: one pass, one seed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import process_time
+from typing import Any
 
+import numpy as np
 import torch
 from rows import RESULTS, Rows, start
 
@@ -48,9 +51,20 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
+from shoestring.tasks.conllu import NO_TAG
 
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
+TRAINED = {
+    "zh_pkuseg": ("zh", "pkuseg"),
+    "ja_pkuseg": ("ja", "pkuseg"),
+    "zh_udpipe_words": ("zh", "udpipe-words"),
+    "ja_udpipe_words": ("ja", "udpipe-words"),
+    "zh_udpipe_tags": ("zh", "udpipe-tags"),
+    "ja_udpipe_tags": ("ja", "udpipe-tags"),
+    "en_udpipe_tags": ("en", "udpipe-tags"),
+}
+"""Other tools that learn from the same sentences."""
 Data = dict[str, list[Sentence]]
 
 
@@ -67,13 +81,11 @@ class Job:
 
 JOBS = {
     "en_tag": Job(language="en", job="tag", size=500_000, settings=TAGGER),
-    "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER, seeds=(0,)),
+    "en_tag_100kb": Job(language="en", job="tag", size=100_000, settings=SMALL_TAGGER),
     "zh_tag": Job(language="zh", job="tag", size=300_000, settings=TAUGHT_PLAIN_TAGGER),
     "ja_tag": Job(language="ja", job="tag", size=300_000, settings=PLAIN_TAGGER),
     "zh_segment": Job(language="zh", job="segment", size=400_000, settings=TAUGHT_SEGMENTER),
-    "ja_segment_100kb": Job(
-        language="ja", job="segment", size=99_000, settings=SEGMENTER, seeds=(0,)
-    ),
+    "ja_segment_100kb": Job(language="ja", job="segment", size=99_000, settings=SEGMENTER),
     "ja_segment": Job(language="ja", job="segment", size=300_000, settings=SEGMENTER),
 }
 
@@ -94,6 +106,9 @@ def main() -> None:
             subject = f"{language}_{tool}"
             if rows.wanted(subject) and not rows.done(subject, None):
                 peer(rows, language, tool, subject)
+    for subject, (language, tool) in TRAINED.items():
+        if rows.wanted(subject) and not rows.done(subject, None):
+            trained_peer(rows, language, tool, subject)
     if rows.wanted("en_spacy") and not rows.done("en_spacy", None):
         spacy(rows, "en_spacy")
     if rows.only is None and rows.seed is None:
@@ -239,6 +254,79 @@ def peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     rows.add(subject, "done", 1, "")
 
 
+def trained_peer(rows: Rows, language: str, tool: str, subject: str) -> None:
+    """A tagger or a segmenter of others, trained on the same sentences, scored and timed."""
+    python = os.environ.get("TEXT_TRAINED")
+    if not python or rows.quick:
+        print(f"{subject}: not run: TEXT_TRAINED names no Python, or --quick")
+        return
+    data = corpus(language)
+    script = Path(__file__).parent / "peers" / "text_trained.py"
+    folder = RESULTS / "unfinished" / f"peers_{language}"
+    asked = {split: [*map(told_of, sentences)] for split, sentences in data.items()}
+    told = told_by(subject, [python, script, tool, folder], asked)
+    if told is None:
+        return
+    of_tags = tool.endswith("tags")
+    for split in ("validation", "test"):
+        score = tags_right if of_tags else words_found
+        rows.add(subject, f"{split} score", 100 * score(data[split], told[split]), "%")
+    if of_tags:
+        count, unit = sum(len(one.words) for one in data["test"]), "words/s"
+    else:
+        count, unit = sum(len(one["text"]) for one in asked["test"]), "characters/s"
+    rows.add(subject, "training", told["minutes"], "minutes of a core")
+    rows.add(subject, "size", told["bytes"], "bytes")
+    rows.add(subject, "speed", count / told["seconds"], unit, timed=True)
+    rows.add(subject, "done", 1, "")
+
+
+def told_by(subject: str, command: Sequence[str | Path], asked: object) -> dict[str, Any] | None:
+    """What a script that trains another tool answers, in JSON; None, said, where it failed."""
+    done = subprocess.run(
+        command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        print(f"{subject}: failed: see above")
+        return None
+    told = json.loads(done.stdout)
+    print(f"{subject}: {told['version']}")
+    return told
+
+
+def told_of(one: Sentence) -> dict[str, object]:
+    """A sentence for another tool: words, tags, text and whether a space follows each word."""
+    text, words = written(one)
+    ends = np.cumsum([*map(len, words)])
+    # The places in the text of its characters without white space.
+    places = [place for place, character in enumerate(text) if not character.isspace()]
+    spaces = [text[places[end - 1] + 1 : places[end - 1] + 2].isspace() for end in ends]
+    return {
+        "words": one.words,
+        "tags": one.tags,
+        "text": text,
+        "surface": words,
+        "spaces": spaces,
+    }
+
+
+def tags_right(sentences: Sequence[Sentence], found: Sequence[Sequence[str]]) -> float:
+    """The share of words whose tag was found; words without a tag do not count."""
+    right = [
+        tag == wanted
+        for one, tags in zip(sentences, found, strict=True)
+        for wanted, tag in zip(one.tags, tags, strict=True)
+        if wanted != NO_TAG
+    ]
+    return sum(right) / len(right)
+
+
+def words_found(sentences: Sequence[Sentence], found: Sequence[Sequence[str]]) -> float:
+    """The F1 of the words that were found; white space inside them does not count."""
+    ours = [written(one)[1] for one in sentences]
+    return word_f1(ours, [["".join(word.split()) for word in words] for words in found])
+
+
 def spacy(rows: Rows, subject: str) -> None:
     """spaCy's tagger, trained on the same sentences, scored and timed on the same words."""
     python = os.environ.get("TEXT_PEERS")
@@ -251,18 +339,10 @@ def spacy(rows: Rows, subject: str) -> None:
     }
     script = Path(__file__).parent / "peers" / "spacy_tagger.py"
     folder = RESULTS / "unfinished" / "spacy"
-    done = subprocess.run(
-        [python, script, folder, *os.environ.get("SPACY_STEPS", "").split()],
-        input=json.dumps(data),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        print(f"{subject}: failed: see above")
+    steps = os.environ.get("SPACY_STEPS", "").split()
+    told = told_by(subject, [python, script, folder, *steps], data)
+    if told is None:
         return
-    told = json.loads(done.stdout)
-    print(f"{subject}: {told['version']}")
     rows.add(subject, "training", told["minutes"], "minutes of a core")
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "size of the networks", told["network_bytes"], "bytes")

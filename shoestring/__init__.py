@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         save,
         write,
     )
-    from shoestring.plan import compress
+    from shoestring.plan import compress, diagnose
 
 _HOMES = {
     "shoestring.artifact": ["load"],
@@ -61,7 +61,7 @@ _HOMES = {
         "save",
         "write",
     ],
-    "shoestring.plan": ["compress"],
+    "shoestring.plan": ["compress", "diagnose"],
 }
 _ROOMS = (
     "artifact",
@@ -93,6 +93,7 @@ __all__ = [
     "apply",
     "chain",
     "compress",
+    "diagnose",
     "from_onnx",
     "from_shoe",
     "load",

@@ -118,6 +118,7 @@ def other(rows):
         ("xnor_table", "kernels", "xnor", 5),
         ("xnor_table", "latency", "xnor", 2),
         ("structure_table", "structure", "structure", 2),
+        ("convert_table", "converted", "convert", 2),
         ("sensitivity_table", "sensitivity", "sensitivity", 1),
         ("lossless_table", "lossless", "lossless", 2),
         ("tables", "coding", "coding", 5),

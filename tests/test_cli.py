@@ -280,6 +280,16 @@ def test_sensitivity_tells_which_layer_hurts(folder, shoestring):
     assert "leave out" in shoestring("sensitivity", "mine:small", "--csv", "--json")[2]
 
 
+def test_diagnose_says_what_is_wrong_and_what_was_tried(folder, shoestring):
+    status, out, _ = shoestring("diagnose", "mine:small", "--steps", 2, "--rate", 10, "--json")
+    found = json.loads(out)
+    assert status == 0 and [row["function"] for row in found["layers"]].count("linear") == 2
+    assert [one["rate"] for one in found["rates"]] == [1, 10, 100]
+    status, out, _ = shoestring("diagnose", "mine:small", "--steps", 0, "--batches", 1)
+    assert status == 0 and "the mean of 1 training batches" in out and "update/weight" in out
+    assert "leave out" in shoestring("diagnose", "mine:small", "--csv", "--json")[2]
+
+
 def test_inspect_adds_up_to_the_file(file, shoestring):
     _, out, _ = shoestring("inspect", file, "--json")
     assert sum(line["bytes"] for line in json.loads(out)) == file.stat().st_size

@@ -41,13 +41,20 @@ from shoestring.core import (
 )
 from shoestring.core.resource import GETTING
 from shoestring.kit import AdamW, Ramp, Training
-from shoestring.models import DigitsLeNet, TextEncoder
+from shoestring.models import DigitsLeNet, Images, TextEncoder, VGGFamily
 from shoestring.tasks import digits
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "distill.EarlyExit": {"lost": 0.02, "training": Training(40, AdamW(5e-3))},
+    "distill.Replace": {
+        "by": VGGFamily(images=Images(mean=(0.3,), deviation=(0.4,), side=8, classes=10)),
+        "width": 0.25,
+        "training": Training(40, AdamW(5e-3)),
+    },
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
     "prune.Blocks": {"batches": 1, "training": Training(2)},
     "prune.Channels": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},
+    "prune.CheapConvolutions": {"batches": 1, "training": Training(2)},
     "prune.CompactEmbeddings": {"training": Training(2)},
     "prune.GroupLasso": {"penalty": 20.0, "training": Training(4)},
     "prune.Heads": {"training": Training(4), "ramp": Ramp(0.3, rounds=2)},

@@ -18,7 +18,7 @@ from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
-from shoestring.cli.layers import sensitivity
+from shoestring.cli.layers import diagnose, sensitivity
 from shoestring.cli.learning import learn
 from shoestring.cli.packing import pack, unpack
 from shoestring.cli.recipes import recipe, recipes
@@ -54,6 +54,7 @@ app.command()(forecast)
 app.command()(frontier)
 app.command()(report)
 app.command()(sensitivity)
+app.command()(diagnose)
 app.command()(inspect)
 app.command()(pack)
 app.command()(unpack)

@@ -1,4 +1,4 @@
-"""The command that measures the sensitivity of each layer."""
+"""The commands that tell about layers: which one hurts, and why a network does not train."""
 
 from __future__ import annotations
 
@@ -55,5 +55,43 @@ def sensitivity(
     table = measure(*model_and_task(source, inputs, same), actions, folder=folder)
     print(
         table.to_json() if as_json else table.to_csv() if as_csv else table,
+        end="" if as_csv else "\n",
+    )
+
+
+def diagnose(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:FUNCTION", help="returns (model, task)", show_default=False),
+    ],
+    rate: Annotated[
+        float, typer.Option(help="the learning rate of AdamW that you train with", min=0)
+    ] = 1e-3,
+    batches: Annotated[int, typer.Option(help="training batches that are looked at", min=1)] = 3,
+    steps: Annotated[
+        int, typer.Option(help="steps for each of three learning rates; 0 tries none", min=0)
+    ] = 10,
+    inputs: Inputs = None,
+    same: SameOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
+) -> None:
+    """Why a network does not train: values and gradients layer by layer, and what to do.
+
+    It looks at some training batches, and tries learning rates on a copy.
+    """
+    if as_json and as_csv:
+        raise ValueError("JSON or CSV: leave out --json or --csv")
+    from shoestring.kit import AdamW, Training
+    from shoestring.plan import diagnose as look
+
+    found = look(
+        *model_and_task(source, inputs, same),
+        training=Training(1, AdamW(rate)),
+        looked_at=batches,
+        rate_steps=steps,
+    )
+    print(
+        found.to_json() if as_json else found.to_csv() if as_csv else found,
         end="" if as_csv else "\n",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from shoestring.recipes.coding_to_size import Coded
     from shoestring.recipes.text_tools import TextResult, TextSettings
     from shoestring.tasks import LabelledTexts, Sentence
 
@@ -48,6 +49,15 @@ Text = Annotated[
         show_default=False,
     ),
 ]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        help="in which networks of several shapes are tried for the size, and the best on "
+        "validation stays (tag and segment only) \\[default: one network, chosen by the size]",
+        min=0,
+        show_default=False,
+    ),
+]
 Test = Annotated[Path | None, typer.Option(help="sentences for the last score", show_default=False)]
 
 
@@ -81,6 +91,7 @@ def learn(
         ),
     ] = True,
     passes: Passes = None,
+    minutes: Minutes = None,
     seed: Annotated[int, typer.Option(help="of everything random", min=0)] = 0,
 ) -> None:
     """Train a small network that answers to texts, and write its file."""
@@ -97,6 +108,8 @@ def learn(
         raise ValueError(f"--text {text} is for tag only: leave it out")
     if not running_text and job not in (Job.TAG, Job.PREORDER):
         raise ValueError("--no-running-text is for tag and preorder only: leave it out")
+    if minutes is not None and job not in (Job.TAG, Job.SEGMENT):
+        raise ValueError(f"--minutes {minutes:g} is for tag and segment only: leave it out")
     _forget_other_data(out, [one for one in (train, validation, text) if one is not None])
     rules = int(running_text)
     if job is Job.IDENTIFY:
@@ -107,7 +120,8 @@ def learn(
         _learn_orders(_data(train, validation), out, test, limit, passes, seed, rules=rules)
     else:
         data = _data(train, validation)
-        _learn_words(job, data, out, test, limit, passes, seed, text, rules=rules)
+        most = 0.0 if minutes is None else minutes
+        _learn_words(job, data, out, test, limit, passes, seed, text, most, rules=rules)
     _forget_all(out)
 
 
@@ -145,24 +159,26 @@ def _learn_words(
     passes: int | None,
     seed: int,
     text: Path | None,
+    minutes: float,
     *,
     rules: int,
 ) -> None:
-    """Train a network that tags words or finds them."""
+    """Train a network that tags words or finds them, or several."""
+    from shoestring.recipes.text_sizes import best_shape
     from shoestring.recipes.text_tools import segment_score, tag_score
     from shoestring.tasks import sentences_of
 
     if job is Job.SEGMENT:
-        made = _segmenter(data, out, size, passes, seed)
+        settings, make = _segmenter(data, out, size, passes, seed)
     else:
-        made = _tagger(data, out, size, passes, seed, text, rules=rules)
+        settings, make = _tagger(data, out, size, passes, seed, text, rules=rules)
+    made = best_shape(make, settings, out, size=size, minutes=minutes, say=print)
     score = tag_score if job is Job.TAG else segment_score
     said = "words right" if job is Job.TAG else "F1 of words"
     print(f"{out}: {made.bytes:,} bytes, {said} on validation: {100 * made.validation:.2f} %")
     if test is not None:
         last = sentences_of(test)
         print(f"{said} on {test}: {100 * score(out, {'test': last}, 'test'):.2f} %")
-    _check_size(made.bytes, size)
 
 
 def _learn_labels(
@@ -190,7 +206,6 @@ def _learn_labels(
     print(f"{out}: {made.bytes:,} bytes, texts right on validation: {100 * made.validation:.2f} %")
     if test is not None:
         print(f"texts right on {test}: {100 * label_score(out, labelled_texts(test)):.2f} %")
-    _check_size(made.bytes, size)
 
 
 def _split(texts: LabelledTexts, path: Path) -> tuple[LabelledTexts, LabelledTexts]:
@@ -246,7 +261,6 @@ def _learn_orders(
             f"{scores['tau']:.4f}, fuzzy reordering score {scores['fuzzy']:.4f}, sentences exactly "
             f"right {100 * scores['exact']:.2f} %)"
         )
-    _check_size(made.bytes, size)
 
 
 def _learn_text(
@@ -272,7 +286,6 @@ def _learn_text(
     print(f"{out}: {made.bytes:,} bytes, {made.validation:.3f} bits per byte on validation")
     if test is not None:
         print(f"bits per byte on {test}: {bits_per_byte(out, all_lines(test)):.3f}")
-    _check_size(made.bytes, size)
 
 
 def _trained_for(settings: TextSettings, passes: int | None) -> TextSettings:
@@ -290,13 +303,6 @@ def _limit(size: str) -> int:
     if not isinstance(limit, int | float):
         raise ValueError(f"--size {size}: give bytes, such as 300KB")
     return int(limit)
-
-
-def _check_size(made: int, size: int) -> None:
-    if made > size:
-        raise ValueError(
-            f"the file has {made:,} bytes, more than --size {size:,}: give more, or more passes"
-        )
 
 
 def _data(train: Path, validation: Path | None) -> dict[str, list[Sentence]]:
@@ -326,13 +332,27 @@ def _held_out(texts: Iterable[Hashable]) -> set[Any]:
     return set(list(dict.fromkeys(texts))[::_HELD_OUT])
 
 
+Make = Callable[["TextSettings", Path, Callable[..., "Coded"]], "TextResult"]
+
+
 def _segmenter(
     data: dict[str, list[Sentence]], out: Path, size: int, passes: int | None, seed: int
-) -> TextResult:
+) -> tuple[TextSettings, Make]:
+    """The settings of a segmenter, and what trains one of its kind into a file."""
     from shoestring.recipes.text_tools import SEGMENTER, segmenter
 
-    settings = _trained_for(SEGMENTER, passes)
-    return segmenter(data, out, size=size, settings=settings, seed=seed)
+    def make(settings: TextSettings, path: Path, coder: Callable[..., Coded]) -> TextResult:
+        return segmenter(
+            data,
+            path,
+            size=size,
+            settings=settings,
+            folder=out.with_suffix(".unfinished"),
+            seed=seed,
+            coder=coder,
+        )
+
+    return _trained_for(SEGMENTER, passes), make
 
 
 def _tagger(
@@ -344,7 +364,8 @@ def _tagger(
     text: Path | None,
     *,
     rules: int,
-) -> TextResult:
+) -> tuple[TextSettings, Make]:
+    """The settings of a tagger, and what trains one of its kind into a file."""
     from shoestring.artifact import HashedWords
     from shoestring.recipes.text_tools import CLUSTERS, PLAIN_TAGGER, tagger
     from shoestring.tasks import word_clusters
@@ -355,5 +376,17 @@ def _tagger(
         more = [list(one.words) for one in data["train"]] + [step.words_of(one) for one in lines]
         clusters = word_clusters(more, CLUSTERS)
         step = replace(step, clusters=1 << 16)
-    settings = _trained_for(replace(PLAIN_TAGGER, step=step), passes)
-    return tagger(data, out, size=size, settings=settings, clusters=clusters, seed=seed)
+
+    def make(settings: TextSettings, path: Path, coder: Callable[..., Coded]) -> TextResult:
+        return tagger(
+            data,
+            path,
+            size=size,
+            settings=settings,
+            clusters=clusters,
+            folder=out.with_suffix(".unfinished"),
+            seed=seed,
+            coder=coder,
+        )
+
+    return _trained_for(replace(PLAIN_TAGGER, step=step), passes), make

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
         products,
     )
     from shoestring.kit.recovery import recover
+    from shoestring.kit.routing.exits import EarlyExits
+    from shoestring.kit.routing.mixture import MixtureOfExperts
+    from shoestring.kit.routing.rows import in_order, rows_where
+    from shoestring.kit.routing.shares import Routing, RoutingWarning, expert_shares
     from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
     from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
     from shoestring.kit.surgery.units import remove_dead_units
@@ -47,6 +51,11 @@ if TYPE_CHECKING:
     from shoestring.kit.tracing.tape import Tape, record
     from shoestring.kit.training.agreement import Agreement
     from shoestring.kit.training.augment import mirrored, moved
+    from shoestring.kit.training.initialisers import (
+        fan_in_variance,
+        silent_branches,
+        unit_variance,
+    )
     from shoestring.kit.training.inputs import Pictures, Sounds
     from shoestring.kit.training.loop import DivergedError, taught, train
     from shoestring.kit.training.resume import resuming
@@ -65,13 +74,18 @@ if TYPE_CHECKING:
     )
     from shoestring.kit.training.settings import (
         AdamW,
+        Averaged,
+        Clipped,
         Constant,
         Cosine,
         Mixed,
+        MovingAverage,
         Ramp,
         Single,
         Training,
+        Unclipped,
     )
+    from shoestring.kit.training.statistics import average_batch_norm
     from shoestring.kit.training.supervised import Supervised, accuracy
     from shoestring.kit.weights.copying import clone
     from shoestring.kit.weights.layers import Patterns, chosen, touched
@@ -104,6 +118,11 @@ _HOMES = {
         "write",
     ],
     "shoestring.kit.importing.from_onnx": ["from_onnx", "from_shoe"],
+    "shoestring.kit.training.initialisers": [
+        "fan_in_variance",
+        "silent_branches",
+        "unit_variance",
+    ],
     "shoestring.kit.training.inputs": ["Pictures", "Sounds"],
     "shoestring.kit.weights.copying": ["clone"],
     "shoestring.kit.weights.layers": ["Patterns", "chosen", "touched"],
@@ -121,6 +140,10 @@ _HOMES = {
     "shoestring.kit.recovery": ["recover"],
     "shoestring.kit.exporting.restoring": ["load_into", "restore"],
     "shoestring.kit.training.resume": ["resuming"],
+    "shoestring.kit.routing.exits": ["EarlyExits"],
+    "shoestring.kit.routing.mixture": ["MixtureOfExperts"],
+    "shoestring.kit.routing.rows": ["in_order", "rows_where"],
+    "shoestring.kit.routing.shares": ["Routing", "RoutingWarning", "expert_shares"],
     "shoestring.kit.training.same": [
         "Cents",
         "Exactly",
@@ -140,13 +163,18 @@ _HOMES = {
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
     "shoestring.kit.training.settings": [
         "AdamW",
+        "Averaged",
+        "Clipped",
         "Constant",
         "Cosine",
         "Mixed",
+        "MovingAverage",
         "Ramp",
         "Single",
         "Training",
+        "Unclipped",
     ],
+    "shoestring.kit.training.statistics": ["average_batch_norm"],
     "shoestring.kit.surgery.units": ["remove_dead_units"],
     "shoestring.kit.weights.model_state": ["ModelState", "state_of", "with_state"],
     "shoestring.kit.weights.parameters": [
@@ -167,11 +195,14 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AdamW",
     "Agreement",
+    "Averaged",
     "Carried",
     "Cents",
+    "Clipped",
     "Constant",
     "Cosine",
     "DivergedError",
+    "EarlyExits",
     "Edges",
     "Exactly",
     "ExportError",
@@ -180,7 +211,9 @@ __all__ = [
     "Least",
     "Mean",
     "Mixed",
+    "MixtureOfExperts",
     "ModelState",
+    "MovingAverage",
     "Network",
     "Overlap",
     "Parameters",
@@ -190,6 +223,8 @@ __all__ = [
     "Quantised",
     "Ramp",
     "RelativeError",
+    "Routing",
+    "RoutingWarning",
     "Same",
     "SameAnswer",
     "SameClass",
@@ -206,20 +241,25 @@ __all__ = [
     "Tape",
     "Training",
     "Trial",
+    "Unclipped",
     "Weight",
     "Within",
     "accuracy",
+    "average_batch_norm",
     "bake",
     "check_finite",
     "chosen",
     "clone",
     "compressible",
     "edges",
+    "expert_shares",
     "export",
+    "fan_in_variance",
     "first_fit",
     "fold_batch_norm",
     "from_onnx",
     "from_shoe",
+    "in_order",
     "listening",
     "load_into",
     "mirrored",
@@ -235,12 +275,15 @@ __all__ = [
     "remove_dead_units",
     "restore",
     "resuming",
+    "rows_where",
     "save",
     "settle_batch_norm",
+    "silent_branches",
     "state_of",
     "taught",
     "touched",
     "train",
+    "unit_variance",
     "with_state",
     "write",
 ]

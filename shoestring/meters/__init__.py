@@ -11,6 +11,7 @@ from shoestring.meters.latency import Latency, alternate
 from shoestring.meters.memory import Memory
 from shoestring.meters.microcontroller import CORTEX_M3, Flash, Instructions, Ram
 from shoestring.meters.operations import Operations, UnmeasuredWarning
+from shoestring.meters.over_inputs import over_inputs
 from shoestring.meters.platform import Platform, parse_runtime
 from shoestring.meters.remote import Remote, RemoteError
 from shoestring.meters.size import Size
@@ -33,6 +34,7 @@ __all__ = [
     "alternate",
     "default_meters",
     "in_turn",
+    "over_inputs",
     "parse_runtime",
     "ratio",
 ]

@@ -27,6 +27,9 @@ _WARM_SECONDS = 0.5
 # ONNX Runtime's threads spin for this long after a run; they would slow the next file.
 _SPIN_SECONDS = 50e-3
 
+Clock = Callable[[], float]
+"""Seconds since some moment."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
@@ -113,57 +116,63 @@ def in_turn(
     rounds: int | None = None,
     warm_up: int = 10,
     seconds: float = SECONDS,
+    clock: Clock | None = None,
 ) -> list[Timing]:
     """Time functions in alternation (A B A B ...), and return a Timing for each, in order.
 
     `resting`: whether to wait before each sample, until the threads of the one before are idle.
     `rounds`: samples of each; None for as many as take about `seconds` in all, 7 at least.
     `warm_up`: runs of each before the first sample, half a second at most.
+    `clock`: what samples are timed with; None for `perf_counter`. `time.thread_time` leaves out
+        what the processor did for others: on a machine that is never idle, a long run waits more
+        often than a short one, which `perf_counter` counts. It sees the calling thread alone, so
+        for runs on one thread only.
     """
+    clock = clock or perf_counter
     with _undisturbed():
-        seconds_of_a_run = [_warm(run, warm_up) for run in runs]
+        seconds_of_a_run = [_warm(run, warm_up, clock) for run in runs]
         rest = _SPIN_SECONDS if resting and len(runs) > 1 else 0.0
         counts = [
             max(1, ceil(max(_BLOCK_SECONDS, rest / 5) / fastest)) for fastest in seconds_of_a_run
         ]
         leads = [fastest < _LEAD_SECONDS for fastest in seconds_of_a_run]
         samples: list[list[float]] = [[] for _ in runs]
-        start, rounds_done = perf_counter(), 0
+        start, rounds_done = clock(), 0
         while (
             rounds_done < rounds
             if rounds
-            else rounds_done < FEWEST_ROUNDS or perf_counter() - start < seconds
+            else rounds_done < FEWEST_ROUNDS or clock() - start < seconds
         ):
             for run, count, lead, milliseconds in zip(runs, counts, leads, samples, strict=True):
                 if rest:
                     sleep(rest)
-                milliseconds.append(_sample(run, count, lead))
+                milliseconds.append(_sample(run, count, lead, clock))
             rounds_done += 1
     return [
         Timing.of(milliseconds, count) for milliseconds, count in zip(samples, counts, strict=True)
     ]
 
 
-def _warm(run: Callable[[], Any], most: int) -> float:
+def _warm(run: Callable[[], Any], most: int, clock: Clock) -> float:
     """Make up to `most` runs; returns the seconds of the fastest."""
     start, fastest = perf_counter(), float("inf")
     for _ in range(most):
-        began = perf_counter()
+        began = clock()
         run()
-        fastest = min(fastest, perf_counter() - began)
+        fastest = min(fastest, clock() - began)
         if perf_counter() - start > _WARM_SECONDS:
             break
     return max(fastest, 1e-7)
 
 
-def _sample(run: Callable[[], Any], count: int, lead: bool) -> float:
+def _sample(run: Callable[[], Any], count: int, lead: bool, clock: Clock) -> float:
     """The mean milliseconds of `count` runs in a row, after an untimed one if `lead`."""
     if lead:
         run()
-    start = perf_counter()
+    start = clock()
     for _ in range(count):
         run()
-    return (perf_counter() - start) * 1e3 / count
+    return (clock() - start) * 1e3 / count
 
 
 def _quartiles(values: np.ndarray) -> tuple[float, float, float]:

@@ -12,7 +12,7 @@ from shoestring.artifact.runtime.session import checked
 from shoestring.core import Cost, Task
 from shoestring.meters.exchange import Sent, Work
 from shoestring.meters.inputs import as_file, check_integer, check_positive, feeds, runner
-from shoestring.meters.interleaved import SECONDS, Timing, in_turn, ratio
+from shoestring.meters.interleaved import SECONDS, Clock, Timing, in_turn, ratio
 from shoestring.meters.remote import Remote, one_remote
 
 _ONNX_RUNTIME = OnnxRuntime()
@@ -28,6 +28,7 @@ def alternate(
     warm_up: int = 10,
     seconds: float = SECONDS,
     runtime: Runtime | Remote | list[Runtime] | tuple[Runtime, ...] = _ONNX_RUNTIME,
+    clock: Clock | None = None,
 ) -> list[Timing]:
     """Time files in alternation (A B A B ...), so that drift of the machine slows all alike.
 
@@ -39,6 +40,8 @@ def alternate(
     `seconds`: the time of the whole alternation, above 0.
     `runtime`: one for all paths, or one for each path; then a path may appear twice. A `Remote` has
         its device time all files.
+    `clock`: `time.thread_time` on a machine that is never idle, as `in_turn` says; None for
+        `time.perf_counter`. For one thread only, and not for a `Remote`.
 
     A sample is the mean of as many runs in a row as take a millisecond; with several threads they
     take ten milliseconds, after a rest of 50. Returns a Timing per path, in order.
@@ -47,6 +50,41 @@ def alternate(
     """
     _check(threads=threads, batch=batch, rounds=rounds, warm_up=warm_up)
     check_positive("seconds", seconds)
+    runtimes = _runtimes(paths, runtime)
+    device = one_remote(runtimes)
+    _check_clock(clock, threads, device)
+    if device is not None:
+        files, order = _parcel(paths, task, batch)
+        counts = {"threads": threads, "rounds": rounds, "warm_up": warm_up, "seconds": seconds}
+        return device.time(Work(files=files, order=order, **counts))
+    runs: list[Callable[[], Any]] = []
+    for item, item_runtime in zip(paths, runtimes, strict=True):
+        with as_file(item, task) as path:
+            content = read_model(path)
+            runs.append(
+                runner(content, feeds(content, task, batch), threads, checked(item_runtime))
+            )
+    return in_turn(
+        runs,
+        resting=threads != 1,
+        rounds=rounds,
+        warm_up=warm_up,
+        seconds=seconds,
+        clock=clock,
+    )
+
+
+def _check_clock(clock: Clock | None, threads: int | None, device: Remote | None) -> None:
+    """Raise ValueError for a clock of one thread where there are several, or another device."""
+    if clock is not None and (threads != 1 or device is not None):
+        raise ValueError(
+            f"another clock sees one thread alone, here: give threads=1, not {threads}, and no "
+            "Remote"
+        )
+
+
+def _runtimes(paths: Sequence[str | Path], runtime: Any) -> list[Any]:
+    """The runtime of each path."""
     if isinstance(paths, str | Path) or not paths:
         raise ValueError(f"alternate() takes a list of one path or more, not {paths!r}")
     runtimes = list(runtime) if isinstance(runtime, list | tuple) else [runtime] * len(paths)
@@ -55,26 +93,7 @@ def alternate(
             f"there are {len(runtimes)} runtimes for {len(paths)} paths: give one for all, or one "
             "for each"
         )
-    device = one_remote(runtimes)
-    if device is not None:
-        files, order = _parcel(paths, task, batch)
-        work = Work(
-            files=files,
-            order=order,
-            threads=threads,
-            rounds=rounds,
-            warm_up=warm_up,
-            seconds=seconds,
-        )
-        return device.time(work)
-    runs: list[Callable[[], Any]] = []
-    for item, item_runtime in zip(paths, runtimes, strict=True):
-        with as_file(item, task) as path:
-            content = read_model(path)
-            runs.append(
-                runner(content, feeds(content, task, batch), threads, checked(item_runtime))
-            )
-    return in_turn(runs, resting=threads != 1, rounds=rounds, warm_up=warm_up, seconds=seconds)
+    return runtimes
 
 
 def _parcel(paths: Sequence[str | Path], task: Task, batch: int) -> tuple[list[Sent], list[int]]:

@@ -6,12 +6,22 @@ Inputs are as the data has them, images in 0..1: the networks normalize them ins
 from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
+from shoestring.models.causal import CausalNetwork, experts, feed_forward
+from shoestring.models.families import (
+    Ending,
+    Images,
+    NgramFamily,
+    ShuffleNetFamily,
+    Texts,
+    VGGFamily,
+)
 from shoestring.models.lenet import DigitsLeNet, LeNet5, LeNet300
 from shoestring.models.light_rnn import LightRNN
 from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.normalised import Normalised
+from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
 from shoestring.models.shufflenet import ShuffleNet
@@ -30,28 +40,39 @@ __all__ = [
     "AlexNet",
     "BiLSTMTagger",
     "ByteGRU",
+    "CausalNetwork",
     "DigitsLeNet",
+    "Ending",
+    "Images",
     "LeNet5",
     "LeNet300",
     "LightRNN",
     "MobileNet",
     "NgramClassifier",
+    "NgramFamily",
     "NormFirst",
     "Normalised",
+    "PlainNetwork",
+    "PreActivation",
     "RecurrentTagger",
     "ResNet",
     "ResNet20",
     "ShuffleNet",
+    "ShuffleNetFamily",
     "ShuffleNetV2",
     "SmallVGG",
     "SpokenDigits",
     "TabularNet",
     "TextEncoder",
+    "Texts",
     "TiedSoftmax",
     "UnevenLightRNN",
+    "VGGFamily",
     "WindowTagger",
     "WordLSTM",
     "alternate",
+    "experts",
+    "feed_forward",
     "reassigned",
     "word_costs",
 ]

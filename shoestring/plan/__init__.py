@@ -1,6 +1,8 @@
 """Planning: from a Budget to a file that keeps it, and the frontier of files found on the way."""
 
 from shoestring.plan.compress import compress, forecast
+from shoestring.plan.diagnose import diagnose
+from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
 from shoestring.plan.fallback import fallback
 from shoestring.plan.fallback_result import FallbackResult, Kept
 from shoestring.plan.forecast import Forecast
@@ -11,15 +13,20 @@ from shoestring.plan.platforms import platforms
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
+    "Diagnosis",
     "Effect",
     "FallbackResult",
+    "Finding",
     "Forecast",
     "Frontier",
     "Kept",
+    "LayerHealth",
     "Outcome",
+    "RateTried",
     "Report",
     "Table",
     "compress",
+    "diagnose",
     "fallback",
     "forecast",
     "main_job",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shoestring.core import Stage, Technique
+from shoestring.distill import Replace
 from shoestring.kit import Trial
-from shoestring.plan.arms import bytes_index, default_dials, gentlest, speed_limits
+from shoestring.plan.arms import bytes_index, default_dials, gentlest, gentlest_by, speed_limits
 from shoestring.plan.moves import Arm, Move, round_steps
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.untrained import Untrained
@@ -75,7 +76,7 @@ class Aiming:
         `least`: the smallest gain to reckon with. At 1 a chain whose last file was too small is
             not aimed higher: a longer training gets nearer by itself.
         """
-        dials = self._fast_enough(arm)
+        dials = self.fast_enough(arm)
         if dials is None:
             return None
         turned = None if target is None else bytes_index(arm)
@@ -107,7 +108,7 @@ class Aiming:
                 )
         return trial
 
-    def _fast_enough(self, arm: Arm) -> list[float] | None:
+    def fast_enough(self, arm: Arm) -> list[float] | None:
         """The dials of a chain with the gentlest structure that keeps the limits on speed.
 
         None where not even the harshest does.
@@ -116,7 +117,10 @@ class Aiming:
         index = arm.index(Stage.STRUCTURE)
         limits = speed_limits(self.budget)
         if index is not None and limits:
-            gentle = gentlest(lambda press: self._keeps(arm, dials, index, press, limits))
+            if isinstance(arm.moves[index].technique, Replace) and limits == ["latency"]:
+                gentle = gentlest_by(lambda press: self._slower(arm, dials, index, press))
+            else:
+                gentle = gentlest(lambda press: self._keeps(arm, dials, index, press, limits))
             if gentle is None:
                 return None
             dials[index] = gentle
@@ -178,13 +182,7 @@ class Aiming:
         """
         if self.clock.is_up:
             return None
-        # Moves that aim at bytes are left out: they reach them by training, and this has none.
-        turned = [
-            press if i == index else 0.0 if dial > 1 else dial for i, dial in enumerate(dials)
-        ]
-        kept = [i for i, move in enumerate(arm.moves) if i == index or not move.aims]
-        untrained = Arm(tuple(arm.moves[i] for i in kept))
-        trial = self.first.attempt(proposal_of(untrained, [turned[i] for i in kept], 0, 0.0))
+        trial = self._untrained(arm, dials, index, press)
         if trial is None or trial.score is None:
             return False
         latency = limit_of(self.budget, "latency")
@@ -199,6 +197,29 @@ class Aiming:
         # it is timed for longer at the end.
         verdict = judge(budget, replace(trial, noise={}), self.experiments.base)
         return set(verdict.broken).isdisjoint(limits)
+
+    def _untrained(
+        self, arm: Arm, dials: Sequence[float], index: int, press: float
+    ) -> Trial | None:
+        """The trial of the untrained chain with the dial at `index` set to `press`."""
+        # Moves that aim at bytes are left out: they reach them by training, and this has none.
+        turned = [
+            press if i == index else 0.0 if dial > 1 else dial for i, dial in enumerate(dials)
+        ]
+        kept = [i for i, move in enumerate(arm.moves) if i == index or not move.aims]
+        untrained = Arm(tuple(arm.moves[i] for i in kept))
+        return self.first.attempt(proposal_of(untrained, [turned[i] for i in kept], 0, 0.0))
+
+    def _slower(self, arm: Arm, dials: Sequence[float], index: int, press: float) -> float | None:
+        """How much slower than its limit the untrained chain is, as a logarithm.
+
+        None where the time is up, or the chain comes to no file.
+        """
+        latency = limit_of(self.budget, "latency")
+        trial = None if self.clock.is_up else self._untrained(arm, dials, index, press)
+        if not latency or trial is None or not trial.cost.milliseconds:
+            return None
+        return math.log(trial.cost.milliseconds / latency)
 
 
 def proposal_of(arm: Arm, dials: Sequence[float], steps: int, fidelity: float) -> Proposal:

@@ -22,6 +22,12 @@ MARGIN = 0.96
 """Share of a limit on bytes that is aimed at."""
 PROBES = 5
 """Trials of a bisection for the gentlest dial."""
+NEAR_ENOUGH = 0.1
+"""Distance below a limit, as a logarithm, at which no gentler dial is looked for."""
+STEEP = 3.0
+"""How much the logarithm of a cost is taken to fall from the gentlest dial to the harshest."""
+LEAST_STEP = 0.15
+"""The least step from one dial to the next, until one is over the limit and one is not."""
 SMALLER = ((0.15, 0.25, 0.4, 0.85), (0.35, 0.85), (0.85,))
 """Share of the time left for each file, where files are to be ever smaller.
 
@@ -144,6 +150,40 @@ def gentlest(press: Callable[[float], bool | None], probes: int = PROBES) -> flo
             return high
         low, high = (low, middle) if is_enough else (middle, high)
     return high
+
+
+def gentlest_by(excess: Callable[[float], float | None], probes: int = PROBES) -> float | None:
+    """The least dial from 0 to 1, about, at which `excess` is not above 0; None where none is.
+
+    It is looked for by interpolation, which takes fewer trials than `gentlest` where the excess is
+    known as a number.
+
+    `excess`: how far a dial is over its limit, as a logarithm; None where that cannot be told.
+    `probes`: how many dials are tried at most.
+    """
+    over: tuple[float, float] | None = None
+    enough: tuple[float, float] | None = None
+    dial = MIDDLE
+    for _ in range(probes):
+        value = excess(dial)
+        if value is None:
+            break
+        if -NEAR_ENOUGH <= value <= 0:
+            return dial
+        if value > 0:
+            over = (dial, value)
+        else:
+            enough = (dial, value)
+        if (value > 0 and dial == 1) or (value <= 0 and dial == 0):
+            break
+        if over is None or enough is None:
+            step = max(abs(value) / STEEP, LEAST_STEP)
+            dial = min(dial + step, 1.0) if value > 0 else max(dial - step, 0.0)
+        else:
+            (low, above), (high, below) = over, enough
+            between = min(max((above + NEAR_ENOUGH / 2) / (above - below), 0.1), 0.9)
+            dial = low + (high - low) * between
+    return None if enough is None else enough[0]
 
 
 def shares_of_smaller(steps: Callable[[float], float]) -> tuple[float, ...]:

@@ -34,6 +34,7 @@ from shoestring.plan.frontier import undominated
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move
 from shoestring.plan.proposal import Proposal, save_proposal
+from shoestring.plan.replacements import loading_of
 from shoestring.plan.weighing import Weighing, fault_of, file_with, hearing, in_time_of, read_by
 from shoestring.quantize import PostTraining
 
@@ -352,10 +353,11 @@ class Experiments:
         try:
             return restore(file, self.model)
         except ValueError as error:
+            how = loading_of(trial.technique, file)
             raise ValueError(
                 f"{file} cannot be put back into the model that came in ({error}): "
                 f"{trial.technique} changed its structure in an earlier run; the file itself runs "
-                "with shoestring.load()"
+                f"with shoestring.load(){'; ' if how else ''}{how}"
             ) from None
 
 

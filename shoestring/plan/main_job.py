@@ -120,6 +120,7 @@ class Report:
             "interrupted": outcome.interrupted,
             "validation_examples": outcome.examples,
             "taught": outcome.taught,
+            "replaced": outcome.replaced,
             "seconds": self.seconds,
         }
 
@@ -142,6 +143,7 @@ class Report:
             *self._on_the_microcontroller(),
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
+            *filter(None, [outcome.replaced]),
             "",
             "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes "
             "a point's file)",

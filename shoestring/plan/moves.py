@@ -11,7 +11,7 @@ from typing import Any
 
 import shoestring
 from shoestring.core import Stage, Technique
-from shoestring.distill import Student
+from shoestring.distill import Replace, Student
 from shoestring.kit import AdamW, Training
 from shoestring.prune import Blocks, Lightest
 from shoestring.quantize import (
@@ -73,6 +73,8 @@ class Move:
     def name(self) -> str:
         """The class, and the fields in which it differs from other moves of that class."""
         own, mine = type(self.technique).__name__, self.technique
+        if isinstance(mine, Replace):
+            return f"{own} by {getattr(mine.by, '__name__', type(mine.by).__name__)}"
         others = [other for other in _TUNED if type(other) is type(mine) and other != mine]
         if mine not in _TUNED or not others:
             return own

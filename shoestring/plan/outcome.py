@@ -13,6 +13,7 @@ from shoestring.artifact import html
 from shoestring.core import RESOURCES, Budget, Resource
 from shoestring.kit import Trial
 from shoestring.plan.frontier import Frontier
+from shoestring.plan.replacements import loading_of
 from shoestring.plan.verdict import Verdict
 
 
@@ -63,6 +64,11 @@ class Outcome:
     """Keeps a temporary folder as long as the outcome exists."""
 
     @property
+    def replaced(self) -> str:
+        """How the file is loaded where a new network took the model's place; "" where none did."""
+        return loading_of(self.trial.technique, self.file)
+
+    @property
     def met(self) -> bool:
         """Whether no limit is broken; limits that noise leaves open are in `verdict.undecided`."""
         return self.verdict.fits
@@ -75,10 +81,14 @@ class Outcome:
             f"{name:<{widths[0]}}  {before:>{widths[1]}}  {after:>{widths[2]}}  {more}".rstrip()
             for name, before, after, more in rows
         ]
-        by = [f"by {self.trial.technique}", *self.trial.note.splitlines()]
+        by = [f"by {self.trial.technique}", *self._notes()]
         return "\n".join(
             [self._headline(), *table, *by, "", "what else could be had", str(self.frontier)]
         )
+
+    def _notes(self) -> list[str]:
+        """What techniques left alone, and how a new network is loaded."""
+        return [*self.trial.note.splitlines(), *filter(None, [self.replaced])]
 
     def _headline(self) -> str:
         words = "keeps" if self.met else "does not keep"
@@ -94,7 +104,7 @@ class Outcome:
             [
                 html.table(("", "before", "after", ""), self._rows(), self._headline()),
                 html.paragraph(f"by {self.trial.technique}"),
-                *(html.paragraph(text) for text in self.trial.note.splitlines()),
+                *(html.paragraph(text) for text in self._notes()),
                 html.paragraph("What else could be had:"),
                 self.frontier._repr_html_(),
                 html.paragraph(

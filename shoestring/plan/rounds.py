@@ -12,8 +12,9 @@ from shoestring.core import Stage
 from shoestring.kit import Trial
 from shoestring.plan.aiming import FEWEST_STEPS, TAUGHT, Aiming, proposal_of
 from shoestring.plan.arms import MARGIN, MIDDLE, Arms, shares_of_smaller, speed_limits
-from shoestring.plan.moves import Arm
+from shoestring.plan.moves import Arm, Move
 from shoestring.plan.proposal import Proposal, open_proposals
+from shoestring.plan.replacing import Replacing, is_new
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import limit_of, quicker, quickness, wants_smaller
 
@@ -54,9 +55,18 @@ class Rounds:
         self.standing, self.experiments = self.first.standing, self.first.standing.experiments
         self.budget, self.clock = self.standing.budget, self.standing.clock
         self.aiming = Aiming(self.first, self.step, self.passes)
+        self.replacing = Replacing(self.aiming, self._with_structure, bool(self._passed()))
 
-    def _arms(self) -> list[Arm]:
-        """The kinds of chain for this budget, the most promising first."""
+    def _with_structure(self, moves: Sequence[Move]) -> list[Arm]:
+        """The kinds of chain that have one of these moves as their structure, if any."""
+        others = [move for move in self.first.moves if move.stage is not Stage.STRUCTURE]
+        return self._arms([*moves, *others])
+
+    def _arms(self, moves: Sequence[Move] | None = None) -> list[Arm]:
+        """The kinds of chain for this budget, the most promising first.
+
+        `moves`: that may be in them; None for those of the search.
+        """
         original = self.experiments.original
         limits = self._passed()
         shares: dict[str, float] = {}
@@ -73,9 +83,8 @@ class Rounds:
             if move.name in shares
             for trial in self.first.of(move)
         )
-        return Arms(
-            self.first.moves, bool(limits), self._large(), speeds, fast, self.first.useless
-        ).all()
+        known = self.first.moves if moves is None else moves
+        return Arms(known, bool(limits), self._large(), speeds, fast, self.first.useless).all()
 
     def _passed(self) -> list[str]:
         """The limits on speed that the model that came in exceeds."""
@@ -118,7 +127,7 @@ class Rounds:
 
     def go_on(self) -> None:
         """Finish the trials that a stopped command had begun."""
-        kinds = {arm.name: arm for arm in self._arms()}
+        kinds = {arm.name: arm for arm in [*self._arms(), *self.replacing.resumed()]}
         for kept in open_proposals(self.experiments.folder, before=time() - self.clock.gone):
             arm = kinds.get(kept["arm"])
             if arm is None or len(kept["dials"]) != len(arm.moves):
@@ -139,7 +148,7 @@ class Rounds:
         self._look_at_structure()
         arms = self._arms()
         arms = arms[self.share[0] :: self.share[1]] or arms
-        if not arms:
+        if not arms and (wants_smaller(self.budget) or not self.replacing.kinds()):
             self.standing.say("  no technique that trains can move what the budget limits")
             return
         if wants_smaller(self.budget):
@@ -167,7 +176,9 @@ class Rounds:
         target = None if size is None else MARGIN * size
         several = self._as_many_as_fit(ROUNDS[0][0], len(arms)) > 1
         rounds = (*ROUNDS[0 if several else 1 : -1], last)
+        new: list[Arm] = []
         for number, (share, most) in enumerate(rounds, 1):
+            most += len(new) if number < len(rounds) else 0
             results: list[tuple[Arm, Trial]] = []
             most = self._as_many_as_fit(share, min(most, len(arms)))
             ends, before = self.clock.gone + share * self.clock.left, self.aiming.begun
@@ -182,19 +193,32 @@ class Rounds:
                 trial = self.aiming.train(arm, each, target)
                 if trial is not None and trial.score is not None:
                     results.append((arm, trial))
-            if not results:
-                continue
-            self.standing.refresh()
-            self.standing.round_over(
-                f"round {number} of {len(rounds)}", [(arm.name, trial) for arm, trial in results]
-            )
-            promises = [(arm, self._if_aimed_again(arm, trial)) for arm, trial in results]
-            promises.sort(key=lambda pair: (self._is_too_slow(pair[1]), self.standing.key(pair[1])))
-            arms = [arm for arm, trial in promises if self._near(trial, promises[0][1])]
-            if self.clock.is_up or self.standing.nothing_to_gain:
-                return
+            if results:
+                self.standing.refresh()
+                self.standing.round_over(
+                    f"round {number} of {len(rounds)}",
+                    [(arm.name, trial) for arm, trial in results],
+                )
+                arms = self._promising(results, rounds[min(number, len(rounds) - 1)][0])
+                if self.clock.is_up or self.standing.nothing_to_gain:
+                    return
+            if number == 1 and len(rounds) > 1 and self.share[0] == 0:
+                new = self.replacing.after(results)
+                arms = [*arms[:1], *new, *arms[1:]] if results else [*new, *arms]
         if arms:
             self._once_more(arms[0])
+
+    def _promising(self, results: Sequence[tuple[Arm, Trial]], share: float) -> list[Arm]:
+        """The kinds of chain that go on, the best first.
+
+        `share`: of the time left that the next training gets. Where a new network is among them,
+        kinds are compared by what each is expected to come to in that time.
+        """
+        if any(is_new(arm) for arm, _ in results):
+            results = [(arm, self.replacing.foreseen(arm, trial, share)) for arm, trial in results]
+        promises = [(arm, self._if_aimed_again(arm, trial)) for arm, trial in results]
+        promises.sort(key=lambda pair: (self._is_too_slow(pair[1]), self.standing.key(pair[1])))
+        return [arm for arm, trial in promises if self._near(trial, promises[0][1])]
 
     def _once_more(self, arm: Arm) -> None:
         """Train the best kind of chain again while time is left, aimed at all the bytes allowed."""

@@ -43,14 +43,16 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
     return float(np.median(taken[1:] or taken))
 
 
-def steps_of_a_pass(task: Task, model: nn.Module | None = None) -> int:
+def steps_of_a_pass(
+    task: Task, model: nn.Module | None = None, *, seconds: float = _SECONDS
+) -> int:
     """The number of batches in a pass over the training split, at least 1.
 
-    Counting stops at a thousand batches or after a second.
+    Counting stops at a thousand batches or after so many seconds.
     """
     began, count = monotonic(), 0
     for _ in batches(task, "train", model):
         count += 1
-        if count == _MOST or monotonic() - began > _SECONDS:
+        if count == _MOST or monotonic() - began > seconds:
             break
     return max(1, count)

@@ -6,6 +6,16 @@ either.
 
 from shoestring.prune.blocks import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.channels import Channels, OfChannels, OfOperations
+from shoestring.prune.convolution_kinds import (
+    Bottleneck,
+    DepthwiseSeparable,
+    Grouped,
+    Kind,
+    PointwiseFirst,
+    Shuffled,
+    SpatiallySeparable,
+)
+from shoestring.prune.convolutions import CheapConvolutions
 from shoestring.prune.embeddings import (
     CompactEmbeddings,
     Factored,
@@ -21,14 +31,19 @@ from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLaye
 
 __all__ = [
     "Blocks",
+    "Bottleneck",
     "Channels",
+    "CheapConvolutions",
     "CompactEmbeddings",
+    "DepthwiseSeparable",
     "Energy",
     "Factored",
     "Global",
     "GroupLasso",
+    "Grouped",
     "Heads",
     "Importance",
+    "Kind",
     "LayerAdaptive",
     "LayerOperations",
     "LeastLoss",
@@ -40,10 +55,13 @@ __all__ = [
     "OfOperations",
     "Outputs",
     "PerLayer",
+    "PointwiseFirst",
     "Quotients",
     "Scale",
     "SharedParts",
     "SharedVectors",
+    "Shuffled",
+    "SpatiallySeparable",
     "Taylor",
     "Weights",
     "bypassed",

@@ -3,36 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from shoestring.core import Stage, Strength, Task, Technique, seeded
-from shoestring.core import batches as training_batches
-from shoestring.core.task import evaluating
 from shoestring.kit import (
     AdamW,
     Patterns,
     SkippedWarning,
     Training,
     Weight,
-    bake,
     check_finite,
     chosen,
     clone,
     parameters_of,
     recover,
 )
-from shoestring.kit.quantised.outliers import say_far_off, without_outliers
-from shoestring.kit.surgery.replacing import failure, put_in_place
+from shoestring.kit.surgery.in_sequence import (
+    POINT,
+    convolution_like,
+    in_sequence,
+    reason_to_leave,
+    whole,
+)
+from shoestring.kit.surgery.on_batches import on_batches
+from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
-from shoestring.kit.weights.parametrizations import removal
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _GROUPED = "it has groups"  # no warning: a layer with groups is cheap already
@@ -154,7 +154,7 @@ class LowRank(Technique):
             before, after = before + layer.weight.numel(), after + layer.weight.numel()
             if pair is None:
                 continue
-            trial = _with(thin, name, pair)
+            trial = replaced(thin, name, pair)
             if why := failure(trial, examples):
                 text = (
                     f"LowRank skipped {name}: the model fails with two layers in its place ({why})"
@@ -239,23 +239,9 @@ def _layers(model: nn.Module) -> list[str]:
 
 def _reason_not(module: nn.Module, name: str, weight: Weight | None) -> str:
     """Why a layer cannot be factored; "" if it can."""
-    if weight is None:
-        call = removal(module, "weight")
-        how = f" ({call} makes a plain parameter of it)" if call else ""
-        return f"its weight is computed by something else{how}"
-    if len(weight.owners) > 1:
-        return "its weights are tied"
-    if weight.state is not None:
-        return "its weights have a state"
-    if weight.is_foreign:
-        return f"it is {weight.why_foreign}"
-    if not weight.raw.requires_grad:
-        return "it is frozen"
-    if getattr(module, "groups", 1) > 1:
-        return _GROUPED
-    if type(module) not in _KINDS:
-        return "its class is the user's own"
-    return "" if name else "it is the model itself"
+    if getattr(module, "groups", 1) > 1 and weight is not None:
+        return reason_to_leave(module, name, weight, (type(module),)) or _GROUPED
+    return reason_to_leave(module, name, weight, _KINDS)
 
 
 def _output_statistics(
@@ -265,19 +251,7 @@ def _output_statistics(
 
     Shapes: (outputs) and (outputs, outputs).
     """
-    plain = bake(clone(model))
     sums: dict[str, list[Any]] = {name: [0, 0.0, 0.0] for name in names}
-
-    @contextmanager
-    def hooked() -> Iterator[None]:
-        handles = [
-            plain.get_submodule(name).register_forward_hook(hook_for(name)) for name in names
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def hook_for(name: str) -> Any:
         def hook(layer: Any, _args: Any, output: Tensor) -> None:
@@ -292,10 +266,7 @@ def _output_statistics(
 
         return hook
 
-    with torch.no_grad(), evaluating(plain), hooked():
-        data = list(islice(iter(training_batches(task, "train", plain)), batches))
-        for batch in say_far_off(without_outliers(data, "LowRank"), "LowRank"):
-            task.loss(plain, batch)
+    on_batches(model, task, {name: hook_for(name) for name in names}, batches, "LowRank")
     statistics: dict[str, tuple[Tensor, Tensor]] = {}
     for name, (count, total, products) in sums.items():
         if count:
@@ -305,49 +276,17 @@ def _output_statistics(
 
 
 def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.Sequential:
-    """Two layers that compute second · first · x + bias.
-
-    They have the layer's type, device, mode and memory format.
-    """
+    """Two layers that compute second · first · x + bias."""
     rank = len(first)
-    with seeded(0):
-        if isinstance(layer, nn.Linear):
-            pair = (
+    if isinstance(layer, nn.Linear):
+        with seeded(0):
+            pair: tuple[nn.Module, nn.Module] = (
                 nn.Linear(layer.in_features, rank, bias=False),
                 nn.Linear(rank, layer.out_features, bias=bias is not None),
             )
-        else:
-            kind: Any = type(layer)
-            pair = (
-                kind(
-                    layer.in_channels,
-                    rank,
-                    layer.kernel_size,
-                    layer.stride,
-                    layer.padding,
-                    layer.dilation,
-                    bias=False,
-                    padding_mode=layer.padding_mode,
-                ),
-                kind(rank, layer.out_channels, 1, bias=bias is not None),
-            )
-    like = layer.weight
-    for half, value in zip(pair, (first, second), strict=True):
-        half.to(like.device, like.dtype)
-        half.weight.data = value.reshape(half.weight.shape).to(like)
-        if (
-            like.ndim == 4
-            and like.is_contiguous(memory_format=torch.channels_last)
-            and not like.is_contiguous()
-        ):
-            half.weight.data = half.weight.data.contiguous(memory_format=torch.channels_last)
-    if bias is not None:
-        pair[1].bias.data = bias.to(like)
-    return nn.Sequential(*pair).train(layer.training)
-
-
-def _with(model: nn.Module, name: str, pair: nn.Sequential) -> nn.Module:
-    """A copy of the model with the pair in place of a layer, under all names of that layer."""
-    model, copied = clone(model), clone(pair)
-    put_in_place(model, model.get_submodule(name), copied)
-    return model
+    else:
+        pair = (
+            convolution_like(layer, layer.in_channels, rank, **whole(layer)),
+            convolution_like(layer, rank, layer.out_channels, bias=bias is not None, **POINT),
+        )
+    return in_sequence(layer, pair, (first, second), bias)

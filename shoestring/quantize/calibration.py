@@ -35,7 +35,7 @@ from shoestring.kit.tracing.example import examples_of, tensors
 from shoestring.kit.tracing.exporter import advice, line_of
 from shoestring.kit.weights.copying import UncopyableError
 from shoestring.quantize.examples import ChannelMeans, calibration_batches, channel_means, run
-from shoestring.quantize.ranges import Histogram, NotFiniteError, Ranges, refined
+from shoestring.quantize.ranges import Histogram, NotFiniteError, Ranges, filled, refined
 
 _LEAST_LEVELS = 4  # that nearly all numbers should have between them
 _HELD_BACK = 64  # examples that biases are checked on
@@ -74,6 +74,7 @@ class Calibration:
     _limits: dict[ValueKey, tuple[float, float]] = field(default_factory=dict)
     _counts: dict[tuple[ValueKey, float, float], np.ndarray] = field(default_factory=dict)
     _varies: dict[ValueKey, bool] = field(default_factory=dict)
+    _empty: set[ValueKey] = field(default_factory=set)
     _grid_limits: dict[tuple[Any, ...], tuple[float, float]] = field(default_factory=dict)
     _answers: dict[str, list[Tensor]] = field(default_factory=dict)
     _held_back_batches: list[Any] = field(default_factory=list)
@@ -140,6 +141,7 @@ class Calibration:
         for keys in keys_by_grid:
             lows, highs = zip(*(self._limits[key] for key in keys), strict=True)
             limits.append((min(lows), max(highs)))
+        limits = filled(limits, [not self._empty.isdisjoint(keys) for keys in keys_by_grid])
         if never := sum(low > high for low, high in limits):
             raise ValueError(
                 f"{never} values were not computed in calibration: the task's loss must call the "
@@ -244,8 +246,9 @@ class Calibration:
         histograms = {key: Histogram() for key in wanted if key not in self._limits}
         self._watch(histograms, Histogram.limits)
         self._limits.update({key: (seen.low, seen.high) for key, seen in histograms.items()})
+        self._empty.update(key for key, seen in histograms.items() if seen.is_empty)
         self._varies.update(
-            {key: seen.varies or seen.examples < 2 for key, seen in histograms.items()}
+            {key: seen.varies or seen.is_unknown for key, seen in histograms.items()}
         )
 
     def _histogram(self, keys: tuple[ValueKey, ...], limits: tuple[float, float]) -> Histogram:

@@ -87,7 +87,8 @@ def channel_means(
 
     def hook(layer: str, module: nn.Module) -> Any:
         def add(module: nn.Module, _args: Any, output: Tensor) -> None:
-            means.setdefault(layer, ChannelMeans(module)).add(output)
+            if output.numel():  # an expert that got no row has no mean
+                means.setdefault(layer, ChannelMeans(module)).add(output)
 
         return module.register_forward_hook(add)
 

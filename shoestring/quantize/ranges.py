@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,13 +46,24 @@ class Histogram:
     parts: tuple[tuple[float, float], ...] = ()
     varies: bool = False
     examples: int = 0
+    is_empty: bool = False
+    """Whether it was computed, and never with any number in it (an expert that got no row)."""
     _first: Tensor | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether too few examples were seen to tell whether they vary."""
+        return self.examples < 2 and not self.is_empty
 
     def limits(self, value: Tensor) -> None:
         """Widen the limits to include these numbers.
 
         Raises NotFiniteError, a ValueError, for NaN and infinity.
         """
+        if not value.numel():
+            self.is_empty = not self.examples
+            return
+        self.is_empty = False
         low, high = torch.aminmax(value.float())
         if not torch.isfinite(low) or not torch.isfinite(high):
             raise NotFiniteError("calibration met NaN or infinite values")
@@ -68,6 +79,8 @@ class Histogram:
 
     def count(self, value: Tensor) -> None:
         """Count these numbers between the limits."""
+        if not value.numel():
+            return
         counts = (
             torch.histc(value.float(), BINS, self.low, max(self.high, self.low + 1e-12))
             .cpu()
@@ -133,6 +146,23 @@ def refined(count: Callable[[float, float], Histogram], low: float, high: float)
         inner = count(low, high)
         outer = outer.refined(inner)
     return first
+
+
+def filled(
+    limits: Sequence[tuple[float, float]], empty: Sequence[bool]
+) -> list[tuple[float, float]]:
+    """The limits of values; those of experts that got no row are the widest of all, to be safe.
+
+    `empty`: of each value, whether it was computed without any number in it.
+    """
+    seen = [ends for ends in limits if ends[0] <= ends[1]]
+    if not seen:
+        return list(limits)
+    widest = min(low for low, _ in seen), max(high for _, high in seen)
+    return [
+        widest if is_empty and ends[0] > ends[1] else ends
+        for ends, is_empty in zip(limits, empty, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from shoestring.tasks.movie_reviews import (
     ReviewVocabulary,
     movie_reviews,
     perplexity,
+    review_bytes,
     review_vocabulary,
 )
 from shoestring.tasks.other_texts import other_texts
@@ -81,6 +82,7 @@ __all__ = [
     "other_texts",
     "perplexity",
     "preordering",
+    "review_bytes",
     "review_vocabulary",
     "segmenting",
     "sentences_of",

@@ -113,6 +113,30 @@ def test_as_many_rounds_as_fit_the_time_and_seven_at_least(linear, monkeypatch):
     assert len(alternate([linear.path], linear.task, warm_up=3)[0].milliseconds) == 7
 
 
+def test_another_clock_leaves_out_what_the_machine_did_for_others(monkeypatch):
+    """Of two functions that take the same, one waits nine times as long in between."""
+    busy, waited = [0.0], [0.0]
+    monkeypatch.setattr(turns, "perf_counter", lambda: busy[0] + waited[0])
+
+    def run(waiting: float):
+        def once() -> None:
+            busy[0] += 2e-3
+            waited[0] += waiting
+
+        return once
+
+    runs = [run(0.0), run(18e-3)]
+    first, second = turns.in_turn(runs, rounds=7)
+    assert ratio(second, first).median == pytest.approx(10)
+    first, second = turns.in_turn(runs, rounds=7, clock=lambda: busy[0])
+    assert ratio(second, first).median == pytest.approx(1)
+
+
+def test_another_clock_is_of_one_thread(linear):
+    with pytest.raises(ValueError, match="sees one thread alone, here: give threads=1, not 2"):
+        alternate([linear.path], linear.task, threads=2, clock=lambda: 0.0)
+
+
 def test_drift_leaves_the_ratio_alone():
     # The machine slows down from round to round: the medians of either mean little, each pair still
     # says 2.

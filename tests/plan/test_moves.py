@@ -13,7 +13,7 @@ from torch import nn
 
 import shoestring
 from shoestring.core import Budget, Stage, Strength, Task, Technique, chain, seeded
-from shoestring.distill import Narrower, Student
+from shoestring.distill import Narrower, Replace, Student
 from shoestring.kit import Supervised, Training, clone, compressible, export, pack, train
 from shoestring.plan import compress
 from shoestring.plan.arms import Arms
@@ -46,7 +46,8 @@ def test_every_technique_of_the_house_that_has_a_stage_is_a_move():
     }
     assert len(house) > 10 and {Rate, PostTraining, Magnitude} <= house
     found = {type(move.technique) for move in moves()}
-    assert house - found == set()
+    # It needs a family of networks, which is found for the model that comes in.
+    assert house - found == {Replace}
     assert all(move.stage is type(move.technique).stage for move in moves())
     names = [move.name for move in moves()]
     assert len(set(names)) == len(names), "names tell moves apart"

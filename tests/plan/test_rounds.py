@@ -56,6 +56,7 @@ def test_what_no_dial_makes_fast_enough_leaves_its_place_to_another(
         )
 
     monkeypatch.setattr(rounds.aiming, "train", aimed)
+    monkeypatch.setattr(rounds.replacing, "after", lambda results: [])
     monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
     rounds._fewer_for_longer([slow, fast, other])
     assert tried[:2] == [slow.name, fast.name] and other.name not in tried
@@ -113,6 +114,7 @@ def test_who_is_too_slow_does_not_go_on_beside_who_is_not(model, task, tmp_path,
         )
 
     monkeypatch.setattr(rounds.aiming, "train", aimed)
+    monkeypatch.setattr(rounds.replacing, "after", lambda results: [])
     rounds._fewer_for_longer([slow, fast])
     assert tried == [slow.name, fast.name, fast.name, fast.name]
     tried.clear()
@@ -133,6 +135,7 @@ def test_where_a_training_diverged_another_kind_of_chain_is_tried(
         return Trial(technique=f"{len(tried)}", seed=0, cost=Cost(bytes=100), score=found)
 
     monkeypatch.setattr(rounds.aiming, "train", aimed)
+    monkeypatch.setattr(rounds.replacing, "after", lambda results: [])
     monkeypatch.setattr(rounds, "_as_many_as_fit", lambda share, most: 1)
     rounds._ever_smaller([first, second])
     assert tried == [first.name, second.name, second.name, second.name]

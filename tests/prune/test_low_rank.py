@@ -27,7 +27,10 @@ def test_a_layer_of_low_rank_is_found_out(directions: Weights | Outputs):
             nn.Sequential(of_rank(3, 20, 30), nn.ReLU(), of_rank(12, 12, 20)),
             classified((30,), examples=200),
         )
-    small = LowRank(rank=Energy(0.9999), directions=directions, training=Training(0))(model, task)
+        # Within the seed: it draws the batches.
+        small = LowRank(rank=Energy(0.9999), directions=directions, training=Training(0))(
+            model, task
+        )
     assert [tuple(one.weight.shape) for one in small[0]] == [(3, 30), (20, 3)]
     assert isinstance(small[2], nn.Linear)  # of full rank: two would take more
     (x,) = task.train[0]  # type: ignore[attr-defined]

@@ -11,7 +11,6 @@ import pytest
 from shoestring import cli
 from shoestring.artifact import BracketedWords, load
 from shoestring.recipes.preordering import PreorderSettings, preorder_scores, preorderer
-from shoestring.recipes.text_tools import TextResult
 from shoestring.tasks import Reordered
 
 SMALL = PreorderSettings(
@@ -74,16 +73,6 @@ def test_the_commands_learn_from_trees_and_order_words(tmp_path: Path, monkeypat
     told = run(monkeypatch, capsys, ["preorder", "x.shoe", "a, b.", "--spaces", "--json"])
     assert '"words": ["' in told.out and '"a,"' in told.out
     assert run(monkeypatch, capsys, ["tag", "x.shoe", "a"], code=1).err.count("preorder x.shoe")
-
-
-def test_a_file_larger_than_asked_for_is_told(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    tree = "1\ta{}\t_\tN\t_\t_\t2\tnsubj\t_\t_\n2\tb\t_\tV\t_\t_\t0\troot\t_\t_\n\n"
-    Path("x.conllu").write_text("".join(map(tree.format, range(20))))
-    larger = TextResult(bytes=9001, before=1, validation=1.0, trained=1.0)
-    monkeypatch.setattr("shoestring.recipes.preordering.preorderer", lambda *_, **__: larger)
-    arguments = ["learn", "preorder", "x.conllu", "x.shoe", "--size", "9KB"]
-    assert "9,001 bytes, more than --size 9,000" in run(monkeypatch, capsys, arguments, 1).err
 
 
 def test_a_table_without_heads_is_refused(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -7,23 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from torch import nn
 
 from shoestring import cli
 from shoestring.artifact import HashedCharacters, HashedWords, load
 from shoestring.cli.learning import _trained_for
-from shoestring.kit import Training
-from shoestring.quantize import Rate, Toward
 from shoestring.recipes.text_teachers import Teachers
 from shoestring.recipes.text_tools import (
     PLAIN_TAGGER,
     SEGMENTER,
-    _coded,
     segment_score,
     segmenter,
     tagger,
 )
-from shoestring.tasks import Sentence, tagging
+from shoestring.tasks import Sentence
 
 ANIMALS, ACTS = ("dog", "cat", "cow", "Bob", "fox"), ("sees", "bites", "hears")
 
@@ -80,49 +76,6 @@ def test_teachers_label_what_has_no_labels(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in kept} == kept  # nothing was asked again
     with pytest.raises(ValueError, match="needs settings with teachers"):
         tagger(data, tmp_path / "c.shoe", size=6000, unlabelled=more)
-
-
-def test_a_file_is_never_larger_than_asked_without_an_error(tmp_path: Path, monkeypatch) -> None:
-    asked = []
-
-    class Missing(Rate):  # a coder that leaves a wrong number of bytes
-        def __call__(self, model, task):
-            assert isinstance(self.price, Toward)
-            asked.append((self.price.bytes, self.training.steps))
-            return model
-
-    def written(model, task, path: Path, smallest: bool) -> None:
-        path.write_bytes(bytes(3000 + int(asked[-1][0] * factor + excess)))
-
-    scores = iter(())
-    monkeypatch.setattr("shoestring.recipes.text_tools.Rate", Missing)
-    monkeypatch.setattr("shoestring.recipes.text_tools.save", written)
-    monkeypatch.setattr("shoestring.recipes.text_tools.task_score", lambda *_: next(scores))
-    model, training, path = nn.Linear(1, 1), Training(30), tmp_path / "x.shoe"
-    task = tagging(made(9, 0), made(3, 1), made(3, 1), step=HashedWords(buckets=(8,) * 10))
-
-    # Too large by a twentieth: again, toward less.
-    factor, excess, scores = 1, 500, iter((0.9, 0.8))
-    assert _coded(model, task, path, 13_000, 3000, training) <= 13_000
-    assert asked == [(10_000, 30), (pytest.approx(9700 * (10_000 / 10_500) ** 0.7), 30)]
-
-    # Half as large, and it lost score: from the start toward more, which is better and near enough.
-    asked.clear()
-    factor, excess, scores = 0.5, 0, iter((0.9, 0.8, 0.85))
-    assert _coded(model, task, path, 13_000, 3000, training) == 11_122 == path.stat().st_size
-    assert asked == [(10_000, 30), (pytest.approx(10_000 * 2**0.7), 30)]
-    # The same, but it is no better: the smaller file stays.
-    factor, excess, scores = 0.5, 0, iter((0.9, 0.8, 0.79))
-    assert _coded(model, task, path, 13_000, 3000, training) == 8000 == path.stat().st_size
-    # Half as large, and nothing is lost: that is all.
-    asked.clear()
-    factor, excess, scores = 0.5, 0, iter((0.9, 0.9))
-    assert _coded(model, task, path, 13_000, 3000, training) == 8000 and len(asked) == 1
-
-    # More than the whole file: no try can get there.
-    factor, excess, scores = 1, 11_000, iter((0.9,))
-    with pytest.raises(ValueError, match=r"13,000 bytes at most.*nearest of 4 tries has"):
-        _coded(model, task, path, 13_000, 3000, training)
 
 
 @pytest.mark.parametrize(("passes", "steps"), [(None, 480), (7, 7)])

@@ -209,14 +209,21 @@ class HashedText(TextStep):
         """
         if type(top) is not int or top < 1:
             raise ValueError(f"top is {top!r}: it must be an integer, 1 or more")
-        chosen_K = chosen(labels, among)
+        chosen_K, names = chosen(labels, among), [*map(str, labels)]
         found: list[list[tuple[str, float]]] = []
         for batch in _batches(texts, self.most):
             known_N, left_N, best_NK, share_NK = self._best(batch, run, chosen_K, top)
+            if top == 1:  # fewer objects, which take more time than the network's sums
+                told = (one.tolist() for one in (known_N, left_N, best_NK[:, 0], share_NK[:, 0]))
+                found += [
+                    [(names[best], share) if left else (UNDETERMINED, 1 - known)]
+                    for known, left, best, share in zip(*told, strict=True)
+                ]
+                continue
             told = (one.tolist() for one in (known_N, left_N, best_NK, share_NK))
             for known, left, best, share in zip(*told, strict=True):
                 if left:
-                    likely = [str(labels[k]) for k in best[:left]]
+                    likely = [names[k] for k in best[:left]]
                     found.append(list(zip(likely, share[:left], strict=True)))
                 else:
                     found.append([(UNDETERMINED, 1 - known)])
@@ -235,11 +242,12 @@ class HashedText(TextStep):
         known_N = self._letter_blocks().known(letters_NC)
         left_N = np.full(len(texts), len(chosen_K))
         of_K: np.ndarray | None = None  # the set of each label
-        out_NS = np.zeros((len(texts), 0), bool)  # whether a set is ruled out
+        ruled_NS = np.zeros((len(texts), 0), np.float32)  # -infinity where a set is ruled out
         if self.scripts:
             of_K = np.array(self.script_of)[chosen_K]
             inside_NS = self._letter_blocks().inside(letters_NC)
             out_NS = inside_NS < 0.5
+            ruled_NS = np.where(out_NS, np.float32(-np.inf), np.float32(0))
             left_N = ~out_NS @ np.bincount(of_K, minlength=out_NS.shape[1])
             known_N = np.where(known_N < 0.5, known_N, inside_NS[:, np.unique(of_K)].max(1))
         left_N[known_N < 0.5] = 0
@@ -258,14 +266,14 @@ class HashedText(TextStep):
             if len(chosen_K) < scores.shape[1]:
                 scores = scores[:, chosen_K]
             if of_K is not None:
-                scores = np.where(out_NS[some][:, of_K], -np.inf, scores)
-            if not np.isfinite(scores.max(1)).all():
+                scores = scores + np.take(ruled_NS[some], of_K, axis=1)
+            likely = scores.argmax(1)[:, None]  # the first NaN, where there is one
+            most = np.take_along_axis(scores, likely, 1)
+            if not np.isfinite(most).all():
                 raise ShoeError("the network gives NaN or infinity: no label is the likeliest")
-            if top == 1:
-                likely = scores.argmax(1)[:, None]
-            else:
+            if top > 1:
                 likely = np.argsort(-scores, axis=1, kind="stable")[:, :top]
-            powers = np.exp(scores - np.take_along_axis(scores, likely[:, :1], 1))
+            powers = np.exp(scores - most)
             best[some] = chosen_K[likely]
             shares[some] = np.take_along_axis(powers, likely, 1) / powers.sum(1, keepdims=True)
         return known_N, np.minimum(left_N, top), best, shares

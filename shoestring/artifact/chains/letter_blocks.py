@@ -21,8 +21,8 @@ class LetterBlocks:
     """Blocks of 128 code points by the sets that they are in; those in the same are of one kind.
 
     `kind_of`: the kind of each block, 8,704 numbers (uint16) from 0 to C - 1.
-    `known_C`: 1 for the kinds of blocks on whose pages training had letters, else 0 (int64).
-    `inside_SC`: 1 where a kind of blocks is in a set (S×C, int64).
+    `known_C`: 1 for the kinds of blocks on whose pages training had letters, else 0 (float64).
+    `inside_SC`: 1 where a kind of blocks is in a set (S×C, float64: products of integers are slow).
     """
 
     kind_of: np.ndarray
@@ -51,8 +51,8 @@ def letter_blocks(pages: tuple[int, ...], scripts: tuple[int, ...]) -> LetterBlo
     kinds, kind_of = np.unique(np.stack(sets), axis=1, return_inverse=True)
     return LetterBlocks(
         kind_of=np.ascontiguousarray(kind_of.reshape(-1), np.uint16),
-        known_C=kinds[0].astype(np.int64),
-        inside_SC=kinds[1:].astype(np.int64),
+        known_C=kinds[0].astype(np.float64),
+        inside_SC=kinds[1:].astype(np.float64),
     )
 
 

@@ -44,6 +44,8 @@ _PASSING = (
     "chunk",
     "split",
     "unbind",
+    "rows_where",
+    "index_select",
 )
 """Functions that give only numbers that they were given, or zero, so that grids pass through."""
 _SUMS = ("add", "cat")

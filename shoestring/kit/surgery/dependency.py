@@ -178,7 +178,7 @@ class Dependencies(TorchFunctionMode):
 
     def _channels(self, x: Tensor, axis: int) -> Tensor:
         """One mark for each index along an axis of a tensor; marks at the same index are united."""
-        if id(x) not in self._of:
+        if id(x) not in self._of or not x.numel():
             return torch.zeros(x.shape[axis], dtype=torch.long)
         marks = self.marks.roots(self._of[id(x)]).movedim(axis, 0).reshape(x.shape[axis], -1)
         if (marks != marks[:, :1]).any():

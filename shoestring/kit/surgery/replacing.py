@@ -21,6 +21,13 @@ def put_in_place(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         setattr(model.get_submodule(parent), last, new)
 
 
+def replaced(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
+    """A copy of the model with a copy of `new` in the place of a layer, under all its names."""
+    model, copied = clone(model), clone(new)
+    put_in_place(model, model.get_submodule(name), copied)
+    return model
+
+
 def failure(model: nn.Module, examples: Sequence[Example]) -> str:
     """How a model fails on examples, as it would be in a file; "" where it does not fail."""
     try:

@@ -13,10 +13,13 @@ from torch.nn.utils import parametrize
 
 from shoestring.artifact.progress import progress
 from shoestring.core import Task, device_of
+from shoestring.kit.health.first import first_not_finite
 from shoestring.kit.quantised.module import Grid
+from shoestring.kit.routing.shares import warn_of_routing
 from shoestring.kit.training.counted_steps import StepCounter
 from shoestring.kit.training.resume import Batches, snapshot
-from shoestring.kit.training.settings import Mixed, Training
+from shoestring.kit.training.settings import Averaged, Clipped, Mixed, Training
+from shoestring.kit.training.statistics import SingleStatistics, average_batch_norm
 from shoestring.kit.weights.parameters import SkippedWarning, State, bake, clone
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -24,7 +27,7 @@ _MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of
 
 
 class DivergedError(RuntimeError):
-    """The loss of a training step is NaN or infinite."""
+    """The loss of a training step is NaN or infinite; the message says which layer first was."""
 
 
 def train(
@@ -41,8 +44,9 @@ def train(
     Passes over the training split follow one another until the steps are used up. The task gets the
     model, and batches are moved to its device. An interrupted training leaves the model as it was
     after the last complete step. Weights of half precision are trained in single precision and
-    rounded after each step, since Adam's moments do not fit in half precision. Where every
-    parameter is frozen nothing is trained, with a SkippedWarning.
+    rounded after each step, since Adam's moments do not fit in half precision; so are moving
+    averages of their batch norms. Where every parameter is frozen nothing is trained, with a
+    SkippedWarning.
 
     `before_step`: called with the number of each step, from 0, before that step.
     `what`: names the training in progress lines and errors.
@@ -71,6 +75,7 @@ def train(
     finally:
         for part, mode in modes:
             part.training = mode
+    warn_of_routing(model)
     return model
 
 
@@ -93,10 +98,12 @@ def _run(
         weight_decay=training.optimizer.weight_decay,
         fused=all(map(_is_plain, singles)),  # one pass over the memory instead of ten
     )
-    batches = Batches(task, model)
-    kept = snapshot(model, optimizer, singles, f"{what}: {training!r}. {key}")
+    batches, statistics = Batches(task, model), SingleStatistics(model)
+    kept = snapshot(
+        model, optimizer, [*singles, *statistics.tensors], f"{what}: {training!r}. {key}"
+    )
     begin = kept.load(batches) if kept is not None else 0
-    with progress(what, steps) as advance, StepCounter(model) as counter:
+    with progress(what, steps) as advance, StepCounter(model) as counter, statistics:
         for step in range(steps):
             if step < begin:
                 advance("")
@@ -109,11 +116,13 @@ def _run(
             loss = _backward(model, task, next(batches), where, training, counter)
             for group in optimizer.param_groups:
                 group["lr"] = group["highest"] * training.schedule.height(step, steps)
-            _step(optimizer, parameters, singles)
+            _step(optimizer, parameters, singles, training)
             _keep_positive(optimizer)
             advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
     if kept is not None and begin < steps:
         kept.save(steps, batches, last=True)
+    if isinstance(training.statistics, Averaged):
+        average_batch_norm(model, task, batches_read=training.statistics.batches)
 
 
 def _backward(
@@ -130,14 +139,16 @@ def _backward(
     with counter.step(batch), parametrize.cached():
         with mixed:
             loss = _loss(model, task, batch)
-        if not torch.isfinite(loss):
-            rate = training.optimizer.learning_rate
-            raise DivergedError(
-                f"the loss is {loss.item()} {where}: use a learning rate below {rate:g}, and check "
-                "the data for NaN"
-            )
-        loss.backward()
-    return loss.item()
+        if torch.isfinite(loss):
+            loss.backward()
+            return loss.item()
+    with mixed:
+        began = first_not_finite(model, batch, lambda: task.loss(model, batch))
+    raise DivergedError(
+        f"the loss is {loss.item()} {where}{f': {began}' if began else ''}. Use a learning rate "
+        f"below {training.optimizer.learning_rate:g} or Training(clipping=Clipped(1.0)), check the "
+        "data for NaN, and see shoestring.diagnose(model, task)"
+    )
 
 
 def _loss(model: nn.Module, task: Task, batch: Any) -> torch.Tensor:
@@ -213,12 +224,17 @@ def _single(parameter: nn.Parameter) -> nn.Parameter:
 
 
 def _step(
-    optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter], singles: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    singles: list[nn.Parameter],
+    training: Training,
 ) -> None:
     """One step of the optimizer, through the copies in single precision where there are any."""
     copied = [(p, single) for p, single in zip(parameters, singles, strict=True) if p is not single]
     for p, single in copied:
         single.grad = None if p.grad is None else p.grad.float()
+    if isinstance(training.clipping, Clipped):
+        nn.utils.clip_grad_norm_(singles, training.clipping.norm)
     optimizer.step()
     with torch.no_grad():
         for p, single in copied:

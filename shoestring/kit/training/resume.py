@@ -6,7 +6,7 @@ import hashlib
 import io
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -61,11 +61,11 @@ def snapshots() -> Path | None:
 
 
 def snapshot(
-    model: nn.Module, optimizer: torch.optim.Optimizer, singles: list[nn.Parameter], key: str
+    model: nn.Module, optimizer: torch.optim.Optimizer, singles: Sequence[torch.Tensor], key: str
 ) -> Snapshot | None:
     """The snapshot of a training that begins now; None outside `resuming`.
 
-    `singles`: the parameters in single precision.
+    `singles`: the parameters, and what else is trained, in single precision.
     `key`: a text that identifies the training, besides the model and torch's random numbers.
     """
     if (kept := _kept.get()) is None:
@@ -98,7 +98,7 @@ class Snapshot:
     path: Path
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    singles: list[nn.Parameter]
+    singles: Sequence[torch.Tensor]
     key: str
     saved: float = field(default_factory=time.monotonic)
 

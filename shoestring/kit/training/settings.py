@@ -112,6 +112,64 @@ class Mixed:
 
 
 @dataclass(frozen=True)
+class Unclipped:
+    """Gradients stay as they are."""
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """Gradients that are longer than `norm`, all parameters together, are shortened to it.
+
+    Source: Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural
+    networks", algorithm 1.
+
+    `norm`: the longest gradient, above 0. Adam divides gradients by their usual size, so it matters
+        only which are longer than the usual ones.
+
+    Raises ValueError for a norm out of range.
+    """
+
+    norm: float = 1.0
+
+    __repr__ = _brief
+
+    def __post_init__(self) -> None:
+        if not 0 < self.norm < math.inf:
+            raise ValueError(f"gradients clipped at {self.norm}: give a norm above 0, such as 1.0")
+
+
+@dataclass(frozen=True)
+class MovingAverage:
+    """Batch norms keep the moving averages of their statistics, as torch's modules do.
+
+    Those of half-precision norms are kept in single precision while they are trained: an average
+    that is rounded at each step stops before it has arrived.
+    """
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Batch norms get the average statistics of some batches when the training ends.
+
+    Moving averages are those of the weights of earlier steps. Where the rate is high until the end
+    (Constant()), or where there were only a few steps, a deep network in evaluation mode may be far
+    from what it was in training.
+
+    `batches`: of the training split, 1 or more; those of one pass at most.
+
+    Raises ValueError for a number out of range.
+    """
+
+    batches: int = 20
+
+    __repr__ = _brief
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batches, int) or self.batches < 1:
+            raise ValueError(f"statistics of {self.batches!r} batches: give an integer, 1 or more")
+
+
+@dataclass(frozen=True)
 class Training:
     """How a model is trained: `Training(2000)`, `Training(2000, AdamW(3e-3))`.
 
@@ -119,15 +177,19 @@ class Training:
     `optimizer`: AdamW(learning_rate, weight_decay).
     `schedule`: of the learning rate, Cosine() or Constant().
     `precision`: of the loss, Single() or Mixed().
+    `clipping`: of the gradients, Unclipped() or Clipped(norm).
+    `statistics`: of batch norms, MovingAverage() or Averaged(batches).
 
     Raises ValueError for steps that are below 0 or not an integer, and TypeError for another
-    optimizer, schedule or precision.
+    optimizer, schedule, precision, clipping or statistics.
     """
 
     steps: int = 2000
     optimizer: AdamW = AdamW()
     schedule: Cosine | Constant = Cosine()
     precision: Single | Mixed = Single()
+    clipping: Unclipped | Clipped = Unclipped()
+    statistics: MovingAverage | Averaged = MovingAverage()
 
     __repr__ = _brief
 
@@ -138,6 +200,8 @@ class Training:
             ("optimizer", (AdamW,)),
             ("schedule", (Cosine, Constant)),
             ("precision", (Single, Mixed)),
+            ("clipping", (Unclipped, Clipped)),
+            ("statistics", (MovingAverage, Averaged)),
         ):
             if not isinstance(value := getattr(self, name), kinds):
                 choices = " or ".join(f"{kind.__name__}()" for kind in kinds)

@@ -16,6 +16,11 @@ def test_the_english_tagger() -> None:
     assert " ".join(f"{word}_{tag}" for word, tag in found) == told
 
 
+def test_the_japanese_segmenter() -> None:
+    segmenter = load(FILES / "ja_segment.shoe")
+    assert segmenter("東京へ行きました。") == ["東京", "へ", "行き", "まし", "た", "。"]
+
+
 def test_the_english_words_in_head_final_order() -> None:
     preorderer = load(FILES / "en_preorder.shoe")
     found = preorderer("He saw the dog in Rome.")

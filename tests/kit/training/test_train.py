@@ -91,9 +91,23 @@ def test_divergence_is_an_error_that_names_the_step():
         model.weight.fill_(float("inf"))
     with pytest.raises(
         DivergedError,
-        match=r"the loss is (nan|inf) at step 0 of 3 \(training\): use a learning rate below 0.01",
+        match=r"the loss is (nan|inf) at step 0 of 3 \(training\): the weights of weight are not "
+        r"finite.*Use a learning rate below 0.01",
     ):
         train(model, line(), Training(3, AdamW(0.01)))
+
+
+def test_divergence_names_the_layer_where_it_began_and_leaves_the_statistics():
+    model = nn.Sequential(
+        nn.BatchNorm1d(3), nn.Linear(3, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 1))
+    )
+    with torch.no_grad():
+        model[1].weight.fill_(3e38)  # type: ignore[union-attr]
+    with pytest.raises(
+        DivergedError, match=r"the first output that is (NaN|infinite) is that of 1 \(linear\)"
+    ):
+        train(model, line(), Training(3, AdamW(0.01)))
+    assert int(model[0].num_batches_tracked) == 1  # type: ignore[arg-type]
 
 
 def test_nothing_to_train_on():

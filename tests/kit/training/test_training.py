@@ -14,7 +14,21 @@ from torch.nn import functional
 import shoestring
 from shoestring import kit
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Constant, Cosine, Mixed, Ramp, Single, Supervised, Training, train
+from shoestring.kit import (
+    AdamW,
+    Averaged,
+    Clipped,
+    Constant,
+    Cosine,
+    Mixed,
+    Ramp,
+    Single,
+    Supervised,
+    Training,
+    Unclipped,
+    clone,
+    train,
+)
 from shoestring.models import DigitsLeNet
 from shoestring.tasks import digits
 
@@ -176,3 +190,33 @@ def test_a_constant_rate_goes_further_than_one_that_falls():
     assert (
         ends[1] == pytest.approx(4.0, abs=0.05) and ends[0] < 2.2
     )  # Adam moves by its rate, here always the same way
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_are_clipped_all_together(dtype: torch.dtype):
+    torch.manual_seed(0)
+    pair = 100 * torch.randn(32, 4).to(dtype), torch.randint(0, 2, (32,))
+    task = Supervised(train=pair, validation=pair, test=pair, batch_size=32)
+    start = nn.Linear(4, 2).to(dtype)
+
+    def moved(clipping: Unclipped | Clipped) -> torch.Tensor:
+        """How far the weights went: by the rate, unless gradients are as small as Adam's eps."""
+        training = Training(1, AdamW(1.0), Constant(0), clipping=clipping)
+        model = train(clone(start), task, training)
+        return (model.weight - start.weight).detach().float().abs().max()
+
+    assert float(moved(Unclipped())) == pytest.approx(1, rel=0.02)
+    assert torch.allclose(moved(Unclipped()), moved(Clipped(1e9)), atol=1e-3)
+    assert 0 < float(moved(Clipped(1e-9))) < 0.2
+
+
+def test_settings_of_health_are_values():
+    assert repr(Training(100)) == "Training(100)"  # the name of a training with the defaults stays
+    assert repr(Training(100, clipping=Clipped(2.0))) == "Training(100, clipping=Clipped(2.0))"
+    assert repr(Training(1, statistics=Averaged())) == "Training(1, statistics=Averaged(20))"
+    with pytest.raises(ValueError, match=r"gradients clipped at 0: give a norm above 0"):
+        Clipped(0)
+    with pytest.raises(TypeError, match=r"the clipping is 1.0: give Unclipped\(\) or Clipped\(\)"):
+        Training(1, clipping=1.0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the statistics is"):
+        Training(1, statistics=20)  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""A new network of another kind in the model's place, of any width of a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from shoestring.artifact import tree
+from shoestring.core import Stage, Strength, Task, Technique, device_of, evaluating, seeded
+from shoestring.core.kinds import outputs_of, shown
+from shoestring.distill.networks import Given
+from shoestring.distill.student import SoftTargets, Student
+from shoestring.kit import AdamW, Training
+from shoestring.kit.tracing.example import examples_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replace(Technique):
+    """Train a new network of another kind in the model's place, with the model as its teacher.
+
+    It is `Student` with a network of a family: what is turned is the width of the new network.
+
+    Saves: operations, milliseconds and bytes: the new network is a cheaper one.
+    Costs: the time of `training`, which is that of a new network; score. The file is no longer one
+        of the model's class: `by(width)` makes the module that it can be loaded into.
+    Source: Hinton, Vinyals & Dean 2015, section 2 (soft targets).
+
+    `width`: of the new network, above 0; 1 is the size at which the family was published.
+    `by`: the family: makes an untrained network of a width. Those of `models` fit other networks'
+        images and texts (`VGGFamily`); a function of your own does too. Its name, or its repr, is a
+        part of this technique's name, and must be the same in every process.
+    `targets`: how the model's answers are taught, or those of a teacher that the task has already.
+    `training`: of the new network; Training(0) leaves it untrained.
+
+    Raises ValueError for a width that is not above 0, and for a network whose answers have other
+    shapes than the model's; TypeError where `by` is no function or makes no module.
+    """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="width", gentle=2.0, harsh=0.1, logarithmic=True)
+
+    width: float = 1.0
+    by: Callable[[float], nn.Module]
+    targets: SoftTargets = SoftTargets()
+    training: Training = Training(2000, AdamW(3e-3, weight_decay=0.05))
+
+    def __post_init__(self) -> None:
+        if isinstance(self.by, nn.Module):
+            raise TypeError(
+                f"by is a module ({type(self.by).__name__}), which has one width: give a function "
+                "that makes one of a width, or Student(network=Given(module))"
+            )
+        if not callable(self.by):
+            raise TypeError(
+                f"by is {self.by!r:.80}: give a function that makes a network of a width, such as "
+                "a family of shoestring.models"
+            )
+        if " at 0x" in _named(self.by):
+            raise TypeError(
+                f"by is {self.by!r:.80}, whose name differs from process to process: give a "
+                "function, or a frozen dataclass with __call__(width)"
+            )
+        if not 0 < self.width < float("inf"):
+            raise ValueError(f"the width is {self.width!r}: give a number above 0, such as 0.5")
+
+    def __repr__(self) -> str:
+        values = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.name != "by"]
+        values.insert(1, f"by={_named(self.by)}")
+        return f"Replace({', '.join(values)})"
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """The trained new network."""
+        new = self.by(self.width)
+        if not isinstance(new, nn.Module):
+            raise TypeError(
+                f"{self.by!r:.80} returned {type(new).__name__} for the width {self.width:g}: it "
+                "must return a module"
+            )
+        new = new.to(device_of(model))
+        _match_layout(new, model)
+        _check_answers(new, model, task)
+        student = Student(network=Given(new), targets=self.targets, training=self.training)
+        return student(model, task)
+
+
+def _named(by: Callable[[float], nn.Module]) -> str:
+    """The name of a function or class, else the repr."""
+    return str(getattr(by, "__qualname__", repr(by)))
+
+
+def _match_layout(new: nn.Module, model: nn.Module) -> None:
+    """Lay the new network's convolutions out in memory as the model's are."""
+    last = torch.channels_last
+    if any(
+        one.ndim == 4 and one.shape[1] > 1 and one.is_contiguous(memory_format=last)
+        for one in model.parameters()
+    ):
+        new.to(memory_format=last)  # pyright: ignore[reportCallIssue]
+
+
+def _check_answers(new: nn.Module, model: nn.Module, task: Task) -> None:
+    """Raise ValueError where the new network does not answer the task's example as the model does.
+
+    It runs as in use, so that a batch of one example will do.
+    """
+    device = device_of(model)
+
+    def moved(leaf: object) -> object:
+        return leaf.to(device) if isinstance(leaf, torch.Tensor) else leaf
+
+    for example in examples_of(task):
+        args, kwargs = tree.map(moved, (example.args, example.kwargs))
+        here = type(example)(args, kwargs, {}, example.entry)
+        with torch.no_grad(), seeded(0), evaluating(model), evaluating(new):
+            theirs = {path: tuple(one.shape) for path, one in outputs_of(here.run(model)).items()}
+            try:
+                ours = {path: tuple(one.shape) for path, one in outputs_of(here.run(new)).items()}
+            except Exception as error:
+                raise ValueError(
+                    f"the new network {type(new).__name__} cannot read what the model reads "
+                    f"({type(error).__name__}: {error}): give a family for these inputs"
+                ) from error
+        if ours != theirs:
+            raise ValueError(
+                f"the new network {type(new).__name__} answers {_told(ours)}, and the model "
+                f"{_told(theirs)}: give a family for these classes"
+            )
+
+
+def _told(shapes: dict[str, tuple[int, ...]]) -> str:
+    """The shapes of outputs in words: "[1, 10]", or each with its name where there are several."""
+    if shapes.keys() == {""}:
+        return f"the shape {list(shapes[''])}"
+    return ", ".join(f"{shown(path)} {list(shape)}" for path, shape in shapes.items()) or "nothing"

@@ -1,0 +1,1 @@
+"""What goes through a network: values and gradients call by call, and what is no number."""

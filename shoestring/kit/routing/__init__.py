@@ -1,0 +1,1 @@
+"""Networks of which only a part is computed for an example: rows chosen, and put back."""

@@ -1,0 +1,143 @@
+"""A network with classifiers on the way, in which easy examples leave early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shoestring.kit.routing.added_loss import with_loss
+from shoestring.kit.routing.rows import in_order, rows_where
+
+
+@dataclass
+class _Passage:
+    """What the exits of a network tell it in a call, in their order.
+
+    `does`: what rows do at an exit, Leave or Learn.
+    `threshold`: the probability from which on an exit is sure.
+    `logits`: of each exit, for all rows, or for those that left there.
+    `left`: of each exit, whether a row that reached it left there (bool).
+    """
+
+    does: type = field(default_factory=lambda: Leave)
+    threshold: float = 1.0
+    logits: list[Tensor] = field(default_factory=list)
+    left: list[Tensor] = field(default_factory=list)
+
+    def begin(self, does: type) -> None:
+        """Forget the last call."""
+        self.does = does
+        self.logits.clear()
+        self.left.clear()
+
+
+class Leave:
+    """Sure rows leave at an exit: evaluation and files."""
+
+
+class Learn:
+    """All rows go on, and exits are given features that send no gradients back."""
+
+
+class Exit(nn.Module):
+    """A block of a network with a classifier behind it.
+
+    `block`: the part of the network that it stands for.
+    `head`: from the block's output (N, ...) to logits N×classes.
+    """
+
+    def __init__(self, block: nn.Module, head: nn.Module, passage: _Passage) -> None:
+        super().__init__()
+        self.block, self.head, self.passage = block, head, passage
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The block's output, without the rows that left here."""
+        features = self.block(*args, **kwargs)
+        if self.passage.does is Learn:
+            self.passage.logits.append(self.head(features.detach()))
+            return features
+        logits = self.head(features)
+        leaves = logits.softmax(-1).amax(-1) >= self.passage.threshold
+        self.passage.logits.append(rows_where(logits, leaves))
+        self.passage.left.append(leaves)
+        return rows_where(features, leaves.logical_not())
+
+
+class EarlyExits(nn.Module):
+    """A network in which an example leaves at the first exit that is sure of its class.
+
+    In evaluation mode, and in a file, what comes after an exit is computed for the other rows only.
+    In training mode all rows pass the whole network, whose answer is returned, and the exits learn
+    to give it: the mean Kullback-Leibler divergence from it to theirs is added in the backward pass
+    (`with_loss`).
+
+    Source: Teerapittayanon, McDanel & Kung 2016 (BranchyNet). Differs: the highest probability
+    decides, not the entropy; the exits are taught by the last layer, not by labels.
+
+    `inner`: the network. It answers with logits N×classes, and treats each row by itself.
+    `heads`: the classifiers by the paths of the blocks that they stand behind, in the order in
+        which these are called.
+    `threshold`: the probability from which on an exit is sure, 0 to 1. It can be set later.
+
+    The network's blocks are replaced in place. Raises ValueError for a threshold out of range.
+    """
+
+    def __init__(
+        self, inner: nn.Module, heads: Mapping[str, nn.Module], *, threshold: float = 1.0
+    ) -> None:
+        super().__init__()
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"the threshold is {threshold}: it is a probability, 0 to 1")
+        self.passage = _Passage(threshold=threshold)
+        for path, head in heads.items():
+            parent, _, last = path.rpartition(".")
+            block = inner.get_submodule(path)
+            setattr(inner.get_submodule(parent), last, Exit(block, head, self.passage))
+        self.inner = inner
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on an exit is sure."""
+        return self.passage.threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self.passage.threshold = value
+
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Logits N×classes."""
+        self.passage.begin(Learn if self.training else Leave)
+        answer = self.inner(*args, **kwargs)
+        if self.training:
+            return with_loss(answer, self._distance(answer))
+        for logits, left in zip(
+            reversed(self.passage.logits), reversed(self.passage.left), strict=True
+        ):
+            answer = in_order([logits, answer], left.logical_not().long())
+        self.passage.begin(Leave)
+        return answer
+
+    def at_each(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """Logits N×classes of each exit and of the last layer, for all rows."""
+        self.passage.begin(Learn)
+        answer = self.inner(*args, **kwargs)
+        found = [*self.passage.logits, answer]
+        self.passage.begin(Leave)
+        return found
+
+    def _distance(self, answer: Tensor) -> Tensor:
+        target = answer.detach().float().log_softmax(-1)
+        return sum(
+            (
+                functional.kl_div(
+                    logits.float().log_softmax(-1), target, log_target=True, reduction="batchmean"
+                )
+                for logits in self.passage.logits
+            ),
+            torch.zeros((), device=answer.device),
+        )

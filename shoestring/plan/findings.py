@@ -1,0 +1,351 @@
+"""What is wrong with the signals of a network, as findings: a name, what was seen, what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shoestring.artifact import tree
+from shoestring.kit.health.signals import Signal
+from shoestring.kit.tracing.product import PRODUCTS
+from shoestring.plan.diagnosis import Finding, RateTried
+
+STEEP = 1000.0
+"""The gradient of one end of a network over that of the other from which on a finding is made."""
+CONSTANT = 1e-3
+"""The share of an output that differs between examples under which it is constant."""
+_LARGE, _SATURATED, _DEAD = 10.0, 0.5, 0.5
+_FEW = 5  # products from which on a depth is talked about
+_NAMED = 3  # layers that a sentence names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a look at a network gave.
+
+    `signals`: in the order of running.
+    `losses`: of the batches.
+    `batches`: the batches.
+    `where`: where NaN or infinity first appears; "" where nothing is.
+    `depends`: whether the loss depends on a parameter.
+    `weights`: the values of the parameters, by name.
+    `frozen`: the names of those that do not train.
+    `gradients`: the mean gradient of each parameter that got one.
+    `updates`: the share of a parameter that a first step changes.
+    `rate`: the learning rate.
+    `rates`: what rates did.
+    """
+
+    signals: tuple[Signal, ...]
+    losses: tuple[float, ...]
+    batches: tuple[Any, ...]
+    where: str
+    depends: bool
+    weights: Mapping[str, Tensor]
+    frozen: tuple[str, ...]
+    gradients: Mapping[str, Tensor]
+    updates: Mapping[str, float]
+    rate: float
+    rates: tuple[RateTried, ...] = field(default=())
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the batches."""
+        return sum(self.losses) / len(self.losses)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether trying rates makes sense: some parameter learns, and the loss is a number."""
+        return self.depends and math.isfinite(self.loss) and len(self.frozen) < len(self.weights)
+
+
+def find(seen: Seen) -> tuple[Finding, ...]:
+    """All findings, the gravest first."""
+    kinds = (
+        _not_finite,
+        _nothing_to_learn,
+        _labels,
+        _inputs,
+        _constant_answers,
+        _depth,
+        _units,
+        _saturation,
+        _statistics,
+        _unreached,
+        _start,
+        _rate,
+    )
+    return tuple(one for kind in kinds for one in kind(seen))
+
+
+def _not_finite(seen: Seen) -> Iterator[Finding]:
+    if not math.isfinite(seen.loss):
+        bad = next((one.name for one in seen.signals if not one.finite), None)
+        yield Finding(
+            name="not a number",
+            says=f"the loss is {seen.loss}: {seen.where}",
+            do="Scale the inputs to about -1 to 1, initialise with fan_in_variance(model), and "
+            "train in bfloat16 (Mixed()) rather than in float16",
+            layers=() if bad is None else (bad,),
+        )
+
+
+def _nothing_to_learn(seen: Seen) -> Iterator[Finding]:
+    if len(seen.frozen) == len(seen.weights):
+        yield Finding(
+            name="frozen",
+            says="every parameter is frozen (requires_grad=False), so nothing can be learned",
+            do="Call model.requires_grad_(True), or thaw the layers that are to learn",
+        )
+    elif not seen.depends:
+        yield Finding(
+            name="constant loss",
+            says=f"the loss, {seen.loss:.4g}, does not depend on the parameters: no gradient comes "
+            "back from it",
+            do="Look for detach(), .data, item(), numpy() or no_grad() between the model and the "
+            "loss, and for a loss made of decisions (argmax, accuracy)",
+        )
+
+
+def _labels(seen: Seen) -> Iterator[Finding]:
+    targets = _targets(seen.batches)
+    if targets is not None and len(targets) > 1 and bool((targets == targets[0]).all()):
+        yield Finding(
+            name="constant labels",
+            says=f"all {len(targets)} labels of the batches are {targets[0].tolist()}",
+            do="Shuffle the training data, and check how labels are read",
+        )
+
+
+def _inputs(seen: Seen) -> Iterator[Finding]:
+    first = next((one for one in seen.signals if one.weights), None)
+    if first is not None and first.entering > _LARGE and first.function not in ("batch_norm",):
+        yield Finding(
+            name="inputs not scaled",
+            says=f"{first.name}, the first layer, gets values of a size of {first.entering:.3g}",
+            do="Divide by 255, or subtract the mean and divide by the standard deviation, inside "
+            "of the model, so that its file has it too",
+            layers=(first.name,),
+        )
+
+
+def _constant_answers(seen: Seen) -> Iterator[Finding]:
+    weighted = [one for one in seen.signals if one.function in PRODUCTS]
+    if not weighted or not weighted[-1].finite or not _several(seen.batches):
+        return
+    if weighted[-1].size and weighted[-1].spread < CONSTANT < weighted[0].spread:
+        lost = next(one for one in weighted if one.spread < CONSTANT)
+        yield Finding(
+            name="constant answers",
+            says=f"what {weighted[-1].name} gives differs from example to example by "
+            f"{weighted[-1].spread:.1e} of its size: from {lost.name} on the inputs are lost",
+            do="Initialise with fan_in_variance(model) or unit_variance(model, task), or put a "
+            "norm after each layer",
+            layers=(lost.name,),
+        )
+
+
+def _depth(seen: Seen) -> Iterator[Finding]:
+    chain = [one for one in seen.signals if one.function in PRODUCTS and one.gradient is not None]
+    if len(chain) < _FEW:
+        return
+    ratio, per_layer = _through_depth([one.gradient or 0.0 for one in chain])
+    ends = f"{chain[-1].gradient:.1e} at {chain[-1].name} and {chain[0].gradient:.1e} at "
+    ends += f"{chain[0].name}, {len(chain)} layers before"
+    if ratio < 1 / STEEP:
+        yield Finding(
+            name="vanishing gradients",
+            says=f"the gradient is {ends}: each layer leaves {per_layer:.2g} of it",
+            do="Add shortcuts around blocks of layers (PreActivation), initialise with "
+            "fan_in_variance(model) or unit_variance(model, task), or add norms; a higher rate "
+            "does not help",
+            layers=(chain[0].name,),
+        )
+    elif ratio > STEEP:
+        yield Finding(
+            name="exploding gradients",
+            says=f"the gradient is {ends}: each layer multiplies it by {per_layer:.2g}",
+            do="Add shortcuts around blocks of layers (PreActivation), and clip gradients "
+            "(Training(clipping=Clipped(1.0))). Norms alone do not stop it: batch norm multiplies "
+            "the gradient of a network without shortcuts at each layer",
+            layers=(chain[0].name,),
+        )
+
+
+def _through_depth(gradients: Sequence[float]) -> tuple[float, float]:
+    """(first over last gradient, the factor per layer) of the line through the logarithms."""
+    logs = torch.tensor([math.log(max(one, 1e-45)) for one in gradients], dtype=torch.float64)
+    places = torch.arange(len(logs), dtype=torch.float64)
+    centred = places - places.mean()
+    slope = float((centred * (logs - logs.mean())).sum() / centred.square().sum())
+    return math.exp(min(-slope * (len(logs) - 1), 700.0)), math.exp(min(-slope, 700.0))
+
+
+def _units(seen: Seen) -> Iterator[Finding]:
+    known = [one for one in seen.signals if one.alive is not None and len(one.alive)]
+    dead = [one for one in known if one.dead > _DEAD * len(one.alive)]  # type: ignore[arg-type]
+    if dead:
+        total = sum(one.dead for one in dead)
+        units = sum(len(one.alive) for one in dead if one.alive is not None)
+        yield Finding(
+            name="dead units",
+            says=f"{total} of {units} units of {_listed(dead)} give 0 for every example that was "
+            "looked at, and get no gradient",
+            do="Lower the rate or warm up longer, initialise with fan_in_variance(model), and put "
+            "a norm before each ReLU",
+            layers=tuple(one.name for one in dead),
+        )
+
+
+def _saturation(seen: Seen) -> Iterator[Finding]:
+    bad = [one for one in seen.signals if (one.saturated or 0.0) > _SATURATED]
+    if bad:
+        yield Finding(
+            name="saturated activations",
+            says=f"{100 * (bad[0].saturated or 0):.0f} % of the values of {_listed(bad)} are at "
+            "the function's bounds, where hardly a gradient comes back",
+            do="Make what goes in smaller: scale the inputs, initialise with unit_variance(model, "
+            "task), put a norm before it, or use a ReLU",
+            layers=tuple(one.name for one in bad),
+        )
+
+
+def _statistics(seen: Seen) -> Iterator[Finding]:
+    norms = [one for one in seen.signals if one.variance_ratio is not None]
+    flat = [one for one in norms if (one.constant or 0.0) > _DEAD]
+    if flat:
+        yield Finding(
+            name="saturated norms",
+            says=f"most channels that {_listed(flat)} gets hardly vary beside its eps, so that "
+            "it gives its shift",
+            do="Look at the layer before it: its units may be dead or its weights too small",
+            layers=tuple(one.name for one in flat),
+        )
+    off = [
+        one
+        for one in norms
+        if (one.mean_off or 0.0) > 1 or not 0.25 < (one.variance_ratio or 1.0) < 4
+    ]
+    if off:
+        worst = max(off, key=lambda one: abs(math.log(max(one.variance_ratio or 1.0, 1e-30))))
+        yield Finding(
+            name="running statistics are off",
+            says=f"what {worst.name} gets has {worst.variance_ratio:.3g} times the variance that "
+            f"it would divide by in evaluation, and a mean {worst.mean_off:.2g} deviations away; "
+            f"{len(off)} of {len(norms)} norms are off, and errors multiply through depth",
+            do="Before evaluation call average_batch_norm(model, task), or train with "
+            "Training(statistics=Averaged())",
+            layers=tuple(one.name for one in off),
+        )
+
+
+def _unreached(seen: Seen) -> Iterator[Finding]:
+    if not seen.depends or not math.isfinite(seen.loss):
+        return
+    learning = [name for name in seen.weights if name not in seen.frozen]
+    without = [
+        name
+        for name in learning
+        if name not in seen.gradients or not bool(seen.gradients[name].any())
+    ]
+    broken = [name for name, one in seen.gradients.items() if not bool(torch.isfinite(one).all())]
+    if broken:
+        yield Finding(
+            name="gradients are no numbers",
+            says=f"the gradient of {_names(broken)} is NaN or infinite though the loss is finite",
+            do="Look for square roots, logarithms and norms of 0 after it, and add a small number "
+            "inside",
+        )
+    if without and len(without) < len(learning):
+        yield Finding(
+            name="no gradient",
+            says=f"no gradient reaches {_names(without)}",
+            do="Check that forward() uses it and that nothing detaches it; what is not to learn "
+            "should be frozen (requires_grad_(False))",
+            layers=tuple(
+                one.name for one in seen.signals if one.weights and {*one.weights} <= {*without}
+            ),
+        )
+
+
+def _start(seen: Seen) -> Iterator[Finding]:
+    targets = _targets(seen.batches)
+    if targets is None or targets.is_floating_point() or not math.isfinite(seen.loss):
+        return
+    classes = int(targets.max()) + 1
+    if classes > 1 and seen.loss > 2 * math.log(classes) + 1:
+        yield Finding(
+            name="a loss far above guessing",
+            says=f"the loss is {seen.loss:.3g}, and guessing among {classes} classes costs "
+            f"{math.log(classes):.3g}: the outputs are large and wrong",
+            do="Initialise the last layer smaller (its weight times 0.1), scale the inputs, or "
+            "check that the loss takes logits and not probabilities",
+        )
+
+
+def _rate(seen: Seen) -> Iterator[Finding]:
+    if len(seen.rates) != 3:
+        return
+    slow, now, fast = seen.rates
+
+    def gained(one: RateTried) -> float:
+        return one.before - one.after if math.isfinite(one.after) else -math.inf
+
+    if gained(now) < 0 < gained(slow):
+        yield Finding(
+            name="learning rate too high",
+            says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
+            f"and at {slow.rate:g} to {slow.after:.4g}",
+            do=f"Use AdamW({slow.rate:g}), or a longer warm-up (Cosine(0.1)) and Clipped(1.0)",
+        )
+    elif gained(fast) > max(8 * gained(now), 0.003 * abs(fast.before)):
+        yield Finding(
+            name="learning rate too low",
+            says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
+            f"and at {fast.rate:g} to {fast.after:.4g}",
+            do=f"Use AdamW({fast.rate:g})",
+        )
+    elif max(gained(one) for one in seen.rates) < 0.01 * abs(now.before):
+        yield Finding(
+            name="nothing is learned",
+            says=f"at no rate ({slow.rate:g}, {now.rate:g}, {fast.rate:g}) does the loss of the "
+            f"same batches fall below {now.before:.4g} by a hundredth",
+            do="Look at the findings above; where there are none, check that labels belong to "
+            "their inputs",
+        )
+
+
+def _targets(batches: Sequence[Any]) -> Tensor | None:
+    """The labels of batches that are (inputs, labels) with whole numbers; None for others."""
+    found: list[Tensor] = []
+    for batch in batches:
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            return None
+        labels = batch[1]
+        if not isinstance(labels, Tensor) or labels.is_floating_point() or not labels.numel():
+            return None
+        found.append(labels.flatten())
+    return torch.cat(found)
+
+
+def _several(batches: Sequence[Any]) -> bool:
+    """Whether a batch has several examples that differ."""
+    first = next((one for one in tree.leaves(batches[0]) if isinstance(one, Tensor)), None)
+    if first is None or first.ndim == 0 or len(first) < 2:
+        return False
+    return bool((first != first[:1]).any())
+
+
+def _listed(signals: Sequence[Signal]) -> str:
+    return _names([one.name for one in signals])
+
+
+def _names(names: Sequence[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

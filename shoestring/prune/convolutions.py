@@ -1,0 +1,309 @@
+"""Cheaper convolutions in the place of a model's own, where they pay."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Gauge, Stage, Strength, Task, Technique
+from shoestring.kit import (
+    Patterns,
+    SkippedWarning,
+    Supervised,
+    Training,
+    check_finite,
+    chosen,
+    clone,
+    parameters_of,
+    recover,
+)
+from shoestring.kit.surgery.in_sequence import reason_to_leave
+from shoestring.kit.surgery.replacing import failure, replaced
+from shoestring.kit.tracing.example import Example, examples_of
+from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.convolution_fit import Seen, fitted, seen
+from shoestring.prune.convolution_kinds import (
+    Bottleneck,
+    DepthwiseSeparable,
+    Grouped,
+    Kind,
+    PointwiseFirst,
+    SpatiallySeparable,
+)
+
+_KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_ALL = (
+    DepthwiseSeparable(),
+    PointwiseFirst(),
+    SpatiallySeparable(),
+    Grouped(2),
+    Grouped(4),
+    Bottleneck(),
+)
+_COPIES = 4
+"""So many of a layer in a row are weighed where that is possible, to see less of the surroundings.
+"""
+_WHO = "CheapConvolutions"
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What may replace a layer: its kind, its layers, what they cost, and what they lose.
+
+    `cost`: in operations, or as the meter measures.
+    `error`: the share of the variance of the layer's outputs that it does not explain.
+    """
+
+    kind: Kind
+    layers: nn.Sequential
+    cost: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheapConvolutions(Technique):
+    """Replace dense convolutions by grouped, separable or low-rank ones where they pay.
+
+    Saves: operations, milliseconds where a kind is fast in the runtime, and bytes.
+    Costs: the time of `training`; score; with a meter, a second or two for each kind and shape of
+    layer.
+    Source: Crowley et al. 2018 (cheap convolutions, taught by the network as it was); Guo et al.
+    2018 (weights by decomposition). Differs: each layer gets its own kind, or stays as it is; the
+    last of the new layers is fitted to the old one's outputs.
+
+    `share`: the share that is kept of the cost of all convolutions that could be replaced, above 0
+        and at most 1. What loses the least of a layer's outputs for the cost saved is replaced
+        first.
+    `kinds`: what may replace a layer, each a `Kind`.
+    `meter`: what a layer costs is measured with it, on a file of the layer at its own shapes:
+        meters.Latency(), say. None: operations are counted from the shapes.
+    `margin`: a kind is considered where it takes at most this share of the layer's cost, above 0
+        and at most 1. With a meter, so must the whole model, or it stays as it is.
+    `batches`: how many batches of the training split the layers are fitted to, 1 or more.
+    `training`: after the replacement, with the model as it was as teacher; Training(0) trains
+        nothing.
+    `only`, `keep`: patterns of names of layers that may be replaced, and of those that stay.
+
+    An nn.Sequential of two or three layers replaces a layer: to restore a file into the model's
+    class, first call the technique with Training(0) on the model. Skipped with a SkippedWarning:
+    weights that are tied, frozen, parametrized or have a state (prune, share and quantize
+    afterwards), layers that are not called or of which the model reads attributes, `kinds` that
+    fit no layer, and layers for which no kind pays. Transposed convolutions, and those that have
+    groups already, stay as they are. Raises ValueError for settings out of range, patterns that
+    match no layer, a meter that measures nothing, and weights that are NaN or infinite.
+    """
+
+    stage: ClassVar = Stage.STRUCTURE
+    strength: ClassVar = Strength(field="share", gentle=0.9, harsh=0.2)
+
+    share: float = 0.5
+    kinds: tuple[Kind, ...] = _ALL
+    meter: Gauge | None = None
+    margin: float = 0.9
+    batches: int = 8
+    training: Training = Training(2000)
+    only: Patterns = ()
+    keep: Patterns = ()
+
+    def __post_init__(self) -> None:
+        for what, value in (("share", self.share), ("margin", self.margin)):
+            if not 0 < value <= 1:
+                raise ValueError(f"the {what} is {value}: it must be above 0 and at most 1")
+        if self.batches < 1:
+            raise ValueError(f"layers are fitted to {self.batches} batches: give 1 or more")
+        if not self.kinds:
+            raise ValueError("there are no kinds: give at least one, DepthwiseSeparable() say")
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model with cheaper convolutions."""
+        check_finite(model)
+        names = _layers(model)
+        if names or self.only or self.keep:
+            names = chosen(names, self.only, self.keep, _WHO)
+        if not names:
+            _skip("found no convolution in the model that it could replace", 3)
+            return clone(model)
+        found = self._found(model, task, names)
+        cheap, plan = self._replaced(model, task, found)
+        key = f"{self!r}, {plan}"  # a meter may choose otherwise the next time
+        return recover(cheap, task, model, self.training, what="training cheap layers", key=key)
+
+    def layers(self, model: nn.Module, task: Task) -> list[str]:
+        """Names that `only` and `keep` may match."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SkippedWarning)
+            return _layers(model)
+
+    def _found(
+        self, model: nn.Module, task: Task, names: list[str]
+    ) -> dict[str, tuple[float, list[_Candidate]]]:
+        """Of each layer its cost, and the candidates that pay."""
+        samples, examples = seen(model, task, names, self.batches, _WHO), examples_of(task)
+        if uncalled := [name for name in names if name not in samples]:
+            _skip(f"skipped {_several(uncalled)}: nothing calls them on the training data", 4)
+        known: dict[Any, float] = {}
+        found: dict[str, tuple[float, list[_Candidate]]] = {}
+        useless: list[str] = []
+        fits: set[Kind] = set()
+        for name in samples:
+            layer: Any = model.get_submodule(name)
+            made = {kind: layers for kind in self.kinds if (layers := kind.of(layer)) is not None}
+            fits |= made.keys()
+            if made and _reads(model, name, next(iter(made.values())), examples):
+                continue
+            cost = self._cost(nn.Sequential(layer), samples[name], known, None)
+            candidates: list[_Candidate] = []
+            for kind, layers in made.items():
+                price = self._cost(layers, samples[name], known, kind)
+                if price <= self.margin * cost:
+                    error = fitted(layers, samples[name])
+                    candidates.append(_Candidate(kind, layers, price, error))
+            found[name] = cost, candidates
+            useless += [] if candidates else [name]
+        if useless:
+            _skip(f"leaves {_several(useless)} as they are: no kind pays there", 4)
+        none = [kind for kind in self.kinds if kind not in fits]
+        if none and self.kinds != _ALL:
+            text = ", ".join(map(repr, none))
+            _skip(f"could use {text} for no layer: {_channels(model, list(samples))}", 4)
+        return found
+
+    def _cost(
+        self, layers: nn.Sequential, what: Seen, known: dict[Any, float], kind: Kind | None
+    ) -> float:
+        """What layers cost on an example; `known` has what was measured of such layers before."""
+        if self.meter is None:
+            return float(_products(layers, what.inputs[:1]))
+        signature = (kind, str(layers), what.inputs.shape[1:])
+        if signature not in known:
+            known[signature] = self._measured(*_alone(layers, what.inputs))
+        return known[signature]
+
+    def _measured(self, model: nn.Module, task: Task, times: int = 1) -> float:
+        assert self.meter is not None
+        value = getattr(self.meter(model, task), self.meter.measures)
+        if value is None:
+            raise ValueError(
+                f"the meter {self.meter!r} measured no {self.meter.measures} of a layer: "
+                f"{self.meter.why_not() or 'give one that does, such as meters.Latency()'}"
+            )
+        return float(value) / times
+
+    def _replaced(
+        self, model: nn.Module, task: Task, found: dict[str, tuple[float, list[_Candidate]]]
+    ) -> tuple[nn.Module, str]:
+        """A copy with the best candidates in place, and which these are in words."""
+        total = sum(cost for cost, _ in found.values())
+        taken = _cheapest(found, self.share * total)
+        cheap = clone(model)
+        for name, candidate in taken.items():
+            cheap = replaced(cheap, name, candidate.layers)
+        left = total + sum(one.cost - found[name][0] for name, one in taken.items())
+        if taken and not self.only and not self.keep:
+            why = "no kind saves more, or layers stay for which none pays"
+            say_how_far(_WHO, self.share, left / total, "cost of the convolutions", why)
+        if self.meter is not None and taken:
+            before, after = self._measured(model, task), self._measured(cheap, task)
+            if after > self.margin * before:
+                _skip(
+                    f"left the model as it is: {self.meter.measures} would go from {before:.4g} "
+                    f"to {after:.4g} with {len(taken)} layers replaced, which does not pay",
+                    4,
+                )
+                return clone(model), "nothing"
+        return cheap, ", ".join(f"{name}: {one.kind!r}" for name, one in taken.items())
+
+
+def _cheapest(
+    found: dict[str, tuple[float, list[_Candidate]]], goal: float
+) -> dict[str, _Candidate]:
+    """The candidates to take, so that the layers together cost at most `goal`.
+
+    Greedy: the next change is that which loses the least for the cost that it saves.
+    """
+    taken: dict[str, _Candidate] = {}
+    costs = {name: cost for name, (cost, _) in found.items()}
+    errors = dict.fromkeys(found, 0.0)
+    while sum(costs.values()) > goal:
+        changes = [
+            ((one.error - errors[name]) / (costs[name] - one.cost), name, one)
+            for name, (_, candidates) in found.items()
+            for one in candidates
+            if one.cost < costs[name]
+        ]
+        if not changes:
+            break
+        _, name, best = min(changes, key=lambda change: change[0])
+        taken[name], costs[name], errors[name] = best, best.cost, best.error
+    return taken
+
+
+def _layers(model: nn.Module) -> list[str]:
+    """The names of the dense convolutions that can be replaced.
+
+    The other dense convolutions are named in a SkippedWarning.
+    """
+    parameters = parameters_of(model)
+    reasons: dict[str, list[str]] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, _KINDS) or getattr(module, "groups", 1) > 1:
+            continue
+        reason = reason_to_leave(module, name, parameters.of(module), _KINDS)
+        reasons.setdefault(reason, []).append(name or type(module).__name__)
+    for reason, names in reasons.items():
+        if reason:
+            _skip(f"skipped {', '.join(names)}: {reason}", 4)
+    return reasons.get("", [])
+
+
+def _reads(model: nn.Module, name: str, layers: nn.Sequential, examples: Sequence[Example]) -> bool:
+    """Whether the model fails with other layers in the place of one; a SkippedWarning says so."""
+    why = failure(replaced(model, name, layers), examples)
+    if why:
+        _skip(f"skipped {name}: the model fails with other layers in its place ({why})", 5)
+    return bool(why)
+
+
+def _products(layers: nn.Sequential, example: Tensor) -> int:
+    """Multiply-adds of convolutions in a row on an example."""
+    features, total = example, 0
+    plain: Any = clone(layers).float().cpu().eval()
+    with torch.no_grad():
+        for layer in plain:
+            features = layer(features)
+            if layer.weight is not None:
+                total += features[0, 0].numel() * layer.weight.numel()
+    return total
+
+
+def _alone(layers: nn.Sequential, inputs: Tensor) -> tuple[nn.Module, Task, int]:
+    """(a model of the layers alone, a task of what they see, how often the layers are in it)."""
+    plain = clone(layers).float().cpu().eval()
+    with torch.no_grad():
+        fits = plain(inputs[:1]).shape == inputs[:1].shape
+    times = _COPIES if fits else 1
+    data = inputs[:2], torch.zeros(len(inputs[:2]), dtype=torch.long)
+    task = Supervised(train=data, validation=data, test=data)
+    return nn.Sequential(*(clone(plain) for _ in range(times))), task, times
+
+
+def _several(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _channels(model: nn.Module, names: list[str]) -> str:
+    """Why a kind may fit no layer: the channels that the layers have."""
+    layers: list[Any] = [model.get_submodule(name) for name in names]
+    pairs = sorted({(layer.in_channels, layer.out_channels) for layer in layers})
+    told = ", ".join(f"{inputs} to {outputs}" for inputs, outputs in pairs[:5])
+    return f"the layers' channels are {told}{', …' if len(pairs) > 5 else ''}"
+
+
+def _skip(text: str, depth: int) -> None:
+    warnings.warn(f"{_WHO} {text}", SkippedWarning, stacklevel=depth)
