@@ -41,6 +41,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "alexnet": AlexNet,
     "resnet20_8": lambda: ResNet20(8),
     "shufflenet_64_2": lambda: ShuffleNet(64, 2),
+    "alexnet_512": lambda: AlexNet(dense=512),
     "shufflenet_v2_64": lambda: ShuffleNetV2(64, features=256),
 }
 BASELINES: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -66,6 +67,7 @@ WIDTHS: dict[str, Callable[[], nn.Module]] = {
     },
     "MobileNet, width 12": lambda: MobileNet(12),
     "AlexNet, first stride 1": lambda: AlexNet(stride=1),
+    "AlexNet, narrow dense layers": lambda: AlexNet(dense=512),
 }
 PASSES = 10
 FOLDER = RESULTS / "unfinished" / "cheap_convolutions"

@@ -8,6 +8,7 @@ from rows import conditions_told, metrics, on, processors, results
 
 TITLES = {
     "alexnet": "AlexNet",
+    "alexnet_512": "AlexNet, narrow dense layers",
     "resnet20": "ResNet-20",
     "resnet20_8": "ResNet-20, width 8",
     "mobilenet": "MobileNet",
