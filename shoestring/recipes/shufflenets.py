@@ -164,20 +164,19 @@ RECIPE = Recipe(
     ),
     results=Results(
         file="cheap_convolutions.cifar10-jpeg-cpu.jsonl",
-        # Until all are trained, the rows of untrained networks, which say only what they cost.
-        before=(Line("AlexNet, untrained", "widths: AlexNet"),),
+        before=(Line("AlexNet", "alexnet, 10 passes"),),
         ours=(
-            Line("ShuffleNet V2, width 32, untrained", "widths: ShuffleNet V2, width 32"),
-            Line(
-                "ShuffleNet, width 64, 2 groups, untrained",
-                "widths: ShuffleNet, width 64, 2 groups",
-            ),
+            Line("ShuffleNet V2, width 32", "shufflenet_v2_32, 10 passes"),
+            Line("the same, then 8 bits", "shufflenet_v2_32, 10 passes, int8"),
         ),
-        baselines=(Line("ResNet-20, width 8, untrained", "widths: ResNet-20, width 8"),),
+        baselines=(
+            Line("ResNet-20, width 8", "resnet20_8, 10 passes"),
+            Line("AlexNet, 8 bits", "alexnet, 10 passes, int8"),
+        ),
         saved=Measure(
             "time at batch 1", "processor time at batch 1, median", "of AlexNet's", ".4f"
         ),
-        lost=None,
+        lost=Measure("test error", "test error", "%", ".2f"),
         also=(
             Measure(
                 "time at batch 32", "processor time at batch 32, median", "of AlexNet's", ".4f"
