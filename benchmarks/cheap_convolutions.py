@@ -39,6 +39,7 @@ from shoestring.tasks import cifar10
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "shufflenet_v2_32": lambda: ShuffleNetV2(32, features=256),
     "alexnet": AlexNet,
+    "shufflenet_v2_16": lambda: ShuffleNetV2(16, features=256),
     "resnet20_8": lambda: ResNet20(8),
     "shufflenet_64_2": lambda: ShuffleNet(64, 2),
     "alexnet_512": lambda: AlexNet(dense=512),

@@ -13,6 +13,7 @@ TITLES = {
     "resnet20_8": "ResNet-20, width 8",
     "mobilenet": "MobileNet",
     "shufflenet_64_2": "ShuffleNet, width 64, 2 groups",
+    "shufflenet_v2_16": "ShuffleNet V2, width 16",
     "shufflenet_v2_32": "ShuffleNet V2, width 32",
     "shufflenet_v2_64": "ShuffleNet V2, width 64",
 }
