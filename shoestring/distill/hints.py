@@ -205,7 +205,7 @@ def _tapped(model: nn.Module, names: Iterable[str], keep: Any) -> Iterator[None]
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             first = next((one for one in tree.leaves(output) if isinstance(one, Tensor)), None)
             if first is not None:
-                keep(name, first)
+                keep(name, first.clone())  # an in-place activation may change it afterwards
 
         return hook
 

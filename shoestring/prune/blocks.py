@@ -26,6 +26,7 @@ from shoestring.kit import (
     recover,
 )
 from shoestring.kit.surgery.cutting import answers
+from shoestring.kit.surgery.in_sequence import HOOKED, has_hooks
 from shoestring.kit.tracing.example import Example, examples_of
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.unchanged import unchanged
@@ -88,9 +89,9 @@ class Blocks(Technique):
     called once, and returns a tensor of the shape and type of its first argument. A `Through`
     replaces it. To restore a file into the model's class, remove the same blocks with `bypassed`
     first.
-    Skipped with a SkippedWarning: blocks with tied weights, blocks without which the model fails
-    (because it reads an attribute of them, say), and blocks without which the loss is NaN or
-    infinite.
+    Skipped with a SkippedWarning: blocks with tied weights, blocks with hooks, blocks without which
+    the model fails (because it reads an attribute of them, say), and blocks without which the loss
+    is NaN or infinite.
     Raises ValueError for settings out of range, patterns that match no block, and weights that are
     NaN or infinite.
     """
@@ -225,11 +226,15 @@ def _blocks(model: nn.Module, task: Task) -> list[str]:
             SkippedWarning,
             stacklevel=3,
         )
+    hooked = [name for name in blocks if has_hooks(model.get_submodule(name))]
+    if hooked:
+        text = f"Blocks skipped {', '.join(hooked)}: {HOOKED}"
+        warnings.warn(text, SkippedWarning, stacklevel=3)
     nested = [name for name in blocks if any(name.startswith(f"{outer}.") for outer in blocks)]
     return [
         name
         for name in blocks
-        if name not in tied and name not in nested and not _is_needed(probed, name, examples)
+        if name not in (*tied, *hooked, *nested) and not _is_needed(probed, name, examples)
     ]
 
 

@@ -48,15 +48,13 @@ def seen(model: nn.Module, task: Task, names: list[str], batches: int, who: str)
     pieces: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
 
     def hook_for(name: str) -> Any:
-        def hook(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
+        def hook(layer: Any, features: Tensor, output: Tensor) -> None:
             have = sum(piece[1][:, 0].numel() for piece in pieces[name])
             room = (_POSITIONS - have) // max(output[0, 0].numel(), 1)
             # A layer may be called with an image that has no axis for examples.
             if output.ndim == layer.weight.ndim and (room > 0 or not pieces[name]):
                 first = slice(max(room, 1))
-                pieces[name].append(
-                    (args[0][first].detach().float().cpu(), output[first].detach().float().cpu())
-                )
+                pieces[name].append((_kept(features[first]), _kept(output[first])))
 
         return hook
 
@@ -66,6 +64,11 @@ def seen(model: nn.Module, task: Task, names: list[str], batches: int, who: str)
         for name, found in pieces.items()
         if found
     }
+
+
+def _kept(features: Tensor) -> Tensor:
+    """A copy in single precision: an in-place activation may change the features afterwards."""
+    return features.detach().to("cpu", torch.float32, copy=True)
 
 
 def same_size(found: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:

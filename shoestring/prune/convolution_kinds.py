@@ -3,29 +3,92 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from shoestring.kit import clone
 from shoestring.kit.surgery.in_sequence import POINT, convolution_like, in_sequence, whole
 from shoestring.prune.thin_pair import largest_rank, thin_pair
 
 
+@runtime_checkable
 class Kind(Protocol):
     """What may replace a dense convolution. A frozen dataclass, so that its `repr` is its name."""
 
     def of(self, layer: Any) -> nn.Sequential | None:
-        """Layers that answer nearly as a convolution (nn.Conv1d, 2d or 3d) does, with a bias.
+        """Layers that answer nearly as a convolution (nn.Conv1d, 2d or 3d) does.
 
-        None where this kind does not fit the layer's shape.
+        Their outputs have the layer's size. The last of them is a convolution of the same class
+        with a bias. None where this kind does not fit the layer's shape.
         """
         ...
 
 
-def _at_least_one(what: str, number: int) -> None:
-    if number < 1:
-        raise ValueError(f"{what} {number}: give 1 or more")
+def check_kinds(kinds: Any) -> None:
+    """Raises TypeError, ValueError for what is no tuple of kinds; it says which and what to do."""
+    if isinstance(kinds, Kind) and not isinstance(kinds, type):
+        raise TypeError(f"kinds is {kinds!r}: give a tuple of kinds, ({kinds!r},)")
+    if not isinstance(kinds, tuple | list):
+        raise TypeError(f"kinds is {kinds!r}: give a tuple of kinds, (DepthwiseSeparable(),) say")
+    if not kinds:
+        raise ValueError("there are no kinds: give at least one, DepthwiseSeparable() say")
+    for kind in kinds:
+        if isinstance(kind, type):
+            raise TypeError(
+                f"kinds has the class {kind.__name__}: give {kind.__name__}(), with its parentheses"
+            )
+        if not isinstance(kind, Kind):
+            raise TypeError(
+                f"kinds has {kind!r}, which has no method `of`: give kinds, such as "
+                "DepthwiseSeparable()"
+            )
+        if type(kind).__hash__ is None:
+            raise TypeError(f"kinds has {kind!r}, which has no hash: make it a frozen dataclass")
+
+
+def made(kind: Kind, layer: Any, inputs: Tensor, name: str) -> nn.Sequential | None:
+    """The layers of a kind for a layer; None where it does not fit.
+
+    Raises TypeError and ValueError, with the kind, for layers that cannot replace it.
+    `inputs`: some that the layer sees, N×C×… in single precision; `name`: the layer's.
+    """
+    layers = kind.of(layer)
+    if layers is None:
+        return None
+    who, what = f"the kind {kind!r} made", f"in the place of {name} ({layer})"
+    if not isinstance(layers, nn.Sequential) or not len(layers):
+        raise TypeError(
+            f"{who} {layers!r} {what}: its `of` must return an nn.Sequential of layers, or None "
+            "where it does not fit"
+        )
+    last: Any = layers[-1]
+    if type(last) is not type(layer) or last.bias is None:
+        raise ValueError(
+            f"{who} layers that end in {last} {what}: the last one is fitted to the layer's "
+            f"outputs, and must be an nn.{type(layer).__name__} with a bias"
+        )
+    with torch.no_grad():
+        wanted = clone(layer).float().cpu().eval()(inputs[:1]).shape
+        try:
+            got = clone(layers).float().cpu().eval()(inputs[:1]).shape
+        except Exception as error:
+            raise ValueError(
+                f"{who} layers that fail {what}, on inputs of shape {tuple(inputs[:1].shape)} "
+                f"({type(error).__name__}: {error})"
+            ) from error
+    if got != wanted:
+        raise ValueError(
+            f"{who} layers whose outputs have the shape {tuple(got)} {what}, whose own have "
+            f"{tuple(wanted)}: they must have the same"
+        )
+    return layers
+
+
+def _at_least_one(what: str, number: int, least: int = 1) -> None:
+    if not isinstance(number, int) or number < least:
+        raise ValueError(f"{what} {number}: give a whole number, {least} or more")
 
 
 def _check_share(share: float) -> None:
@@ -204,8 +267,7 @@ class Grouped:
     least: int = 16
 
     def __post_init__(self) -> None:
-        if self.groups < 2:
-            raise ValueError(f"there are {self.groups} groups: give 2 or more")
+        _at_least_one("the groups are", self.groups, 2)
         _at_least_one("the least channels of a group are", self.least)
 
     def of(self, layer: Any) -> nn.Sequential | None:

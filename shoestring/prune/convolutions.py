@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,8 +22,8 @@ from shoestring.kit import (
     recover,
 )
 from shoestring.kit.surgery.in_sequence import reason_to_leave
-from shoestring.kit.surgery.replacing import failure, replaced
-from shoestring.kit.tracing.example import Example, examples_of
+from shoestring.kit.surgery.replacing import replaced, those_needed
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.convolution_choice import Candidate, Found, cheapest, those_that_pay
 from shoestring.prune.convolution_fit import Seen, fitted, seen
@@ -35,6 +34,8 @@ from shoestring.prune.convolution_kinds import (
     Kind,
     LowRankConvolution,
     SpatiallySeparable,
+    check_kinds,
+    made,
 )
 from shoestring.prune.unchanged import unchanged
 
@@ -82,10 +83,12 @@ class CheapConvolutions(Technique):
     An nn.Sequential of two or three layers replaces a layer: to restore a file into the model's
     class, first call the technique with Training(0) on the model. Skipped with a SkippedWarning:
     weights that are tied, frozen, parametrized or have a state (prune, share and quantize
-    afterwards), layers that are not called or of which the model reads attributes, `kinds` that
-    fit no layer, and layers for which no kind pays. Transposed convolutions, and those that have
-    groups already, stay as they are. Raises ValueError for settings out of range, patterns that
-    match no layer, a meter that measures nothing, and weights that are NaN or infinite.
+    afterwards), layers with hooks, layers that are not called, or of which the model reads
+    attributes or asks what they are, `kinds` that fit no layer, and layers for which no kind pays.
+    Transposed convolutions, and those that have groups already, stay as they are. Raises ValueError
+    for settings out of range, patterns that match no layer, a meter that measures nothing, and
+    weights that are NaN or infinite; TypeError and ValueError for `kinds` that are none, or whose
+    layers cannot replace one.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -104,10 +107,11 @@ class CheapConvolutions(Technique):
         for what, value in (("share", self.share), ("margin", self.margin)):
             if not 0 < value <= 1:
                 raise ValueError(f"the {what} is {value}: it must be above 0 and at most 1")
-        if self.batches < 1:
-            raise ValueError(f"layers are fitted to {self.batches} batches: give 1 or more")
-        if not self.kinds:
-            raise ValueError("there are no kinds: give at least one, DepthwiseSeparable() say")
+        if not isinstance(self.batches, int) or self.batches < 1:
+            raise ValueError(
+                f"layers are fitted to {self.batches} batches: give a whole number, 1 or more"
+            )
+        check_kinds(self.kinds)
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with cheaper convolutions."""
@@ -133,7 +137,8 @@ class CheapConvolutions(Technique):
 
     def _found(self, model: nn.Module, task: Task, names: list[str]) -> Found:
         """Of each layer its cost, and the candidates that pay."""
-        samples, examples = seen(model, task, names, self.batches, _WHO), examples_of(task)
+        samples = seen(model, task, names, self.batches, _WHO)
+        needed = those_needed(model, samples, examples_of(task))
         if uncalled := [name for name in names if name not in samples]:
             _skip(f"skipped {_several(uncalled)}: nothing calls them on the training data", 4)
         known: dict[Any, float] = {}
@@ -142,13 +147,19 @@ class CheapConvolutions(Technique):
         fits: set[Kind] = set()
         for name in samples:
             layer: Any = model.get_submodule(name)
-            made = {kind: layers for kind in self.kinds if (layers := kind.of(layer)) is not None}
-            fits |= made.keys()
-            if made and _reads(model, name, next(iter(made.values())), examples):
+            inputs = samples[name].inputs
+            fitting = {
+                kind: layers
+                for kind in self.kinds
+                if (layers := made(kind, layer, inputs, name)) is not None
+            }
+            fits |= fitting.keys()
+            if fitting and name in needed:
+                _skip(f"skipped {name}: {needed[name]}", 4)
                 continue
             cost = self._cost(nn.Sequential(layer), samples[name], known, None)
             candidates: list[Candidate] = []
-            for kind, layers in made.items():
+            for kind, layers in fitting.items():
                 price = self._cost(layers, samples[name], known, kind)
                 if price <= self.margin * cost:
                     error = fitted(layers, samples[name])
@@ -239,23 +250,20 @@ def _layers(model: nn.Module) -> list[str]:
     return reasons.get("", [])
 
 
-def _reads(model: nn.Module, name: str, layers: nn.Sequential, examples: Sequence[Example]) -> bool:
-    """Whether the model fails with other layers in the place of one; a SkippedWarning says so."""
-    why = failure(replaced(model, name, layers), examples)
-    if why:
-        _skip(f"skipped {name}: the model fails with other layers in its place ({why})", 5)
-    return bool(why)
-
-
 def _products(layers: nn.Sequential, example: Tensor) -> int:
-    """Multiply-adds of convolutions in a row on an example."""
-    features, total = example, 0
-    plain: Any = clone(layers).float().cpu().eval()
+    """Multiply-adds of all convolutions in some layers on an example."""
+    total = 0
+
+    def add(layer: Any, _args: Any, output: Tensor) -> None:
+        nonlocal total
+        total += output[0, 0].numel() * layer.weight.numel()
+
+    plain = clone(layers).float().cpu().eval()
+    for part in plain.modules():
+        if isinstance(part, _KINDS):
+            part.register_forward_hook(add)
     with torch.no_grad():
-        for layer in plain:
-            features = layer(features)
-            if layer.weight is not None:
-                total += features[0, 0].numel() * layer.weight.numel()
+        plain(example)
     return total
 
 

@@ -24,7 +24,7 @@ from shoestring.kit import (
 )
 from shoestring.kit.surgery.in_sequence import reason_to_leave
 from shoestring.kit.surgery.on_batches import on_batches
-from shoestring.kit.surgery.replacing import failure, replaced
+from shoestring.kit.surgery.replacing import replaced, those_needed
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
 from shoestring.prune.thin_pair import largest_rank, thin_pair
@@ -106,9 +106,9 @@ class LowRank(Technique):
     A layer stays as it is where two would take more than nine tenths of its operations. Otherwise
     an nn.Sequential of two layers replaces it: to restore a file into the model's class, first call
     the technique with Training(0) on the model. Skipped with a SkippedWarning: weights that are
-    tied, frozen, parametrized, or have a state (prune, share and quantize afterwards), and layers
-    of which the model reads attributes. Raises ValueError for settings out of range, patterns that
-    match no layer, and weights that are NaN or infinite.
+    tied, frozen, parametrized, or have a state (prune, share and quantize afterwards), layers with
+    hooks, and layers of which the model reads attributes or asks what they are. Raises ValueError
+    for settings out of range, patterns that match no layer, and weights that are NaN or infinite.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -142,7 +142,7 @@ class LowRank(Technique):
             if isinstance(self.directions, Outputs)
             else {}
         )
-        examples = examples_of(task)
+        needed = those_needed(model, names, examples_of(task))
         before = after = 0
         for name in names:
             layer: Any = thin.get_submodule(name)
@@ -150,18 +150,14 @@ class LowRank(Technique):
             before, after = before + layer.weight.numel(), after + layer.weight.numel()
             if pair is None:
                 continue
-            trial = replaced(thin, name, pair)
-            if why := failure(trial, examples):
-                text = (
-                    f"LowRank skipped {name}: the model fails with two layers in its place ({why})"
-                )
-                warnings.warn(text, SkippedWarning, stacklevel=2)
-            else:
-                thin = trial
-                after += (
-                    sum(weight.numel() for weight in pair.parameters() if weight.ndim > 1)
-                    - layer.weight.numel()
-                )
+            if why := needed.get(name):
+                warnings.warn(f"LowRank skipped {name}: {why}", SkippedWarning, stacklevel=2)
+                continue
+            thin = replaced(thin, name, pair)
+            after += (
+                sum(weight.numel() for weight in pair.parameters() if weight.ndim > 1)
+                - layer.weight.numel()
+            )
         if isinstance(self.rank, LayerOperations) and not self.only and not self.keep:
             why = (
                 "a layer keeps one direction at least, and is left whole where two in its place "
@@ -252,7 +248,7 @@ def _output_statistics(
     sums: dict[str, list[Any]] = {name: [0, 0.0, 0.0] for name in names}
 
     def hook_for(name: str) -> Any:
-        def hook(layer: Any, _args: Any, output: Tensor) -> None:
+        def hook(layer: Any, _features: Tensor, output: Tensor) -> None:
             axis = -1 if isinstance(layer, nn.Linear) else -layer.weight.ndim + 1
             rows = output.detach().movedim(axis, -1).flatten(0, -2).float()
             if layer.bias is not None:

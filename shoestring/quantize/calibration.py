@@ -31,10 +31,16 @@ from shoestring.kit import (
 )
 from shoestring.kit.quantised.module import LEVELS
 from shoestring.kit.quantised.outliers import first_rows, not_finite
-from shoestring.kit.tracing.example import examples_of, tensors
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.tracing.exporter import advice, line_of
 from shoestring.kit.weights.copying import UncopyableError
-from shoestring.quantize.examples import ChannelMeans, calibration_batches, channel_means, run
+from shoestring.quantize.examples import (
+    ChannelMeans,
+    calibration_batches,
+    channel_means,
+    copies,
+    run,
+)
 from shoestring.quantize.ranges import Histogram, NotFiniteError, Ranges, filled, refined
 
 _LEAST_LEVELS = 4  # that nearly all numbers should have between them
@@ -210,7 +216,7 @@ class Calibration:
 
         def collect(module: nn.Module, into: list[Tensor]) -> Any:
             return module.register_forward_hook(
-                lambda _module, _args, output: into.extend(tensors(output))
+                lambda _module, _args, output: into.extend(copies(output))
             )
 
         handles = [collect(called, of_model), collect(inner.get_submodule(last), of_layer)]
@@ -219,11 +225,7 @@ class Calibration:
         finally:
             for handle in handles:
                 handle.remove()
-        answers = [
-            answer.detach().double()
-            for answer in of_model or of_layer
-            if answer.is_floating_point()
-        ]
+        answers = of_model or of_layer
         if model is None:
             self._answers[last] = answers
         return answers

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.artifact import tree
 from shoestring.core import Task, batches, evaluating, seeded
 from shoestring.kit.quantised.outliers import without_outliers
+from shoestring.kit.tracing.example import tensors
 
 
 def calibration_batches(task: Task, examples: int, model: Any = None) -> list[Any]:
@@ -45,6 +46,19 @@ def run(model: nn.Module, task: Task, data: Iterable[Any]) -> None:
     with evaluating(model), torch.no_grad(), seeded(0):
         for batch in data:
             task.loss(model, batch)
+
+
+def copies(output: Any) -> list[Tensor]:
+    """The floating-point tensors in an output, copied to double precision.
+
+    Without a copy an in-place activation may change them afterwards.
+    """
+    with torch._C.DisableTorchFunction():
+        return [
+            one.detach().to(torch.float64, copy=True)
+            for one in tensors(output)
+            if one.is_floating_point()
+        ]
 
 
 class ChannelMeans:

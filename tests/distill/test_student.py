@@ -12,7 +12,7 @@ from zoo import Residual, images
 from shoestring.core import SealedError, Task, score, seeded
 from shoestring.core.taught import Taught
 from shoestring.distill import Ensemble, Given, Hints, Narrower, SoftTargets, Student
-from shoestring.distill.hints import Hinted, pupil
+from shoestring.distill.hints import Hinted, _tapped, pupil
 from shoestring.distill.networks import refreshed
 from shoestring.kit import (
     AdamW,
@@ -404,3 +404,14 @@ def test_an_ensemble_teaches_a_task():
         student, batch
     )
     torch.testing.assert_close(of_both, by_hand)
+
+
+def test_an_in_place_activation_does_not_change_what_a_layer_tells():
+    """The outputs of a layer, and not those of the activation that writes into them."""
+    with seeded(0):
+        layer = nn.Linear(4, 4)
+    x, kept = torch.randn(8, 4), dict[str, Tensor]()
+    model = nn.Sequential(layer, nn.ReLU(inplace=True))
+    with _tapped(model, ["0"], kept.__setitem__), torch.no_grad():
+        model(x)
+    assert torch.equal(kept["0"], layer(x)) and (kept["0"] < 0).any()

@@ -130,6 +130,14 @@ def test_a_block_that_the_model_asks_for_more_is_named():
     assert Blocks().layers(Asks(), classified((4,))) == ["steps.0", "steps.2"]
 
 
+def test_a_block_with_hooks_stays():
+    model = nn.Sequential(Step(0.0), Step(1.0), Step(1.0))
+    model[0].register_forward_hook(lambda *_: None)
+    with pytest.warns(SkippedWarning, match="Blocks skipped 0: it has hooks"):
+        small = Blocks(share=0.5, batches=1, training=Training(0))(model, classified((4,)))
+    assert isinstance(small[0], Step) and sum(isinstance(one, Through) for one in small) == 1
+
+
 def test_a_block_without_which_the_loss_is_no_number_stays():
     model = nn.Sequential(Scaled(0.0, 1e-30), Scaled(0.0), Scaled(0.0, 1e25))
     x = torch.full((20, 4), 1e15)

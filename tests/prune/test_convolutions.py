@@ -26,8 +26,10 @@ from shoestring.prune import (
     LowRankConvolution,
     Shuffled,
     SpatiallySeparable,
+    Weights,
 )
 from shoestring.prune.convolution_choice import Candidate, those_that_pay
+from shoestring.prune.convolution_fit import seen
 
 EASY: dict[Kind, Any] = {
     DepthwiseSeparable(): lambda o, i, h, w: torch.einsum("oi,ihw->oihw", _r(o, i), _r(i, h, w)),
@@ -393,14 +395,229 @@ def test_with_training_it_learns_and_low_rank_goes_on_with_its_layers():
     [
         (lambda: CheapConvolutions(share=0), "the share is 0: it must be above 0"),
         (lambda: CheapConvolutions(margin=1.5), "the margin is 1.5"),
-        (lambda: CheapConvolutions(batches=0), "fitted to 0 batches: give 1 or more"),
+        (
+            lambda: CheapConvolutions(batches=0),
+            "fitted to 0 batches: give a whole number, 1 or more",
+        ),
+        (lambda: CheapConvolutions(batches=1.5), "fitted to 1.5 batches: give a whole number"),  # type: ignore[arg-type]
         (lambda: CheapConvolutions(kinds=()), "there are no kinds"),
-        (lambda: DepthwiseSeparable(0), "the terms are 0: give 1 or more"),
-        (lambda: Grouped(1), "there are 1 groups: give 2 or more"),
+        (lambda: DepthwiseSeparable(0), "the terms are 0: give a whole number, 1 or more"),
+        (lambda: Grouped(1), "the groups are 1: give a whole number, 2 or more"),
         (lambda: LowRankConvolution(1.0), "the share is 1.0: it must be above 0 and below 1"),
-        (lambda: SpatiallySeparable(0.5, 0), "in multiples of 0: give 1 or more"),
+        (lambda: SpatiallySeparable(0.5, 0), "in multiples of 0: give a whole number, 1 or more"),
     ],
 )
 def test_settings_out_of_range_are_refused(make: Any, said: str):
     with pytest.raises(ValueError, match=said):
         make()
+
+
+def separable(behind: nn.Module | None = None) -> nn.Module:
+    """A network whose layer 1 is exactly depthwise separable."""
+    with seeded(0):
+        made = nn.Sequential(
+            nn.Conv2d(3, 16, 1),
+            nn.Conv2d(16, 16, 3, padding=1),
+            behind or nn.Identity(),
+            nn.Flatten(),
+            nn.Linear(16 * 64, 4),
+        )
+        made[1].weight.data = EASY[DepthwiseSeparable()](16, 16, 3, 3).contiguous()
+    return made
+
+
+def only_separable(**settings: Any) -> CheapConvolutions:
+    return CheapConvolutions(
+        **{"kinds": (DepthwiseSeparable(),), "training": Training(0), "share": 0.4, **settings}
+    )
+
+
+def test_an_in_place_activation_behind_a_layer_does_not_spoil_the_fit():
+    task = classified((3, 8, 8), examples=40)
+    x = task.validation[0][0]
+    for behind in (nn.ReLU(), nn.ReLU(inplace=True)):
+        model = separable(behind).eval()
+        cheap = only_separable(only=("1",))(model, task)
+        assert isinstance(cheap[1], nn.Sequential)
+        torch.testing.assert_close(cheap(x), model(x), rtol=1e-3, atol=1e-3)
+
+
+def test_what_a_layer_sees_is_copied_too():
+    class WritesIn(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            features = self.a(x)
+            answer = self.b(features)
+            features.zero_()
+            return answer.mean((2, 3))
+
+    what = seen(WritesIn(), classified((3, 8, 8)), ["b"], 2, "test")["b"]
+    assert what.inputs.std() > 0.1
+
+
+@pytest.mark.parametrize("hook", ["register_forward_hook", "register_forward_pre_hook"])
+def test_a_layer_with_hooks_stays(hook: str):
+    model = separable()
+    getattr(model[1], hook)(lambda *_: None)
+    with pytest.warns(SkippedWarning, match="skipped 1: it has hooks, which would be lost"):
+        cheap = CheapConvolutions(training=Training(0))(model, classified((3, 8, 8)))
+    assert isinstance(cheap[1], nn.Conv2d)
+    with pytest.warns(SkippedWarning, match="LowRank skipped 1: it has hooks"):
+        thin = LowRank(rank=LayerOperations(0.2), training=Training(0))(
+            model, classified((3, 8, 8))
+        )
+    assert isinstance(thin[1], nn.Conv2d)
+
+
+class AsksWhat(nn.Module):
+    """It puts an activation behind each nn.Conv2d, which `asks` whether a layer is."""
+
+    def __init__(self, asks: Any) -> None:
+        super().__init__()
+        with seeded(0):
+            self.layers = separable()
+            self.other = nn.Conv2d(3, 3, 3, padding=1)
+        self.asks = asks
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.other(x)
+        for layer in self.layers:
+            x = layer(x)
+            if self.asks(self, layer):
+                x = torch.relu(x)
+        return x
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        lambda _, layer: isinstance(layer, nn.Conv2d),
+        lambda _, layer: getattr(layer, "out_channels", 0) == 16,
+        lambda model, layer: model.training and isinstance(layer, nn.Conv2d),
+    ],
+    ids=["class", "attribute", "in training"],
+)
+def test_a_model_that_asks_what_a_layer_is_keeps_it(asks: Any):
+    model, task = AsksWhat(asks), classified((3, 8, 8))
+    with pytest.warns(SkippedWarning) as caught:
+        cheap = only_separable()(model, task)
+    told = [str(one.message) for one in caught]
+    assert any(
+        "skipped layers.1: the model answers otherwise with an nn.Seq" in one for one in told
+    )
+    assert isinstance(cheap.layers[1], nn.Conv2d) and isinstance(cheap.other, nn.Sequential)
+    thin_layers = LowRank(
+        rank=LayerOperations(0.2), training=Training(0), only=("layers.1",), directions=Weights()
+    )
+    with pytest.warns(SkippedWarning) as caught:
+        thin = thin_layers(model, task)
+    assert "LowRank skipped layers.1: the model answers otherwise" in str(caught[0].message)
+    assert isinstance(thin.layers[1], nn.Conv2d)
+
+
+def test_a_model_that_does_not_repeat_its_answers_is_converted():
+    import random
+
+    class Random(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = separable()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x * random.random())
+
+    cheap = only_separable(only=("inner.1",))(Random(), classified((3, 8, 8)))
+    assert isinstance(cheap.inner[1], nn.Sequential)
+
+
+def test_a_layer_called_by_keyword():
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = separable()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner[2:](self.inner[1](input=self.inner[0](x)))
+
+    model, task = Named(), classified((3, 8, 8), examples=40)
+    for technique in (
+        only_separable(only=("inner.1",)),
+        LowRank(rank=LayerOperations(0.5), training=Training(0), only=("inner.1",)),
+    ):
+        assert isinstance(technique(model, task).inner[1], nn.Sequential)
+
+
+@dataclass(frozen=True)
+class Own:
+    """A kind of the user's own."""
+
+    makes: Any
+
+    def of(self, layer: Any) -> Any:
+        """What `makes` makes."""
+        return self.makes(layer)
+
+
+def _point(layer: Any, **settings: Any) -> nn.Conv2d:
+    return nn.Conv2d(layer.in_channels, layer.out_channels, 1, **settings)
+
+
+@pytest.mark.parametrize(
+    ("makes", "error", "said"),
+    [
+        (_point, TypeError, "must return an nn.Sequential of layers, or None"),
+        (lambda _: nn.Sequential(), TypeError, "must return an nn.Sequential of layers, or None"),
+        (
+            lambda layer: nn.Sequential(_point(layer, bias=False)),
+            ValueError,
+            r"end in Conv2d.*bias=False.* must be an nn\.Conv2d with a bias",
+        ),
+        (
+            lambda layer: nn.Sequential(_point(layer), nn.ReLU()),
+            ValueError,
+            r"end in ReLU\(\) in the place of 0 .* must be an nn\.Conv2d with a bias",
+        ),
+        (
+            lambda layer: nn.Sequential(_point(layer, stride=2)),
+            ValueError,
+            r"have the shape \(1, 16, 4, 4\) in the place of 0 .* have \(1, 16, 8, 8\)",
+        ),
+        (
+            lambda _: nn.Sequential(nn.Conv2d(7, 16, 1)),
+            ValueError,
+            r"layers that fail in the place of 0 .* on inputs of shape \(1, 3, 8, 8\)",
+        ),
+    ],
+)
+def test_an_own_kind_that_cannot_replace_a_layer_is_named(makes: Any, error: Any, said: str):
+    with pytest.raises(error, match=f"the kind Own.* made .*{said}"):
+        only_separable(kinds=(Own(makes),))(network(), classified((3, 8, 8)))
+
+
+def test_an_own_kind_may_have_layers_inside_layers():
+    def makes(layer: Any) -> nn.Sequential:
+        inner = nn.Sequential(_point(layer), nn.BatchNorm2d(layer.out_channels), nn.ReLU())
+        return nn.Sequential(inner, nn.Conv2d(layer.out_channels, layer.out_channels, 1))
+
+    model = separable()
+    cheap = only_separable(kinds=(Own(makes),), only=("1",))(model, classified((3, 8, 8)))
+    assert isinstance(cheap[1][0], nn.Sequential)
+    with pytest.warns(SkippedWarning, match="no kind pays there"):  # two take 2/9 of it, not 1/9
+        only_separable(kinds=(Own(makes),), only=("1",), margin=0.2)(model, classified((3, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (DepthwiseSeparable(), r"kinds is Depth.*: give a tuple of kinds, \(DepthwiseSeparable"),
+        ("dw", r"kinds is 'dw': give a tuple of kinds, \(DepthwiseSeparable\(\),\) say"),
+        ((DepthwiseSeparable,), r"has the class DepthwiseSeparable: give DepthwiseSeparable\(\)"),
+        (("dw",), "kinds has 'dw', which has no method `of`"),
+    ],
+)
+def test_what_is_no_tuple_of_kinds_is_refused(kinds: Any, said: str):
+    with pytest.raises(TypeError, match=said):
+        CheapConvolutions(kinds=kinds)

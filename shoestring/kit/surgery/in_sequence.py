@@ -12,6 +12,19 @@ from shoestring.core import seeded
 from shoestring.kit.weights.parameters import Weight
 from shoestring.kit.weights.parametrizations import removal
 
+HOOKED = "it has hooks, which would be lost with it"
+"""Why a module with hooks is not replaced or taken out."""
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something runs before or behind a module that another module in its place lacks."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )
+
 
 def reason_to_leave(
     module: nn.Module, name: str, weight: Weight | None, kinds: tuple[type, ...]
@@ -33,6 +46,8 @@ def reason_to_leave(
         return f"it is {weight.why_foreign}"
     if not weight.raw.requires_grad:
         return "it is frozen"
+    if has_hooks(module):
+        return HOOKED
     if type(module) not in kinds:
         return "its class is the user's own"
     return "" if name else "it is the model itself"

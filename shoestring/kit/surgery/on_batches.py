@@ -16,7 +16,7 @@ from shoestring.kit.quantised.outliers import say_far_off, without_outliers
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import bake
 
-Hook = Callable[[Any, tuple[Any, ...], Tensor], None]
+Hook = Callable[[Any, Tensor, Tensor], None]
 
 
 def on_batches(
@@ -26,12 +26,15 @@ def on_batches(
 
     Batches that are far off the others are left out, with a warning.
 
-    `hooks`: forward hooks by the names of the layers; they get the copy's layer.
+    `hooks`: by the names of layers that take a tensor and give one. They get the copy's layer, its
+        input and its output. What they keep of these they must copy: an activation behind the
+        layer may write into them.
     `who`: names the technique in warnings.
     """
     plain = bake(clone(model))
     handles = [
-        plain.get_submodule(name).register_forward_hook(hook) for name, hook in hooks.items()
+        plain.get_submodule(name).register_forward_hook(_with_input(hook), with_kwargs=True)
+        for name, hook in hooks.items()
     ]
     try:
         with torch.no_grad(), evaluating(plain):
@@ -41,3 +44,12 @@ def on_batches(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _with_input(hook: Hook) -> Any:
+    """The hook for torch, whether the layer was called as `layer(x)` or as `layer(input=x)`."""
+
+    def called(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        hook(layer, args[0] if args else next(iter(kwargs.values())), output)
+
+    return called
