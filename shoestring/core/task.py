@@ -392,7 +392,11 @@ def scores(task: Task, predict: Any, split: str = "validation") -> dict[str, flo
 
 
 def array(output: Any) -> Any:
-    """A tensor, or anything that numpy takes, as a numpy array."""
+    """A tensor, or anything that numpy takes, as a numpy array; of bfloat16 in single precision."""
     import numpy
 
-    return output.detach().cpu().numpy() if hasattr(output, "detach") else numpy.asarray(output)
+    if not hasattr(output, "detach"):
+        return numpy.asarray(output)
+    kept = output.detach().cpu()
+    # numpy has no bfloat16, and single precision has all its numbers.
+    return (kept.float() if str(kept.dtype) == "torch.bfloat16" else kept).numpy()
