@@ -395,8 +395,6 @@ def array(output: Any) -> Any:
     """A tensor, or anything that numpy takes, as a numpy array; of bfloat16 in single precision."""
     import numpy
 
-    if not hasattr(output, "detach"):
-        return numpy.asarray(output)
-    kept = output.detach().cpu()
-    # numpy has no bfloat16, and single precision has all its numbers.
-    return (kept.float() if str(kept.dtype) == "torch.bfloat16" else kept).numpy()
+    if str(getattr(output, "dtype", "")) == "torch.bfloat16":
+        output = output.float()  # numpy has no bfloat16; single precision has all its numbers
+    return output.detach().cpu().numpy() if hasattr(output, "detach") else numpy.asarray(output)
