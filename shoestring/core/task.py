@@ -392,7 +392,9 @@ def scores(task: Task, predict: Any, split: str = "validation") -> dict[str, flo
 
 
 def array(output: Any) -> Any:
-    """A tensor, or anything that numpy takes, as a numpy array."""
+    """A tensor, or anything that numpy takes, as a numpy array; of bfloat16 in single precision."""
     import numpy
 
+    if str(getattr(output, "dtype", "")) == "torch.bfloat16":
+        output = output.float()  # numpy has no bfloat16; single precision has all its numbers
     return output.detach().cpu().numpy() if hasattr(output, "detach") else numpy.asarray(output)

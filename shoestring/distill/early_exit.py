@@ -28,6 +28,24 @@ _HIDDEN = 32
 """Channels of a head's convolution, or the width inside a head."""
 _THRESHOLDS = (*(round(0.3 + 0.02 * step, 2) for step in range(35)), 0.99, 0.995, 0.999, 1.0)
 
+# Layers by the axis of their channels, where what they give has three axes.
+_CHANNELS_FIRST = (
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.BatchNorm1d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.GroupNorm,
+)
+_CHANNELS_LAST = (
+    nn.Linear,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.Embedding,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyExit(Technique):
@@ -64,8 +82,8 @@ class EarlyExit(Technique):
     keep: Patterns = ()
 
     def __post_init__(self) -> None:
-        if self.exits < 1:
-            raise ValueError(f"{self.exits} exits: give 1 or more")
+        if not isinstance(self.exits, int) or self.exits < 1:
+            raise ValueError(f"{self.exits} exits: give an integer, 1 or more")
         if not self.lost >= 0:
             raise ValueError(f"{self.lost} of the score may be lost: give 0 or more")
 
@@ -102,7 +120,10 @@ class EarlyExit(Technique):
         classes = _logits(inner, examples_of(task)[0])
         assert classes is not None
         device = next(inner.parameters()).device
-        heads = {name: _head(features[name], classes.shape[-1]).to(device) for name in at}
+        heads = {
+            name: _head(features[name], classes.shape[-1]).to(device, features[name].output.dtype)
+            for name in at
+        }
         return EarlyExits(inner, heads)
 
     def layers(self, model: nn.Module, task: Task) -> list[str]:
@@ -176,13 +197,14 @@ class _Replay(nn.Module):
         *early, answer = self.calls[self.at]
         self.at += 1
         for logits in reversed(early):
-            sure = logits.softmax(-1).amax(-1, keepdim=True) > self.threshold
+            sure = logits.float().softmax(-1).amax(-1, keepdim=True) > self.threshold
             answer = torch.where(sure, logits, answer)
         return answer
 
 
-def _head(features: Tensor, classes: int) -> nn.Module:
-    """A classifier for features N×C×H×W, N×T×C or N×C."""
+def _head(at: _Features, classes: int) -> nn.Module:
+    """A classifier for features N×C×H×W, N×T×C, N×C×T or N×C."""
+    features = at.output
     if features.ndim == 4:
         return nn.Sequential(
             nn.Conv2d(features.shape[1], _HIDDEN, 3, 2, 1),
@@ -191,15 +213,21 @@ def _head(features: Tensor, classes: int) -> nn.Module:
             nn.Flatten(),
             nn.Linear(_HIDDEN * (16 if features.shape[-1] % 8 == 0 else 1), classes),
         )
-    before = [_MeanOfWords()] if features.ndim == 3 else [nn.Flatten()]
-    width = features.shape[-1] if features.ndim == 3 else features[0].numel()
+    before = [_MeanOver(3 - at.channels)] if at.channels is not None else [nn.Flatten()]
+    width = features[0].numel() if at.channels is None else features.shape[at.channels]
     return nn.Sequential(*before, nn.Linear(width, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, classes))
 
 
-class _MeanOfWords(nn.Module):
+class _MeanOver(nn.Module):
+    """The mean over the words of a text, or the times of a signal: over `axis`."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
     def forward(self, features: Tensor) -> Tensor:
-        """N×C, of N×T×C."""
-        return features.mean(1)
+        """N×C, of N×T×C or N×C×T."""
+        return features.mean(self.axis)
 
 
 def _logits(model: nn.Module, example: Example) -> Tensor | None:
@@ -210,11 +238,19 @@ def _logits(model: nn.Module, example: Example) -> Tensor | None:
     return answer if is_logits and answer.shape[-1] > 1 else None
 
 
-def _features(model: nn.Module, task: Task) -> dict[str, Tensor]:
-    """The blocks behind which the rest can be left out, in the order of their calls.
+@dataclass(frozen=True, kw_only=True)
+class _Features:
+    """What a block gives on the task's example.
 
-    With each comes its output on the task's example.
+    `channels`: of an output with three axes, which has the channels, 1 or 2; None for others.
     """
+
+    output: Tensor
+    channels: int | None = None
+
+
+def _features(model: nn.Module, task: Task) -> dict[str, _Features]:
+    """The blocks behind which the rest can be left out, in the order of their calls."""
     probed, (example, *others) = clone(model).eval().cpu(), examples_of(task)
     answer = None if others or example.entry else _logits(probed, example)
     if answer is None or len(answer) < 2:
@@ -225,22 +261,23 @@ def _features(model: nn.Module, task: Task) -> dict[str, Tensor]:
             stacklevel=3,
         )
         return {}
-    outputs: dict[str, list[Tensor]] = {}
-    handles = [
-        module.register_forward_hook(_keeper(outputs, name)) for name, module in _blocks(probed)
-    ]
-    with torch.no_grad():
-        example.run(probed)
-    for handle in handles:
-        handle.remove()
-    once = {name: found[0] for name, found in outputs.items() if len(found) == 1}
+    once = _outputs(probed, example)
     rows = len(answer)
     fit = {
         name: one
         for name, one in once.items()
-        if 2 <= one.ndim <= 4 and len(one) == rows and one.is_floating_point()
+        if 2 <= one.output.ndim <= 4 and len(one.output) == rows and one.output.is_floating_point()
     }
     last = list(fit)[-1:]  # behind the last one nothing is left to leave out
+    if unclear := [n for n, one in fit.items() if one.output.ndim == 3 and one.channels is None]:
+        warnings.warn(
+            f"EarlyExit skipped {', '.join(unclear)}: no layer before tells which of the three "
+            "axes of the output has the channels. Stand a Conv1d, Linear or norm there, or name "
+            "other blocks with only=",
+            SkippedWarning,
+            stacklevel=3,
+        )
+        fit = {name: one for name, one in fit.items() if name not in unclear}
     found = {n: one for n, one in fit.items() if n not in last and _is_apart(probed, n, example)}
     if left := [name for name in fit if name not in found and name not in last]:
         warnings.warn(
@@ -250,6 +287,44 @@ def _features(model: nn.Module, task: Task) -> dict[str, Tensor]:
             stacklevel=3,
         )
     return found
+
+
+def _outputs(model: nn.Module, example: Example) -> dict[str, _Features]:
+    """What the blocks give that are called once, in the order of their calls."""
+    outputs: dict[str, list[_Features]] = {}
+    told: list[tuple[int, int]] = []  # the axis of the channels and their number, by the last layer
+
+    def tell(module: nn.Module, _args: Any, output: Any) -> None:
+        value = output[0] if isinstance(output, tuple) else output
+        if isinstance(value, Tensor) and value.ndim == 3:
+            axis = 1 if isinstance(module, _CHANNELS_FIRST) else 2
+            told[:] = [(axis, value.shape[axis])]
+
+    def keeper(name: str) -> Any:
+        def keep(_module: nn.Module, _args: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                axis = _axis(output, told) if output.ndim == 3 else None
+                outputs.setdefault(name, []).append(_Features(output=output, channels=axis))
+
+        return keep
+
+    layers = [m for m in model.modules() if isinstance(m, _CHANNELS_FIRST + _CHANNELS_LAST)]
+    handles = [layer.register_forward_hook(tell) for layer in layers]  # before those of the blocks
+    handles += [module.register_forward_hook(keeper(name)) for name, module in _blocks(model)]
+    with torch.no_grad():
+        example.run(model)
+    for handle in handles:
+        handle.remove()
+    return {name: found[0] for name, found in outputs.items() if len(found) == 1}
+
+
+def _axis(output: Tensor, told: list[tuple[int, int]]) -> int | None:
+    """Which axis of an output has the channels, by the last layer's; the other where it turned."""
+    if not told:
+        return None
+    ((axis, channels),) = told
+    turned = output.shape[axis] != channels and output.shape[3 - axis] == channels
+    return 3 - axis if turned else axis
 
 
 def _blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -271,14 +346,6 @@ def _blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
     ]
 
 
-def _keeper(outputs: dict[str, list[Tensor]], name: str) -> Any:
-    def keep(_module: nn.Module, _args: Any, output: Any) -> None:
-        if isinstance(output, Tensor):
-            outputs.setdefault(name, []).append(output)
-
-    return keep
-
-
 def _is_apart(model: nn.Module, name: str, example: Example) -> bool:
     """Whether the model gives the same for half of the rows where the others leave at a block."""
 
@@ -294,4 +361,7 @@ def _is_apart(model: nn.Module, name: str, example: Example) -> bool:
             return False
         finally:
             handle.remove()
-    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    tolerance = max(1e-4, 4 * torch.finfo(wanted.dtype).eps)  # half precision rounds coarsely
+    return found.shape == wanted.shape and torch.allclose(
+        found, wanted, rtol=tolerance, atol=tolerance / 10
+    )

@@ -70,7 +70,7 @@ class Replace(Technique):
                 f"by is {_named(self.by)}, a name that other functions have too: give a function "
                 "of a module, or a frozen dataclass with __call__(width)"
             )
-        if not 0 < self.width < float("inf"):
+        if not isinstance(self.width, int | float) or not 0 < self.width < float("inf"):
             raise ValueError(f"the width is {self.width!r}: give a number above 0, such as 0.5")
 
     def __repr__(self) -> str:

@@ -45,6 +45,7 @@ def over_inputs(
     """
     check_integer("examples", examples, 1)
     check_integer("rounds", rounds, 1)
+    check_integer("threads", threads, 1, "all cores")
     if isinstance(paths, str | Path) or not paths:
         raise ValueError(f"over_inputs() takes a list of one path or more, not {paths!r}")
     inputs = _inputs(task, paths[0], examples)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from zoo import classified
 
 from shoestring.artifact import load
 from shoestring.core import score, seeded
 from shoestring.distill import EarlyExit, threshold_for
-from shoestring.kit import AdamW, SkippedWarning, Training, load_into, save, train
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, load_into, save, train
 from shoestring.kit.routing.exits import EarlyExits, Exit
 from shoestring.meters import Operations, over_inputs
 from shoestring.prune import Channels, OfChannels
@@ -154,9 +155,88 @@ def test_blocks_that_cannot_be_left_are_skipped_by_name():
     assert EarlyExit().layers(Blocks(), digits().sealed()) == ["blocks.0", "blocks.1", "blocks.2"]
 
 
+class Signals(nn.Module):
+    """Convolutions over texts of any length, T×8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        convolutions = [nn.Conv1d(8, 8, 3, padding=1) for _ in range(3)]
+        self.blocks = nn.Sequential(*(m for one in convolutions for m in (one, nn.ReLU())))
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.last(self.blocks(words.transpose(1, 2)).mean(2))
+
+
+class Words(nn.Module):
+    """Layers on each word, T×8."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU())
+        self.last = nn.Linear(8, 4)
+
+    def forward(self, words: Tensor) -> Tensor:
+        return self.last(self.blocks(words).mean(1))
+
+
+class Turned(Words):
+    """Words as they come are the blocks' inputs, and no layer says what their axes are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(nn.ReLU(), nn.ReLU(), nn.ReLU())
+
+
+@pytest.mark.parametrize("made", [Signals, Words])
+@pytest.mark.parametrize("length", [8, 5])
+def test_exits_read_the_channels_of_texts_of_any_length(made: type[nn.Module], length: int):
+    found = EarlyExit(training=Training(0))(made(), classified((length, 8)))
+    assert isinstance(found, EarlyExits)
+    found.threshold = 0.3
+    for other in (3, 8, 13):
+        assert found.eval()(torch.randn(5, other, 8)).shape == (5, 4)
+
+
+def test_where_no_layer_tells_the_axis_of_the_channels_the_block_is_skipped():
+    with (
+        pytest.warns(SkippedWarning, match="found no block"),
+        pytest.warns(SkippedWarning, match="blocks.0, blocks.1, blocks.2: no layer before tells"),
+    ):
+        EarlyExit(training=Training(0))(Turned(), classified((5, 8)))
+
+
+def test_a_network_in_half_precision_gets_exits_in_half_precision():
+    with seeded(0):
+        images, classes = torch.rand(64, 1, 8, 8).bfloat16(), torch.arange(64) % 10
+        data = (images, classes)
+        task = Supervised(train=data, validation=data, test=data)
+        found = EarlyExit(training=Training(2))(Blocks().bfloat16(), task).eval()
+    assert isinstance(found, EarlyExits) and found(images).dtype == torch.bfloat16
+    assert {p.dtype for p in found.parameters()} == {torch.bfloat16}
+
+
+def test_a_call_that_fails_leaves_nothing_behind():
+    made = EarlyExits(Words(), {"blocks.1": nn.Sequential(nn.Flatten(), nn.Linear(40, 4))})
+    made.train()(torch.randn(6, 5, 8)).sum().backward()
+    deepcopy(made)  # no logits with a graph
+    with pytest.raises(RuntimeError):
+        made(torch.randn(6, 4, 8))
+    assert not made.passage.logits and made.passage.threshold is None
+    deepcopy(made)
+
+
 def test_what_it_refuses():
     with pytest.raises(ValueError, match="0 exits"):
         EarlyExit(exits=0)
+    with pytest.raises(ValueError, match=r"2\.5 exits: give an integer"):
+        EarlyExit(exits=2.5)  # type: ignore[arg-type]
+    made = EarlyExits(Blocks(), {})
+    for wrong in (7.0, float("nan")):
+        with pytest.raises(ValueError, match="it is a probability"):
+            made.threshold = wrong
+    with pytest.raises(ValueError, match="threads is 0"):
+        over_inputs(["a.shoe"], digits(), threads=0)
     with pytest.raises(ValueError, match=r"-1 of the score"):
         EarlyExit(lost=-1)
     with pytest.raises(ValueError, match="threshold is 2"):

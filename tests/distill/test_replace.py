@@ -61,7 +61,7 @@ def test_the_new_network_is_laid_out_as_the_model_is_and_keeps_its_mode():
     assert not new.training and all(one.dtype == torch.float32 for one in new.parameters())
 
 
-@pytest.mark.parametrize("width", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("width", [0.0, -1.0, float("inf"), float("nan"), "a"])
 def test_a_width_that_is_none_is_refused(width: float):
     with pytest.raises(ValueError, match=r"the width is .*: give a number above 0"):
         Replace(by=narrow, width=width)

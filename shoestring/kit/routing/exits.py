@@ -64,7 +64,8 @@ class Exit(nn.Module):
         features, learns = self.block(*args, **kwargs), self.passage.does is Learn
         assert self.passage.threshold is not None, "an exit is called by its EarlyExits alone"
         logits = self.head(features.detach() if learns else features)
-        leaves = logits.softmax(-1).amax(-1) > self.passage.threshold
+        # In single precision: half precision has no number between 0.996 and 1.
+        leaves = logits.float().softmax(-1).amax(-1) > self.passage.threshold.float()
         if learns:  # the same calls as in evaluation, so that a quantised network finds its places
             leaves = torch.zeros_like(leaves)
         self.passage.logits.append(logits)
@@ -122,23 +123,24 @@ class EarlyExits(nn.Module):
         if takes_every_row() and not self.training:
             return self.at_each(*args, **kwargs)
         self.passage.begin(Learn if self.training else Leave, self.sure_above)
-        answer = self.inner(*args, **kwargs)
-        for logits, left in zip(
-            reversed(self.passage.answers), reversed(self.passage.left), strict=True
-        ):
-            answer = in_order([logits, answer], left.logical_not().long())
-        if self.training:
-            answer = with_loss(answer, self._distance(answer))
-        self.passage.begin(Leave)
-        return answer
+        try:
+            answer = self.inner(*args, **kwargs)
+            for logits, left in zip(
+                reversed(self.passage.answers), reversed(self.passage.left), strict=True
+            ):
+                answer = in_order([logits, answer], left.logical_not().long())
+            return with_loss(answer, self._distance(answer)) if self.training else answer
+        finally:
+            self.passage.begin(Leave)
 
     def at_each(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """Logits N×classes of each exit and of the last layer, for all rows."""
         self.passage.begin(Learn, self.sure_above)
-        answer = self.inner(*args, **kwargs)
-        found = [*self.passage.logits, answer]
-        self.passage.begin(Leave)
-        return found
+        try:
+            answer = self.inner(*args, **kwargs)
+            return [*self.passage.logits, answer]
+        finally:
+            self.passage.begin(Leave)
 
     def _distance(self, answer: Tensor) -> Tensor:
         target = answer.detach().float().log_softmax(-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,7 +52,8 @@ class MixtureOfExperts(nn.Module):
 
     `forward` takes (N, ...) or (N, T, ...), where the caller decides, the logits, and, where some
     rows are padding, which rows count. Raises ValueError for other numbers, for logits that are not
-    one for each expert, and for experts whose outputs differ in shape.
+    one for each expert and row, and for experts whose outputs differ in shape or that take no
+    batch of 0 rows, which they get where no row is sent to them.
     """
 
     def __init__(
@@ -67,16 +69,17 @@ class MixtureOfExperts(nn.Module):
     ) -> None:
         super().__init__()
         self.experts = nn.ModuleList(experts)
-        if not 1 <= top_k <= len(self.experts):
+        if not isinstance(top_k, int) or not 1 <= top_k <= len(self.experts):
             raise ValueError(
-                f"top_k is {top_k} of {len(self.experts)} experts: give 1 up to their number"
+                f"top_k is {top_k} of {len(self.experts)} experts: give an integer, 1 up to their "
+                "number"
             )
-        if balance < 0 or router_z < 0 or not 0 <= jitter < 1:
+        if not (0 <= balance < math.inf and 0 <= router_z < math.inf and 0 <= jitter < 1):
             raise ValueError(
                 f"balance is {balance}, router_z {router_z} and jitter {jitter}: give 0 or more, "
                 "and a jitter below 1"
             )
-        if capacity_factor is not None and not capacity_factor > 0:
+        if capacity_factor is not None and not 0 < capacity_factor < math.inf:
             raise ValueError(
                 f"the capacity_factor is {capacity_factor}: give a multiple of an equal share, "
                 "such as 1.25, or None for no limit"
@@ -106,6 +109,14 @@ class MixtureOfExperts(nn.Module):
                 "it one output for each"
             )
         lead = logits.ndim - 1
+        if not torch.compiler.is_exporting() and not (
+            lead and logits.shape[:-1] == values.shape[:lead]
+        ):
+            raise ValueError(
+                f"the logits are {list(logits.shape)} for values {list(values.shape)}: give logits "
+                f"for each row, [N, {len(self.experts)}] or [N, T, {len(self.experts)}], whose "
+                "leading axes are those of the values"
+            )
         if counted is not None and (
             counted.shape != logits.shape[:-1] or counted.dtype is not torch.bool
         ):
@@ -195,17 +206,35 @@ class MixtureOfExperts(nn.Module):
 
     def _answer(self, expert: nn.Module, sent: Tensor, number: int) -> Tensor:
         """What an expert gives; raises ValueError where that is not a row for each."""
-        if self.training and len(sent) < 2:  # too few for the statistics of batch norm
+        if torch.compiler.is_exporting():  # how many rows there will be is not known
+            return expert(sent)
+        if len(sent) == 0:
+            answer = _of_none(expert, sent, number)
+        elif self.training and len(sent) < 2:  # too few for the statistics of batch norm
             with evaluating(expert):
                 answer = expert(sent)
         else:
             answer = expert(sent)
-        if not torch.compiler.is_exporting() and len(answer) != len(sent):
+        if len(answer) != len(sent):
             raise ValueError(
                 f"expert {number} gives {len(answer)} rows for {len(sent)}: an expert must give a "
                 "row for each"
             )
         return answer
+
+
+def _of_none(expert: nn.Module, none: Tensor, number: int) -> Tensor:
+    """What an expert gives for 0 rows; raises ValueError where it takes no such batch."""
+    try:
+        with evaluating(expert):
+            return expert(none)
+    except Exception as error:  # whatever a module raises
+        raise ValueError(
+            f"expert {number} ({type(expert).__name__}) cannot take 0 rows ({type(error).__name__}:"
+            f" {error}), and it gets none where the router sends it none, in a file too: write its "
+            "forward() for any number of rows, as with x.flatten(1) or x.unflatten(1, (2, -1)) in "
+            "place of x.view(len(x), 2, -1)"
+        ) from error
 
 
 def _check_shapes(parts: list[Tensor]) -> None:

@@ -27,18 +27,20 @@ class Choice(nn.Module):
         """The most likely experts of each row, the best first; of equal ones the first."""
         if self.top_k == 1:
             return logits.softmax(-1).max(-1, keepdim=True)
-        # Not topk: it leaves open which of equal ones comes first, and runtimes differ.
-        best: list[Tensor] = []
-        route: list[Tensor] = []
         # What the caller gives as -inf stays above what was chosen already.
-        left = logits.clamp(min=_NEVER)
+        logits = torch.where(logits < _NEVER, _NEVER, logits)
+        # NaN comes first, as for torch's max; other runtimes do not order it, and would choose one
+        # expert twice. Its weights are NaN, so that the row is, and no other.
+        left = torch.where(logits.isnan(), -_NEVER, logits)
+        # Not topk: it leaves open which of equal ones comes first, and runtimes differ.
+        route: list[Tensor] = []
         numbers = torch.arange(logits.shape[-1], device=logits.device)
         for _ in range(self.top_k):
-            value, number = left.max(-1, keepdim=True)
-            best.append(value)
+            number = left.argmax(-1, keepdim=True)
             route.append(number)
             left = left.masked_fill(numbers == number, 10 * _NEVER)
-        return torch.cat(best, -1).softmax(-1), torch.cat(route, -1)
+        best = torch.cat(route, -1)
+        return logits.gather(-1, best).softmax(-1), best
 
 
 class HashRouter(nn.Module):
@@ -146,8 +148,8 @@ class AddedLoss(nn.Module):
         """One number, of logits M×experts and experts M×top_k of the rows that count."""
         if counted is not None:
             logits, route = logits[counted.flatten()], route[counted.flatten()]
-            if not len(logits):
-                return logits.sum()  # 0
+        if not len(logits):
+            return logits.sum()  # 0
         count = logits.shape[-1]
         shares = functional.one_hot(route, count).float().mean((0, 1))
         balance = count * (shares * logits.softmax(-1).mean(0)).sum()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -39,11 +41,12 @@ def resuming(folder: str | Path) -> Iterator[None]:
     that was interrupted continues, and the result equals that of an uninterrupted run. The folder
     may be deleted when everything is done.
 
-    A training is identified by its initial model, its technique and the state of torch's random
-    numbers; the task must be the same. Not kept are the state of a task (a count of passes, a
-    generator of its own), and random numbers that a task draws from torch's generator between
-    batches while the model draws from it too. Batches that depend on the model are made again up to
-    the step of the snapshot, with the model of that step.
+    A training is identified by its initial model (the weights, the layers as they are printed, and
+    the functions that modules keep as attributes), its technique and the state of torch's random
+    numbers; the task must be the same, and so must what forward() does besides. Not kept are the
+    state of a task (a count of passes, a generator of its own), and random numbers that a task
+    draws from torch's generator between batches while the model draws from it too. Batches that
+    depend on the model are made again up to the step of the snapshot, with the model of that step.
 
     Raises ValueError, within the context, for a snapshot that cannot be read.
     """
@@ -85,7 +88,24 @@ def snapshot(
             .tobytes()
         )
     digest.update(torch.get_rng_state().numpy().tobytes())
-    return Snapshot(kept / f"training-{digest.hexdigest()[:20]}.pt", model, optimizer, singles, key)
+    older = kept / f"training-{digest.hexdigest()[:20]}.pt"
+    digest.update(_structure(model).encode())
+    path = kept / f"training-{digest.hexdigest()[:20]}.pt"
+    if older.exists() and not path.exists():  # of a version whose names had no structure in them
+        with suppress(FileNotFoundError):  # another process was first
+            older.rename(path)
+    return Snapshot(path, model, optimizer, singles, key)
+
+
+def _structure(model: nn.Module) -> str:
+    """A model as it is printed, and the functions that its modules keep; equal in every process."""
+    functions = [
+        f"{name}.{key} {value.__qualname__}"
+        for name, part in model.named_modules()
+        for key, value in sorted(vars(part).items())
+        if isinstance(value, FunctionType | BuiltinFunctionType)
+    ]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", "\n".join([repr(model), *functions]))
 
 
 @dataclass

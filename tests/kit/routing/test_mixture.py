@@ -259,9 +259,68 @@ def test_the_shares_of_a_split_and_their_verdict():
         expert_shares(nn.Linear(6, 4), task)
 
 
+@pytest.mark.parametrize("top_k", [1, 2])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_row_that_is_no_number_spoils_no_other(top_k: int, bad: float, tmp_path: Path):
+    model, rows = mixture(top_k=top_k).eval(), torch.randn(10, 6)
+    save(model, classified((6,)), tmp_path / "a.shoe")
+    spoilt, others = rows.clone(), [row for row in range(10) if row != 3]
+    spoilt[3] = bad
+    with torch.no_grad():
+        wanted = model(rows)[others]
+        answered = model(spoilt)
+    filed = torch.tensor(load(tmp_path / "a.shoe")(spoilt.numpy()))
+    for found in (answered, filed):
+        torch.testing.assert_close(found[others], wanted)
+        assert not found[3].isfinite().any()
+
+
+def test_a_batch_of_no_rows_in_training_is_forgotten():
+    model = mixture(balance=0.1, router_z=0.1).train()
+    none = torch.randn(0, 6, requires_grad=True)
+    model(none).sum().backward()
+    assert model.shares is None
+    model(torch.randn(9, 6))
+    assert model.shares is not None and float(model.shares.sum()) == pytest.approx(1)
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+
+
+class Fixed(nn.Module):
+    """An expert whose view does not take 0 rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.layer(rows).view(len(rows), 2, -1).flatten(1)
+
+
+def test_an_expert_that_takes_no_empty_batch_is_named():
+    model = MixtureOfExperts([expert(), Fixed()]).eval()
+    to_first = torch.tensor([[9.0, 0]]).expand(4, 2)
+    assert model(torch.randn(4, 6), to_first.flip(-1)).shape == (4, 6)
+    with pytest.raises(ValueError, match=r"expert 1 \(Fixed\) cannot take 0 rows .*flatten"):
+        model(torch.randn(4, 6), to_first)
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (20, 4), (10, 3, 4)])
+def test_logits_for_other_rows_are_refused(shape: tuple[int, ...]):
+    with pytest.raises(ValueError, match=r"the logits are .* for values \[10, 6\]"):
+        mixture()(torch.randn(10, 6), torch.randn(shape))
+
+
 def test_what_it_refuses():
     with pytest.raises(ValueError, match="top_k is 5 of 4 experts"):
         mixture(top_k=5)
+    with pytest.raises(ValueError, match=r"top_k is 1\.5 of 4 experts: give an integer"):
+        mixture(top_k=1.5)
+    with pytest.raises(ValueError, match="balance is nan"):
+        mixture(balance=float("nan"))
+    with pytest.raises(ValueError, match="router_z inf"):
+        mixture(router_z=float("inf"))
+    with pytest.raises(ValueError, match="capacity_factor is inf"):
+        mixture(capacity_factor=float("inf"))
     with pytest.raises(ValueError, match="capacity_factor is 0"):
         mixture(capacity_factor=0)
     with pytest.raises(ValueError, match="jitter"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zoo import classified
 
 from shoestring.core import seeded
@@ -101,6 +102,55 @@ def test_what_layers_remember_goes_on_too(tmp_path, monkeypatch, at_once):
         found = trained()
     assert expected.shares is not None and found.shares is not None
     assert torch.equal(found.shares, expected.shares) and found.dropped == expected.dropped > 0
+
+
+class Bent(nn.Module):
+    """A layer and a function, which is no module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.layer, self.function = nn.Linear(6, 4), function
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.function(self.layer(rows))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (
+            lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU()),
+            lambda: nn.Sequential(nn.Linear(6, 4), nn.Tanh()),
+        ),
+        (lambda: Bent(torch.relu), lambda: Bent(torch.tanh)),
+    ],
+)
+def test_networks_of_equal_weights_and_other_layers_are_kept_apart(tmp_path, first, second):
+    with seeded(0):
+        task = classified((6,))
+
+    def weights(made) -> Tensor:
+        with seeded(1):
+            return next(train(made(), task, Training(3)).parameters()).detach()
+
+    wanted = [weights(made) for made in (first, second)]
+    assert not torch.equal(*wanted)
+    for _ in range(2):
+        with resuming(tmp_path):
+            found = [weights(made) for made in (first, second)]
+        assert all(map(torch.equal, found, wanted))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_training_of_an_older_version_goes_on(tmp_path, monkeypatch):
+    with seeded(0):
+        task, steps = classified((6,)), list[int]()
+    for structure in (lambda _: "", resume._structure):  # names had no structure in them
+        monkeypatch.setattr(resume, "_structure", structure)
+        steps.clear()
+        with resuming(tmp_path), seeded(1):
+            train(nn.Linear(6, 4), task, Training(3), before_step=steps.append)
+    assert not steps and len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.slow
