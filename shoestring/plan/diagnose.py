@@ -73,7 +73,11 @@ def diagnose(
     seen = _look(copy, task, shown, training, seed)
     if worth_another_look(seen):
         later = _look(_moved(model, task, shown, training, seed), task, shown, training, seed)
-        seen = replace(seen, later=later if math.isfinite(later.loss) else None)
+        # A weight that began at zero is still small and lets little gradient through.
+        zeros = {*seen.zero_starts.values()}
+        chain = tuple(one for one in later.chain if not zeros & {*one.weights})
+        later = replace(later, chain=chain) if math.isfinite(later.loss) else None
+        seen = replace(seen, later=later)
     rates = _rates(model, task, shown, training, rate_steps, seed) if seen.trainable else ()
     seen = replace(seen, rates=rates)
     findings = find(seen)

@@ -186,8 +186,8 @@ def test_a_new_norm_that_gets_constants_is_saturated():
 
 def test_a_last_layer_that_begins_at_zero_is_healthy():
     with seeded(0):
-        layers = [part for _ in range(5) for part in (nn.Linear(4, 4), nn.ReLU())]
-        model = nn.Sequential(*layers, nn.Linear(4, 2))
+        layers = [part for n in range(5) for part in (nn.Linear(32 if n else 4, 32), nn.ReLU())]
+        model = nn.Sequential(*layers, nn.Linear(32, 2))
     nn.init.zeros_(model[-1].weight)
     nn.init.zeros_(model[-1].bias)
     found = diagnose(model, vectors())
