@@ -6,7 +6,8 @@ answers are scored by agreement: the same pitch within 50 cents). CheapConvoluti
 and LowRank at about the same milliseconds, with as many steps of training, taught alike; then the
 same in 8 bits. Three seeds, of which the first has the timings: ratios to the network as it came,
 in ONNX Runtime, one thread, all files in alternation, in processor time. CheapConvolutions without
-training is there too, at several shares; and two ways with twelve passes for ResNet-20, one seed.
+training is there too, at several shares; two ways with twelve passes for ResNet-20, one seed; and
+the cheapest baselines: the same layers with random weights, and every layer depthwise separable.
 Before that, chains of four untrained layers are timed, which says what each kind of convolution
 could win at which shape.
 
@@ -21,26 +22,26 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time, thread_time
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from rows import FILES, RESULTS, Rows, start
 from torch import nn
 
-from shoestring.core import Technique, apply, prove, score, seeded
-from shoestring.kit import AdamW, Supervised, Training, clone, restore, resuming, save
-from shoestring.meters import Latency, Operations
+from shoestring.core import Stage, Task, Technique, apply, prove, score, seeded
+from shoestring.kit import AdamW, Supervised, Training, clone, recover, restore, resuming, save
+from shoestring.meters import Latency, Operations, ThreadTime
 from shoestring.meters.latency import alternate, ratio
 from shoestring.models import ResNet20
 from shoestring.prune import (
-    Bottleneck,
+    BlueprintSeparable,
     Channels,
     CheapConvolutions,
     DepthwiseSeparable,
     Grouped,
     LayerOperations,
     LowRank,
-    PointwiseFirst,
+    LowRankConvolution,
     SpatiallySeparable,
 )
 from shoestring.quantize import PostTraining
@@ -48,20 +49,46 @@ from shoestring.recipes.baselines import pictures
 from shoestring.tasks import cifar10
 
 PASSES, LONG, RATE = 3, 12, 2e-3
-STEPS, CREPE_RATE = 1000, 5e-4
+STEPS, CREPE_RATE = 300, 2e-5
 SHAPES = ((16, 32), (32, 16), (64, 8), (128, 16))
 """(channels, side of the image) of the layers that are timed untrained: ResNet-20's, and wider."""
 KINDS = {
     "depthwise separable": DepthwiseSeparable(),
-    "pointwise first": PointwiseFirst(),
+    "pointwise first": BlueprintSeparable(),
     "depthwise separable, 2 terms": DepthwiseSeparable(2),
     "spatially separable": SpatiallySeparable(),
-    "bottleneck, half": Bottleneck(0.5),
+    "bottleneck, half": LowRankConvolution(0.5),
     "2 groups, shuffled": Grouped(2, 1),
     "4 groups, shuffled": Grouped(4, 1),
     "8 groups, shuffled": Grouped(8, 1),
 }
 INT8, UNTRAINED = " + int8", ", untrained"
+RANDOM, ONE_KIND = "CheapConvolutions, random weights", "CheapConvolutions, one kind"
+EVERYWHERE = 0.01
+"""A share that no kind reaches, so that every layer that can be replaced is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomWeights(Technique):
+    """The layers that CheapConvolutions puts in, with random weights and the same training.
+
+    Saves: operations.
+    Costs: score.
+    Source: none; it is the baseline of weights by decomposition. Shuffles stay as they were chosen.
+    """
+
+    stage: ClassVar = Stage.STRUCTURE
+
+    of: CheapConvolutions
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        """A copy of the model with the same layers, trained from random weights."""
+        cheap = replace(self.of, training=Training(0))(model, task)
+        known = {name for name, _ in model.named_modules()}
+        for name, layer in cheap.named_modules():
+            if name not in known and isinstance(layer, nn.Conv1d | nn.Conv2d):
+                layer.reset_parameters()
+        return recover(cheap, task, model, self.of.training, key=repr(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +161,12 @@ def resnet(quick: bool) -> Subject:
     }
     if not quick:
         ways["CheapConvolutions by a meter"] = CheapConvolutions(
-            share=0.5, meter=Latency(batch=32), training=training
+            share=0.5, meter=Latency(batch=32, clock=ThreadTime()), training=training
         )
         long = Training(LONG * -(-len(task.train[1]) // task.batch_size), AdamW(RATE))
         ways[f"{LONG} passes, CheapConvolutions"] = CheapConvolutions(share=0.5, training=long)
         ways[f"{LONG} passes, Channels"] = Channels(share=0.4, training=long)
+    ways |= _baselines(ways["CheapConvolutions"])
     shown = replace(task, augment=pictures, autocast=torch.bfloat16)
     return Subject(
         name="resnet20",
@@ -167,6 +195,7 @@ def crepe(quick: bool) -> Subject | None:
         "Channels": Channels(share=0.5, training=training),
         "LowRank": LowRank(rank=LayerOperations(0.4), training=training, keep=("classifier",)),
     }
+    ways |= _baselines(ways["CheapConvolutions"])
     return Subject(
         name="crepe-tiny",
         model=model,
@@ -176,6 +205,15 @@ def crepe(quick: bool) -> Subject | None:
         shares=(0.9, 0.5),
         quick=quick,
     )
+
+
+def _baselines(cheap: Technique) -> dict[str, Technique]:
+    """The cheapest baselines of CheapConvolutions, with as many steps of training."""
+    assert isinstance(cheap, CheapConvolutions)
+    return {
+        RANDOM: RandomWeights(of=cheap),
+        ONE_KIND: replace(cheap, share=EVERYWHERE, kinds=(DepthwiseSeparable(),)),
+    }
 
 
 def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
@@ -213,10 +251,13 @@ def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
         rows.add(name, "minutes of a core", minutes, "minutes of a core", seed)
         _scored(rows, subject, what, file, full, seed)
         _scored(rows, subject, what + INT8, small, full, seed)
-    timed = f"{subject.name}, latency"
-    if seed == 0 and len(files) == 2 * len(subject.ways) and not rows.done(timed, 0):
-        _timed(rows, subject, baseline, files)
-        rows.add(timed, "done", 1, "", 0)
+    first = [what for what in subject.ways if what not in (RANDOM, ONE_KIND)]
+    for timed, ways in (("latency", first), ("latency of baselines", [RANDOM, ONE_KIND])):
+        name = f"{subject.name}, {timed}"
+        some = {what: file for what, file in files.items() if what.removesuffix(INT8) in ways}
+        if seed == 0 and len(some) == 2 * len(ways) and not rows.done(name, 0):
+            _timed(rows, subject, baseline, some)
+            rows.add(name, "done", 1, "", 0)
 
 
 def _untrained(rows: Rows, subject: Subject, folder: Path, full: float) -> None:

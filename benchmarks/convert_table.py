@@ -9,6 +9,8 @@ from rows import conditions_told, metrics, on, processors, results
 
 NETWORKS = {"resnet20": "ResNet-20", "crepe-tiny": "CREPE tiny"}
 LAYER = "layer, "
+KINDS = {"pointwise first": "blueprint separable", "bottleneck, half": "low rank, half"}
+"""What kinds are called now, by what older rows call them."""
 _NONE = "not measured"
 
 
@@ -74,7 +76,7 @@ def layers() -> str:
             for batch in batches
             for known in [metrics(on(one, found), shape)]
         ]
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
+        lines.append(f"| {KINDS.get(kind, kind)} | {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\n{conditions_told(found)}"
 
 

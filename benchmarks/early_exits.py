@@ -84,7 +84,7 @@ def chance_rows(rows: Rows, name: str, sealed: Task, model: EarlyExits, seed: in
             count += len(labels)
             logits = model.at_each(*images) if isinstance(images, tuple) else model.at_each(images)
             for at, one in enumerate(logits):
-                sure = one.softmax(-1).amax(-1) >= model.threshold
+                sure = one.softmax(-1).amax(-1) > model.threshold
                 leaves = stays & (sure if at + 1 < len(logits) else True)
                 left[at] += float(leaves.sum())
                 right[at] += float((one.argmax(-1) == labels).sum())

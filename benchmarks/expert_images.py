@@ -39,7 +39,9 @@ def mixed(*, learns: bool = True) -> nn.Module:
     router = nn.Sequential(
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * WIDTH, EXPERTS)
     ).requires_grad_(learns)
-    model.blocks = nn.Sequential(*first, MixtureOfExperts(stages, router))
+    # The losses would reach the features before a router that does not learn itself.
+    losses = {} if learns else {"balance": 0.0, "router_z": 0.0}
+    model.blocks = nn.Sequential(*first, MixtureOfExperts(stages, router, **losses))
     return model
 
 

@@ -36,31 +36,31 @@ LAYERS = "layer: "
 
 def layer_rows(rows: Rows) -> None:
     """How many times as long each form takes as a dense layer of the experts that a row uses."""
-    for active in (1, 2):
+    for top_k in (1, 2):
         for hidden in (128, 512):
-            subject = subject_of(active, hidden)
+            subject = subject_of(top_k, hidden)
             if rows.done(subject, None) or not rows.wanted(subject):
                 continue
-            timed(rows, subject, active, hidden)
+            timed(rows, subject, top_k, hidden)
             rows.add(subject, "done", 1, "")
 
 
-def subject_of(active: int, hidden: int) -> str:
+def subject_of(top_k: int, hidden: int) -> str:
     """What the rows of such a mixture are called."""
-    return f"{LAYERS}{EXPERTS} experts of {hidden}, {active} active"
+    return f"{LAYERS}{EXPERTS} experts of {hidden}, {top_k} active"
 
 
-def timed(rows: Rows, subject: str, active: int, hidden: int) -> None:
+def timed(rows: Rows, subject: str, top_k: int, hidden: int) -> None:
     """The rows of one mixture, at several numbers of rows in a run."""
     with seeded(0):
         mixture = MixtureOfExperts(
             [dense(hidden) for _ in range(EXPERTS)],
             nn.Linear(WIDTH, EXPERTS, bias=False),
-            active=active,
+            top_k=top_k,
         )
-        layers: list[nn.Module] = [dense(active * hidden), mixture, dense(EXPERTS * hidden)]
+        layers: list[nn.Module] = [dense(top_k * hidden), mixture, dense(EXPERTS * hidden)]
         values = torch.randn(max(COUNTS), WIDTH)
-    theirs = operator(mixture, active)
+    theirs = operator(mixture, top_k)
     with torch.no_grad():
         expected = mixture.eval()(values).numpy()
     if not np.allclose(theirs(values.numpy())(), expected, atol=1e-4):
@@ -92,7 +92,7 @@ def content(layer: nn.Module, task: Supervised, folder: Path) -> Any:
     return read_model(folder / "layer.shoe")
 
 
-def operator(mixture: MixtureOfExperts, active: int) -> Callable[[np.ndarray], Callable[[], Any]]:
+def operator(mixture: MixtureOfExperts, top_k: int) -> Callable[[np.ndarray], Callable[[], Any]]:
     """The mixture as one operator: from rows N×WIDTH to a function that runs on them."""
     parts = [list(expert.parameters()) for expert in mixture.experts]
     stacked = [torch.stack([one[at].detach() for one in parts]).numpy() for at in range(4)]
@@ -106,9 +106,9 @@ def operator(mixture: MixtureOfExperts, active: int) -> Callable[[np.ndarray], C
             ["rows", "logits", *names],
             ["mixed"],
             domain="com.microsoft",
-            k=active,
+            k=top_k,
             activation_type="relu",
-            normalize_routing_weights=int(active > 1),
+            normalize_routing_weights=int(top_k > 1),
         ),
     ]
     weights = dict(zip(names, stacked, strict=True)) | {"router": router}

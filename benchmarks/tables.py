@@ -19,6 +19,8 @@ from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
 from byte_model_table import keys as byte_keys
 from byte_model_table import page as byte_page
+from cheap_convolutions_table import cheap_convolutions
+from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
@@ -323,6 +325,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "distillation-students": students,
     "distillation-cache": answers,
     "distillation-temperature": temperatures,
+    "cheap-convolutions": cheap_convolutions,
+    "cheap-widths": cheap_widths,
     "replace": replaced,
     "replace-planner": replace_planned,
     "structure": structure,

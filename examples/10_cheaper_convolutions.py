@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shoestring import chain, prove, save
 from shoestring.core import apply, score, seeded
 from shoestring.kit import AdamW, Training, train
-from shoestring.meters import Latency, alternate, ratio
+from shoestring.meters import Latency, ThreadTime, alternate, ratio
 from shoestring.prune import CheapConvolutions, DepthwiseSeparable, Grouped, SpatiallySeparable
 from shoestring.quantize import PostTraining
 from shoestring.tasks import digits
@@ -51,7 +51,7 @@ def main(steps: int = 400) -> None:
     cheaper = CheapConvolutions(
         share=0.5,  # of the milliseconds of the convolutions, since there is a meter
         kinds=(DepthwiseSeparable(), SpatiallySeparable(), Grouped(2), Grouped(4)),
-        meter=Latency(batch=32),
+        meter=Latency(batch=32, clock=ThreadTime()),
         training=Training(steps, AdamW(2e-3)),
     )
     faster = apply(cheaper, model, task)

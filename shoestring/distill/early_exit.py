@@ -26,7 +26,7 @@ from shoestring.kit.tracing.example import Example, examples_of
 
 _HIDDEN = 32
 """Channels of a head's convolution, or the width inside a head."""
-_THRESHOLDS = (*(round(0.3 + 0.02 * step, 2) for step in range(35)), 0.99, 0.995, 0.999)
+_THRESHOLDS = (*(round(0.3 + 0.02 * step, 2) for step in range(35)), 0.99, 0.995, 0.999, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,10 @@ def _teach(model: EarlyExits, task: Task, training: Training, key: str) -> None:
 
 
 def threshold_for(model: EarlyExits, task: Task, lost: float) -> float:
-    """The lowest threshold with which the validation score is at most `lost` below that of none."""
+    """The lowest threshold with which the validation score is at most `lost` below that of none.
+
+    It is 1, at which no example leaves, where no lower one will do.
+    """
     with torch.no_grad(), evaluating(model):
         replay = _Replay(model)
         wanted = score(task, replay) - lost
@@ -139,6 +142,12 @@ def threshold_for(model: EarlyExits, task: Task, lost: float) -> float:
             replay.begin(threshold)
             if score(task, replay) >= wanted:
                 return threshold
+    warnings.warn(  # at 1 the answers are those of the last layer, so that its score is the same
+        f"the score with no exit taken, {wanted + lost:g} at first, was lower the second time: the "
+        "task's score differs from call to call, and no example leaves early",
+        SkippedWarning,
+        stacklevel=3,
+    )
     return 1.0
 
 
@@ -167,7 +176,7 @@ class _Replay(nn.Module):
         *early, answer = self.calls[self.at]
         self.at += 1
         for logits in reversed(early):
-            sure = logits.softmax(-1).amax(-1, keepdim=True) >= self.threshold
+            sure = logits.softmax(-1).amax(-1, keepdim=True) > self.threshold
             answer = torch.where(sure, logits, answer)
         return answer
 

@@ -31,8 +31,9 @@ class Replace(Technique):
 
     `width`: of the new network, above 0; 1 is the size at which the family was published.
     `by`: the family: makes an untrained network of a width. Those of `models` fit other networks'
-        images and texts (`VGGFamily`); a function of your own does too. Its name, or its repr, is a
-        part of this technique's name, and must be the same in every process.
+        images and texts (`VGGFamily`); a function of your own in a module does too. Its name with
+        its module, or its repr, is a part of this technique's name, and must be the same in every
+        process.
     `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `training`: of the new network; Training(0) leaves it untrained.
 
@@ -64,6 +65,11 @@ class Replace(Technique):
                 f"by is {self.by!r:.80}, whose name differs from process to process: give a "
                 "function, or a frozen dataclass with __call__(width)"
             )
+        if any(part in _named(self.by) for part in ("<lambda>", "<locals>")):
+            raise TypeError(
+                f"by is {_named(self.by)}, a name that other functions have too: give a function "
+                "of a module, or a frozen dataclass with __call__(width)"
+            )
         if not 0 < self.width < float("inf"):
             raise ValueError(f"the width is {self.width!r}: give a number above 0, such as 0.5")
 
@@ -88,8 +94,9 @@ class Replace(Technique):
 
 
 def _named(by: Callable[[float], nn.Module]) -> str:
-    """The name of a function or class, else the repr."""
-    return str(getattr(by, "__qualname__", repr(by)))
+    """The name of a function or class with its module, else the repr."""
+    name = getattr(by, "__qualname__", None)
+    return repr(by) if name is None else f"{by.__module__}.{name}"
 
 
 def _match_layout(new: nn.Module, model: nn.Module) -> None:

@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from shoestring.kit.routing.exits import EarlyExits
     from shoestring.kit.routing.mixture import MixtureOfExperts
     from shoestring.kit.routing.rows import in_order, rows_where
-    from shoestring.kit.routing.shares import Routing, RoutingWarning, expert_shares
+    from shoestring.kit.routing.seats import HashRouter
+    from shoestring.kit.routing.shares import expert_shares
+    from shoestring.kit.routing.verdict import Routing, RoutingWarning
     from shoestring.kit.study import Study, StudyHeld, StudyMismatch, Trial
     from shoestring.kit.surgery.batch_norm import fold_batch_norm, settle_batch_norm
     from shoestring.kit.surgery.units import remove_dead_units
@@ -136,7 +138,9 @@ _HOMES = {
     "shoestring.kit.routing.exits": ["EarlyExits"],
     "shoestring.kit.routing.mixture": ["MixtureOfExperts"],
     "shoestring.kit.routing.rows": ["in_order", "rows_where"],
-    "shoestring.kit.routing.shares": ["Routing", "RoutingWarning", "expert_shares"],
+    "shoestring.kit.routing.seats": ["HashRouter"],
+    "shoestring.kit.routing.shares": ["expert_shares"],
+    "shoestring.kit.routing.verdict": ["Routing", "RoutingWarning"],
     "shoestring.kit.training.same": [
         "Cents",
         "Exactly",
@@ -202,6 +206,7 @@ __all__ = [
     "ExportError",
     "Exported",
     "Grid",
+    "HashRouter",
     "Least",
     "Mean",
     "Mixed",

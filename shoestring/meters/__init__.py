@@ -7,7 +7,7 @@ from shoestring.core import Budget, Gauge
 from shoestring.core.resource import LIMITED
 from shoestring.meters.energy import Energy
 from shoestring.meters.interleaved import Ratio, Timing, in_turn, ratio
-from shoestring.meters.latency import Latency, alternate
+from shoestring.meters.latency import Latency, ThreadTime, alternate
 from shoestring.meters.memory import Memory
 from shoestring.meters.microcontroller import CORTEX_M3, Flash, Instructions, Ram
 from shoestring.meters.operations import Operations, UnmeasuredWarning
@@ -29,6 +29,7 @@ __all__ = [
     "Remote",
     "RemoteError",
     "Size",
+    "ThreadTime",
     "Timing",
     "UnmeasuredWarning",
     "alternate",

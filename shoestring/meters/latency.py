@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import thread_time
 from typing import Any, ClassVar
 
 from shoestring.artifact import OnnxRuntime, Runtime, read_model
@@ -16,6 +17,17 @@ from shoestring.meters.interleaved import SECONDS, Clock, Timing, in_turn, ratio
 from shoestring.meters.remote import Remote, one_remote
 
 _ONNX_RUNTIME = OnnxRuntime()
+
+
+@dataclass(frozen=True)
+class ThreadTime:
+    """A clock: the seconds that the processor spent on the calling thread, `time.thread_time`.
+
+    On a machine that is never idle it leaves out what the processor did for others.
+    """
+
+    def __call__(self) -> float:
+        return thread_time()
 
 
 def alternate(
@@ -40,7 +52,7 @@ def alternate(
     `seconds`: the time of the whole alternation, above 0.
     `runtime`: one for all paths, or one for each path; then a path may appear twice. A `Remote` has
         its device time all files.
-    `clock`: `time.thread_time` on a machine that is never idle, as `in_turn` says; None for
+    `clock`: ThreadTime() on a machine that is never idle, as `in_turn` says; None for
         `time.perf_counter`. For one thread only, and not for a `Remote`.
 
     A sample is the mean of as many runs in a row as take a millisecond; with several threads they
@@ -131,6 +143,8 @@ class Latency:
         ledger.
     `runtime`: what runs the files. `OpenVINO()` is another runtime, and `Remote(url)` another
         device.
+    `clock`: ThreadTime() on a machine that is never idle, for one thread of ONNX Runtime; None for
+        the time that passes.
 
     Raises ValueError for bad settings, FileNotFoundError for a path without a file, ShoeError for a
     damaged file, and RemoteError.
@@ -144,6 +158,7 @@ class Latency:
     batch: int = 1
     reference: str | Path | None = None
     runtime: Runtime | Remote = _ONNX_RUNTIME
+    clock: Clock | None = None
 
     def __post_init__(self) -> None:
         _check(
@@ -155,6 +170,12 @@ class Latency:
         )
         if not isinstance(self.runtime, Remote):
             checked(self.runtime)
+        _check_clock(self.clock, self.threads, one_remote([self.runtime]))
+        if self.clock is not None and not isinstance(self.runtime, OnnxRuntime):
+            raise ValueError(
+                f"another clock is for ONNX Runtime, which computes in the calling thread, not for "
+                f"{self.runtime!r}: give clock=None"
+            )
 
     def why_not(self) -> str | None:
         """None: latency can be measured everywhere."""
@@ -171,6 +192,7 @@ class Latency:
                 rounds=self.repeats,
                 warm_up=self.warm_up,
                 runtime=self.runtime,
+                clock=self.clock,
             )
         if self.reference is None:
             return Cost(milliseconds=timings[0].median)
@@ -188,6 +210,7 @@ class Latency:
             self.threads,
             shapes,
             self.runtime,
+            self.clock,
         )
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.kit.routing.mixture import MixtureOfExperts
+from shoestring.kit.routing.seats import HashRouter
 
 BYTES = 256
-_SURE = 50.0  # a logit beside zeros, of which the softmax is 1
 
 
 class CausalNetwork(nn.Module):
@@ -26,19 +26,10 @@ class CausalNetwork(nn.Module):
     `width`: of the states.
     `layers`: for each layer, a function from (2 * width, width) to a module that takes vectors of
         the one width and gives vectors of the other: `feed_forward(hidden)`, or `experts(...)`.
-    `assigned`: for mixtures without a router, the expert of each of the 256 bytes (int64): hash
-        routing (Roller et al. 2021, section 3). None: each mixture has a router.
+        The router of a mixture is given these vectors; a `HashRouter` is given the bytes.
     """
 
-    assigned: Tensor | None
-
-    def __init__(
-        self,
-        width: int,
-        layers: list[Callable[[int, int], nn.Module]],
-        *,
-        assigned: Tensor | None = None,
-    ) -> None:
+    def __init__(self, width: int, layers: list[Callable[[int, int], nn.Module]]) -> None:
         super().__init__()
         self.vectors = nn.Embedding(BYTES, width)
         nn.init.normal_(self.vectors.weight, std=0.1)
@@ -46,7 +37,6 @@ class CausalNetwork(nn.Module):
         self.layers = nn.ModuleList(make(2 * width, width) for make in layers)
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, BYTES)
-        self.register_buffer("assigned", assigned)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Log-probabilities N×T of the ids after the first, of N×(T+1)."""
@@ -56,10 +46,8 @@ class CausalNetwork(nn.Module):
             now = norm(states)
             earlier = functional.pad(now, (0, 0, 2**number, 0))[:, : now.shape[1]]
             seen = torch.cat([now, earlier], -1)
-            if self.assigned is not None and isinstance(layer, MixtureOfExperts):
-                experts = torch.arange(len(layer.experts), device=ids.device)
-                logits = (self.assigned[before].unsqueeze(-1) == experts).to(seen.dtype) * _SURE
-                states = states + layer(seen, logits)
+            if isinstance(layer, MixtureOfExperts) and isinstance(layer.router, HashRouter):
+                states = states + layer(seen, layer.router(before))
             else:
                 states = states + layer(seen)
         likely = self.output(self.norm(states)).log_softmax(-1)
@@ -76,19 +64,32 @@ def feed_forward(hidden: int) -> Callable[[int, int], nn.Module]:
 
 
 def experts(
-    count: int, hidden: int, *, active: int = 1, is_routed: bool = True
+    count: int,
+    hidden: int,
+    *,
+    top_k: int = 1,
+    router: Callable[[int, int], nn.Module] = nn.Linear,
+    balance: float = 0.01,
+    router_z: float = 0.001,
 ) -> Callable[[int, int], nn.Module]:
     """What makes a mixture of such layers.
 
-    `count`: of the experts. `active`: how many of them a byte is sent to.
-    `is_routed`: whether it has a router; one without is called with logits.
+    `count`: of the experts. `top_k`: how many of them a byte is sent to.
+    `router`: makes the router, from the width of the vectors and the number of experts, such as
+        `lambda width, count: HashRouter(assigned, count)`, where `assigned` has the expert of each
+        of the 256 bytes.
+    `balance`, `router_z`: the weights of the losses that keep a router in order.
     """
 
     def made(given: int, wanted: int) -> nn.Module:
         make = feed_forward(hidden)
-        router = nn.Linear(given, count) if is_routed else None
+        chooses = router(given, count)
         return MixtureOfExperts(
-            [make(given, wanted) for _ in range(count)], router, active=active, jitter=0.0
+            [make(given, wanted) for _ in range(count)],
+            chooses,
+            top_k=top_k,
+            balance=balance,
+            router_z=router_z,
         )
 
     return made

@@ -16,7 +16,7 @@ from shoestring.models.sizes import check_count
 from shoestring.models.vgg import SmallVGG
 
 SMALL = 40
-"""Pixels of the shorter side beyond which the first layers halve images, however often."""
+"""Pixels of the shorter side beyond which the first layers halve images."""
 
 
 class Ending(Enum):
@@ -76,7 +76,10 @@ class Images:
 
     @property
     def halvings(self) -> int:
-        """How often the first layers halve the images, so that at most `SMALL` pixels are left."""
+        """How often images are halved until at most `SMALL` pixels are left.
+
+        `VGGFamily` does so before its first layers; `ShuffleNetFamily` twice at most, as published.
+        """
         side, count = self.side, 0
         while side > SMALL:
             side, count = -(-side // 2), count + 1

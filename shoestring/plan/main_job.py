@@ -341,6 +341,7 @@ def _report(
         threads=latency.threads,
         batch=latency.batch,
         runtime=latency.runtime,
+        clock=latency.clock,
     )
     graphs = by_entry(read_model(outcome.reference)).values()
     data = outcome.file.read_bytes()

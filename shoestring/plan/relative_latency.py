@@ -66,6 +66,7 @@ def relative_latency(
         rounds=latency.repeats,
         warm_up=latency.warm_up,
         runtime=latency.runtime,
+        clock=latency.clock,
         seconds=seconds,
     )
     return between(timing, others)

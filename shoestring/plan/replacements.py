@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -60,12 +60,16 @@ class _Seen:
     loss: Any
 
 
-def replacements(model: nn.Module, task: Task) -> list[Move]:
+def replacements(
+    model: nn.Module, task: Task, *, say: Callable[[str], None] = lambda text: None
+) -> list[Move]:
     """A move for each family of new networks that can take a model's place.
 
     Offered are: for images N×C×H×W with answers N×classes, `VGGFamily` and `ShuffleNetFamily`; for
     texts N×T ids that go into a table of vectors, `NgramFamily`. For everything else, and for a
     model or task that fails, there is none: the list is empty.
+
+    `say`: gets a line that says why, where the model or the task fails.
     """
     try:
         with warnings.catch_warnings(), seeded(0):
@@ -79,7 +83,11 @@ def replacements(model: nn.Module, task: Task) -> list[Move]:
             return _of_texts(model, seen, ending)
     except TimeUpError:
         raise
-    except Exception:  # of any model or task: then nothing is offered
+    except Exception as error:  # of any model or task: then nothing is offered
+        say(
+            "  no new network is tried in the model's place: looking at what the model reads and "
+            f"answers failed ({type(error).__name__}: {error})"
+        )
         return []
 
 

@@ -62,7 +62,9 @@ class Replacing:
         """A kind of chain for each family of networks that fits the model, the likeliest first."""
         if self._kinds is None:
             self._kinds = []
-            for move in replacements(self.experiments.model, self.experiments.sealed):
+            for move in replacements(
+                self.experiments.model, self.experiments.sealed, say=self.standing.say
+            ):
                 made = [arm for arm in self.arms([move]) if move in arm.moves]
                 self._kinds += made[:1]
         return self._kinds

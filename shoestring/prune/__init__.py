@@ -7,11 +7,11 @@ either.
 from shoestring.prune.blocks import Blocks, LeastLoss, Lightest, bypassed
 from shoestring.prune.channels import Channels, OfChannels, OfOperations
 from shoestring.prune.convolution_kinds import (
-    Bottleneck,
+    BlueprintSeparable,
     DepthwiseSeparable,
     Grouped,
     Kind,
-    PointwiseFirst,
+    LowRankConvolution,
     Shuffled,
     SpatiallySeparable,
 )
@@ -31,7 +31,7 @@ from shoestring.prune.magnitude import Global, LayerAdaptive, Magnitude, PerLaye
 
 __all__ = [
     "Blocks",
-    "Bottleneck",
+    "BlueprintSeparable",
     "Channels",
     "CheapConvolutions",
     "CompactEmbeddings",
@@ -49,13 +49,13 @@ __all__ = [
     "LeastLoss",
     "Lightest",
     "LowRank",
+    "LowRankConvolution",
     "Magnitude",
     "Norm",
     "OfChannels",
     "OfOperations",
     "Outputs",
     "PerLayer",
-    "PointwiseFirst",
     "Quotients",
     "Scale",
     "SharedParts",

@@ -28,6 +28,7 @@ from shoestring.kit import (
 from shoestring.kit.surgery.cutting import answers
 from shoestring.kit.tracing.example import Example, examples_of
 from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.unchanged import unchanged
 
 _NEARLY_LIGHTEST = 1.1
 """A block counts as one of the lightest up to this multiple of the lightest's weights."""
@@ -79,7 +80,8 @@ class Blocks(Technique):
     `share`: the share of the blocks that is kept, above 0 and at most 1; at least one block stays.
     `batches`: how many batches of the training split the loss is measured on, 1 or more.
     `first`: which blocks go first, LeastLoss() or Lightest().
-    `training`: after the last removal; Training(0) trains nothing.
+    `training`: after the last removal; Training(0) trains nothing, and a model that keeps all its
+        blocks is not trained.
     `only`, `keep`: patterns of names of blocks that may be removed, and of those that must stay.
 
     A block is a child of an nn.Sequential or nn.ModuleList that has weights and child modules, is
@@ -122,7 +124,7 @@ class Blocks(Technique):
             return clone(model)
         candidates = chosen(blocks, self.only, self.keep, "Blocks")
         count = min(len(blocks) - max(1, round(self.share * len(blocks))), len(candidates))
-        shorter = clone(model)
+        shorter, before = clone(model), len(candidates)
         data = list(islice(iter(batches(task, "train", shorter)), self.batches))
         for _ in range(count):
             removable = self.first.among(shorter, candidates)
@@ -143,6 +145,8 @@ class Blocks(Technique):
             reached = len(candidates) / len(blocks)
             why = "one stays at least, and so do those that the model cannot do without"
             say_how_far("Blocks", self.share, reached, "blocks", why, len(blocks))
+        if len(candidates) == before:
+            return unchanged(model, self.training, "Blocks")
         return recover(
             shorter, task, model, self.training, what="training what is left", key=repr(self)
         )

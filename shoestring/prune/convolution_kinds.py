@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.kit.surgery.in_sequence import POINT, convolution_like, in_sequence, whole
+from shoestring.prune.thin_pair import largest_rank, thin_pair
 
 
 class Kind(Protocol):
@@ -67,12 +68,13 @@ class DepthwiseSeparable:
 
 
 @dataclass(frozen=True)
-class PointwiseFirst:
+class BlueprintSeparable:
     """A pointwise (1×1) convolution, and then a convolution of each output channel by itself.
 
     The kernels of an output channel, one for each input, are a matrix; its largest singular
     directions are the depthwise kernels.
-    Source: Guo et al. 2018, section 3.2; Haase & Amthor 2020 (blueprint separable convolutions).
+    Source: Haase & Amthor 2020 (blueprint separable convolutions); weights: Guo et al. 2018,
+    section 3.2.
 
     `terms`: how many pointwise channels each output channel has, 1 or more.
     """
@@ -121,8 +123,7 @@ class SpatiallySeparable:
             return None
         weight = layer.weight.detach().double().cpu()
         outputs, inputs, height, width = weight.shape
-        cost = inputs * height + outputs * width
-        rank = _rank(self.share * weight.numel() / cost, self.multiple)
+        rank = largest_rank(self.share, inputs * height, outputs * width, self.multiple)
         matrix = weight.permute(1, 2, 0, 3).reshape(inputs * height, outputs * width)
         left, values, right = torch.linalg.svd(matrix, full_matrices=False)
         if rank >= len(values):
@@ -138,10 +139,11 @@ class SpatiallySeparable:
 
 
 @dataclass(frozen=True)
-class Bottleneck:
-    """A convolution to fewer channels, and a pointwise (1×1) one back.
+class LowRankConvolution:
+    """A convolution to fewer channels, and a pointwise (1×1) one back, as `LowRank` makes them.
 
-    Source: Denton et al. 2014; Zhang et al. 2016, section 2.1.
+    Source: Denton et al. 2014; Zhang et al. 2016, section 2.1. Differs: the directions are those of
+    the weights, since what replaces a layer is fitted to the layer's outputs afterwards.
 
     `share`: of the layer's operations that the two take at most, above 0 and below 1.
     `multiple`: channels between them that are more than this go in multiples of it, 1 or more.
@@ -157,18 +159,14 @@ class Bottleneck:
     def of(self, layer: Any) -> nn.Sequential | None:
         """None where the share leaves as many channels as there are."""
         weight = _weight(layer).flatten(1)
-        outputs, terms = weight.shape
-        rank = _rank(self.share * weight.numel() / (outputs + terms), self.multiple)
-        if rank >= min(outputs, terms):
+        outputs, inputs = weight.shape
+        rank = largest_rank(self.share, outputs, inputs, self.multiple)
+        if rank >= min(outputs, inputs):
             return None
         left, values, right = torch.linalg.svd(weight, full_matrices=False)
-        halves = (
-            convolution_like(layer, layer.in_channels, rank, **whole(layer)),
-            convolution_like(layer, rank, outputs, bias=True, **POINT),
-        )
         scale = values[:rank].sqrt()
         first, second = scale[:, None] * right[:rank], left[:, :rank] * scale
-        return in_sequence(layer, halves, (first, second), _bias(layer))
+        return thin_pair(layer, first, second, _bias(layer))
 
 
 class Shuffled(nn.Module):
@@ -256,12 +254,6 @@ def _bias(layer: Any) -> Tensor:
     if layer.bias is None:
         return torch.zeros(layer.out_channels, dtype=torch.float64)
     return layer.bias.detach().double().cpu()
-
-
-def _rank(most: float, multiple: int) -> int:
-    """At most this many channels, 1 or more; above `multiple` a multiple of it."""
-    whole_number = max(1, int(most))
-    return whole_number if whole_number < multiple else whole_number // multiple * multiple
 
 
 def _along(layer: Any, axis: int) -> dict[str, Any]:

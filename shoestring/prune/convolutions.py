@@ -26,43 +26,31 @@ from shoestring.kit.surgery.in_sequence import reason_to_leave
 from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import Example, examples_of
 from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.convolution_choice import Candidate, Found, cheapest, those_that_pay
 from shoestring.prune.convolution_fit import Seen, fitted, seen
 from shoestring.prune.convolution_kinds import (
-    Bottleneck,
+    BlueprintSeparable,
     DepthwiseSeparable,
     Grouped,
     Kind,
-    PointwiseFirst,
+    LowRankConvolution,
     SpatiallySeparable,
 )
+from shoestring.prune.unchanged import unchanged
 
 _KINDS: tuple[type, ...] = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ALL = (
     DepthwiseSeparable(),
-    PointwiseFirst(),
+    BlueprintSeparable(),
     SpatiallySeparable(),
     Grouped(2),
     Grouped(4),
-    Bottleneck(),
+    LowRankConvolution(),
 )
 _COPIES = 4
 """So many of a layer in a row are weighed where that is possible, to see less of the surroundings.
 """
 _WHO = "CheapConvolutions"
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """What may replace a layer: its kind, its layers, what they cost, and what they lose.
-
-    `cost`: in operations, or as the meter measures.
-    `error`: the share of the variance of the layer's outputs that it does not explain.
-    """
-
-    kind: Kind
-    layers: nn.Sequential
-    cost: float
-    error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +59,7 @@ class CheapConvolutions(Technique):
 
     Saves: operations, milliseconds where a kind is fast in the runtime, and bytes.
     Costs: the time of `training`; score; with a meter, a second or two for each kind and shape of
-    layer.
+    layer, and for each layer that is replaced.
     Source: Crowley et al. 2018 (cheap convolutions, taught by the network as it was); Guo et al.
     2018 (weights by decomposition). Differs: each layer gets its own kind, or stays as it is; the
     last of the new layers is fitted to the old one's outputs.
@@ -82,11 +70,13 @@ class CheapConvolutions(Technique):
     `kinds`: what may replace a layer, each a `Kind`.
     `meter`: what a layer costs is measured with it, on a file of the layer at its own shapes:
         meters.Latency(), say. None: operations are counted from the shapes.
+        With a meter, layers are also put back one by one, where the whole model costs no more
+        without the replacement; beyond 24 of them, some at a time.
     `margin`: a kind is considered where it takes at most this share of the layer's cost, above 0
         and at most 1. With a meter, so must the whole model, or it stays as it is.
     `batches`: how many batches of the training split the layers are fitted to, 1 or more.
     `training`: after the replacement, with the model as it was as teacher; Training(0) trains
-        nothing.
+        nothing, and a model in which nothing was replaced is not trained.
     `only`, `keep`: patterns of names of layers that may be replaced, and of those that stay.
 
     An nn.Sequential of two or three layers replaces a layer: to restore a file into the model's
@@ -130,6 +120,8 @@ class CheapConvolutions(Technique):
             return clone(model)
         found = self._found(model, task, names)
         cheap, plan = self._replaced(model, task, found)
+        if not plan:
+            return unchanged(model, self.training, _WHO)
         key = f"{self!r}, {plan}"  # a meter may choose otherwise the next time
         return recover(cheap, task, model, self.training, what="training cheap layers", key=key)
 
@@ -139,15 +131,13 @@ class CheapConvolutions(Technique):
             warnings.simplefilter("ignore", SkippedWarning)
             return _layers(model)
 
-    def _found(
-        self, model: nn.Module, task: Task, names: list[str]
-    ) -> dict[str, tuple[float, list[_Candidate]]]:
+    def _found(self, model: nn.Module, task: Task, names: list[str]) -> Found:
         """Of each layer its cost, and the candidates that pay."""
         samples, examples = seen(model, task, names, self.batches, _WHO), examples_of(task)
         if uncalled := [name for name in names if name not in samples]:
             _skip(f"skipped {_several(uncalled)}: nothing calls them on the training data", 4)
         known: dict[Any, float] = {}
-        found: dict[str, tuple[float, list[_Candidate]]] = {}
+        found: Found = {}
         useless: list[str] = []
         fits: set[Kind] = set()
         for name in samples:
@@ -157,12 +147,12 @@ class CheapConvolutions(Technique):
             if made and _reads(model, name, next(iter(made.values())), examples):
                 continue
             cost = self._cost(nn.Sequential(layer), samples[name], known, None)
-            candidates: list[_Candidate] = []
+            candidates: list[Candidate] = []
             for kind, layers in made.items():
                 price = self._cost(layers, samples[name], known, kind)
                 if price <= self.margin * cost:
                     error = fitted(layers, samples[name])
-                    candidates.append(_Candidate(kind, layers, price, error))
+                    candidates.append(Candidate(kind, layers, price, error))
             found[name] = cost, candidates
             useless += [] if candidates else [name]
         if useless:
@@ -194,53 +184,41 @@ class CheapConvolutions(Technique):
             )
         return float(value) / times
 
-    def _replaced(
-        self, model: nn.Module, task: Task, found: dict[str, tuple[float, list[_Candidate]]]
-    ) -> tuple[nn.Module, str]:
-        """A copy with the best candidates in place, and which these are in words."""
+    def _replaced(self, model: nn.Module, task: Task, found: Found) -> tuple[nn.Module, str]:
+        """A copy with the best candidates in place, and which these are in words; "" for none."""
         total = sum(cost for cost, _ in found.values())
-        taken = _cheapest(found, self.share * total)
-        cheap = clone(model)
-        for name, candidate in taken.items():
-            cheap = replaced(cheap, name, candidate.layers)
-        left = total + sum(one.cost - found[name][0] for name, one in taken.items())
-        if taken and not self.only and not self.keep:
-            why = "no kind saves more, or layers stay for which none pays"
-            say_how_far(_WHO, self.share, left / total, "cost of the convolutions", why)
+        taken = cheapest(found, self.share * total)
+        cheap = _with(model, taken)
         if self.meter is not None and taken:
             before, after = self._measured(model, task), self._measured(cheap, task)
-            if after > self.margin * before:
+
+            def measured(some: dict[str, Candidate]) -> float:
+                return self._measured(_with(model, some), task) if some else before
+
+            taken, back, after = those_that_pay(found, taken, after, measured)
+            if back:
+                _skip(f"put back {'; '.join(one.told(self.meter.measures) for one in back)}", 4)
+                cheap = _with(model, taken)
+            if taken and after > self.margin * before:
                 _skip(
                     f"left the model as it is: {self.meter.measures} would go from {before:.4g} "
                     f"to {after:.4g} with {len(taken)} layers replaced, which does not pay",
                     4,
                 )
-                return clone(model), "nothing"
+                taken = {}
+        left = total + sum(one.cost - found[name][0] for name, one in taken.items())
+        if taken and not self.only and not self.keep:
+            why = "no kind saves more, or layers stay for which none pays"
+            say_how_far(_WHO, self.share, left / total, "cost of the convolutions", why)
         return cheap, ", ".join(f"{name}: {one.kind!r}" for name, one in taken.items())
 
 
-def _cheapest(
-    found: dict[str, tuple[float, list[_Candidate]]], goal: float
-) -> dict[str, _Candidate]:
-    """The candidates to take, so that the layers together cost at most `goal`.
-
-    Greedy: the next change is that which loses the least for the cost that it saves.
-    """
-    taken: dict[str, _Candidate] = {}
-    costs = {name: cost for name, (cost, _) in found.items()}
-    errors = dict.fromkeys(found, 0.0)
-    while sum(costs.values()) > goal:
-        changes = [
-            ((one.error - errors[name]) / (costs[name] - one.cost), name, one)
-            for name, (_, candidates) in found.items()
-            for one in candidates
-            if one.cost < costs[name]
-        ]
-        if not changes:
-            break
-        _, name, best = min(changes, key=lambda change: change[0])
-        taken[name], costs[name], errors[name] = best, best.cost, best.error
-    return taken
+def _with(model: nn.Module, taken: dict[str, Candidate]) -> nn.Module:
+    """A copy of the model with candidates in the place of the layers of these names."""
+    cheap = clone(model)
+    for name, candidate in taken.items():
+        cheap = replaced(cheap, name, candidate.layers)
+    return cheap
 
 
 def _layers(model: nn.Module) -> list[str]:

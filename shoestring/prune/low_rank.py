@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Stage, Strength, Task, Technique, seeded
+from shoestring.core import Stage, Strength, Task, Technique
 from shoestring.kit import (
     AdamW,
     Patterns,
@@ -22,17 +22,13 @@ from shoestring.kit import (
     parameters_of,
     recover,
 )
-from shoestring.kit.surgery.in_sequence import (
-    POINT,
-    convolution_like,
-    in_sequence,
-    reason_to_leave,
-    whole,
-)
+from shoestring.kit.surgery.in_sequence import reason_to_leave
 from shoestring.kit.surgery.on_batches import on_batches
 from shoestring.kit.surgery.replacing import failure, replaced
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.weights.layers import say_how_far
+from shoestring.prune.thin_pair import largest_rank, thin_pair
+from shoestring.prune.unchanged import unchanged
 
 _KINDS: tuple[type, ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _GROUPED = "it has groups"  # no warning: a layer with groups is cheap already
@@ -104,7 +100,7 @@ class LowRank(Technique):
     `rank`: how many directions a layer keeps: Energy(0.99) or LayerOperations(0.5).
     `directions`: which ones: Outputs(batches=8) or Weights().
     `training`: after the factorisation, with the model as it was as teacher; Training(0) trains
-        nothing.
+        nothing, and a model in which nothing was factored is not trained.
     `only`, `keep`: patterns of names of layers that are factored, and of those that are not.
 
     A layer stays as it is where two would take more than nine tenths of its operations. Otherwise
@@ -174,6 +170,8 @@ class LowRank(Technique):
             say_how_far(
                 "LowRank", self.rank.share, after / max(before, 1), "weights of its layers", why
             )
+        if before == after:
+            return unchanged(model, self.training, "LowRank")
         return recover(
             thin, task, model, self.training, what="training thin layers", key=repr(self)
         )
@@ -199,7 +197,7 @@ class LowRank(Technique):
             shares = energies.cumsum(0) / energies.sum().clamp(min=1e-300)
             rank = int((shares < self.rank.share - 1e-12).sum()) + 1
         else:
-            rank = max(1, int(self.rank.share * outputs * inputs / (outputs + inputs)))
+            rank = largest_rank(self.rank.share, outputs, inputs)
         if rank * (outputs + inputs) > _WORTH * outputs * inputs:
             return None
         back = directions[:, :rank]
@@ -207,7 +205,7 @@ class LowRank(Technique):
         bias = mean - back @ (back.T @ mean)
         if layer.bias is not None:
             bias = bias + layer.bias.detach().double().cpu()
-        return _two(
+        return thin_pair(
             layer,
             back.T @ matrix,
             back,
@@ -273,20 +271,3 @@ def _output_statistics(
             mean = total / count
             statistics[name] = mean, products / count - torch.outer(mean, mean)
     return statistics
-
-
-def _two(layer: Any, first: Tensor, second: Tensor, bias: Tensor | None) -> nn.Sequential:
-    """Two layers that compute second · first · x + bias."""
-    rank = len(first)
-    if isinstance(layer, nn.Linear):
-        with seeded(0):
-            pair: tuple[nn.Module, nn.Module] = (
-                nn.Linear(layer.in_features, rank, bias=False),
-                nn.Linear(rank, layer.out_features, bias=bias is not None),
-            )
-    else:
-        pair = (
-            convolution_like(layer, layer.in_channels, rank, **whole(layer)),
-            convolution_like(layer, rank, layer.out_channels, bias=bias is not None, **POINT),
-        )
-    return in_sequence(layer, pair, (first, second), bias)

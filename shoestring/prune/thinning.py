@@ -13,6 +13,7 @@ from shoestring.kit import Ramp, SkippedWarning, Training, clone, recover, taugh
 from shoestring.kit.surgery.finding import dependency_groups
 from shoestring.kit.surgery.groups import DependencyGroups
 from shoestring.kit.surgery.removing import removed
+from shoestring.prune.unchanged import unchanged
 
 Choose = Callable[[nn.Module, DependencyGroups, float], list[Tensor]]
 """Which units of each group to remove, given the model, its groups and the progress.
@@ -34,10 +35,11 @@ def thinned(
 ) -> tuple[nn.Module, DependencyGroups]:
     """A copy of the model without the units that `choose` names, and its dependency groups.
 
-    The model as it was is the teacher. `who`: the technique that warnings name; `key`: identifies
+    The model as it was is the teacher. One from which no round removed anything comes back
+    untrained, with a SkippedWarning. `who`: the technique that warnings name; `key`: identifies
     the training when it is resumed.
     """
-    pruned = clone(model)
+    pruned, whole = clone(model), dependencies
     if not dependencies.groups:
         warnings.warn(
             f"{who} found nothing in the model that it could take out", SkippedWarning, stacklevel=3
@@ -51,6 +53,8 @@ def thinned(
         units = choose(pruned, dependencies, number / rounds)
         if any(map(len, units)):
             pruned, dependencies = removed(pruned, task, dependencies, units, who=who)
+        if number == rounds and dependencies is whole:
+            return unchanged(model, training, who), whole
         pruned = recover(
             pruned,
             taught_task,

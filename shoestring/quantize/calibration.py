@@ -156,7 +156,7 @@ class Calibration:
             entry = (ranges, keys)
             if entry not in self._grid_limits:
                 histogram = self._histogram(keys, ends) if ranges.needs_counts else Histogram(*ends)
-                self._grid_limits[entry] = ranges(histogram, LEVELS)
+                self._grid_limits[entry] = ranges(histogram, LEVELS) if histogram.has_any else ends
                 self._warnings[entry] = _too_coarse(keys[0], histogram, self._grid_limits[entry])
             if self._warnings.get(entry):
                 warnings.warn(self._warnings[entry], SkippedWarning, stacklevel=4)
@@ -260,11 +260,11 @@ class Calibration:
 
         def between(low: float, high: float) -> Histogram:
             self._count(dict.fromkeys(keys, (low, high)))
-            return Histogram(
-                low, high, np.asarray(sum(self._counts[key, low, high] for key in keys))
-            )
+            counts = np.asarray(sum(self._counts[key, low, high] for key in keys))
+            return Histogram(low, high, counts)
 
-        return refined(between, *limits)
+        first = between(*limits)
+        return refined(between, *limits) if first.has_any else first
 
     def _count(self, wanted: Mapping[ValueKey, tuple[float, float]]) -> None:
         """Count the numbers in each bin between these limits."""

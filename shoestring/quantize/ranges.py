@@ -55,6 +55,11 @@ class Histogram:
         """Whether too few examples were seen to tell whether they vary."""
         return self.examples < 2 and not self.is_empty
 
+    @property
+    def has_any(self) -> bool:
+        """Whether some number was counted, or none had to be: not so of an expert without rows."""
+        return self.counts is None or bool(self.counts.any())
+
     def limits(self, value: Tensor) -> None:
         """Widen the limits to include these numbers.
 

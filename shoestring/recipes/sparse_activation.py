@@ -12,6 +12,7 @@ from torch import nn
 from shoestring.core import Ledger, prove, score, seeded
 from shoestring.kit import (
     AdamW,
+    HashRouter,
     MixtureOfExperts,
     Training,
     expert_shares,
@@ -48,15 +49,27 @@ def network(name: str) -> nn.Module:
         "small": feed_forward(HIDDEN),
         "middle": feed_forward(EXPERTS // 2 * HIDDEN),
         "large": feed_forward(EXPERTS * HIDDEN),
-        "two": experts(EXPERTS, HIDDEN, active=2),
-        "by byte": experts(EXPERTS, HIDDEN, is_routed=False),
+        "two": experts(EXPERTS, HIDDEN, top_k=2),
+        # Its losses would reach the vectors before a router that does not learn itself.
+        "random": experts(EXPERTS, HIDDEN, balance=0.0, router_z=0.0),
+        "by byte": experts(EXPERTS, HIDDEN, router=_by_byte()),
     }.get(name, experts(EXPERTS, HIDDEN))
-    # Each expert gets 32 of the 256 bytes, drawn at random.
-    assigned = torch.randperm(256) % EXPERTS if name == "by byte" else None
-    made = CausalNetwork(WIDTH, [around, inside, around, inside, around], assigned=assigned)
+    made = CausalNetwork(WIDTH, [around, inside, around, inside, around])
     if name == "random":
         for part, one in made.named_parameters():
             one.requires_grad_("router" not in part)
+    return made
+
+
+def _by_byte() -> Callable[[int, int], nn.Module]:
+    """What makes the routers of a network: each expert gets as many bytes, drawn at random."""
+    drawn: list[torch.Tensor] = []
+
+    def made(_width: int, count: int) -> nn.Module:
+        if not drawn:  # once for all layers
+            drawn.append(torch.randperm(256) % count)
+        return HashRouter(drawn[0], count)
+
     return made
 
 

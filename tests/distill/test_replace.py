@@ -45,7 +45,9 @@ def test_a_function_of_ones_own_is_a_family_and_its_name_is_in_the_repr():
     technique = Replace(by=narrow, width=0.5, training=Training(0))
     made = technique(DigitsLeNet(), digits())
     assert made[1].out_features == 16  # type: ignore[union-attr]
-    assert repr(technique).startswith("Replace(width=0.5, by=narrow, targets=SoftTargets(")
+    assert repr(technique).startswith(
+        f"Replace(width=0.5, by={__name__}.narrow, targets=SoftTargets("
+    )
     pressed = [Replace.strength.set(technique, press).width for press in (0.0, 0.5, 1.0)]
     assert pressed == [2.0, 0.4472, 0.1]
 
@@ -73,7 +75,15 @@ def test_what_is_no_family_is_refused():
     with pytest.raises(TypeError, match="whose name differs from process to process"):
         Replace(by=partial(narrow))
     with pytest.raises(TypeError, match=r"returned float for the width 0\.5"):
-        Replace(by=lambda width: width, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type,return-value]
+        Replace(by=abs, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"<lambda>, a name that other functions have too"):
+        Replace(by=lambda width: SmallVGG(round(4 * width)))
+
+    def inside(width: float) -> nn.Module:
+        return SmallVGG(round(4 * width))
+
+    with pytest.raises(TypeError, match=r"<locals>\.inside, a name that other functions have"):
+        Replace(by=inside)
 
 
 def test_a_network_for_other_inputs_or_classes_is_refused_by_name():

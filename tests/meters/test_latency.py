@@ -1,8 +1,10 @@
+from itertools import count
+
 import pytest
 
 from shoestring.artifact import OnnxRuntime, OpenVINO, ShoeError
 from shoestring.core import Cost
-from shoestring.meters import Latency, Ratio, Timing, alternate, latency, ratio
+from shoestring.meters import Latency, Ratio, ThreadTime, Timing, alternate, latency, ratio
 from shoestring.meters import interleaved as turns
 
 
@@ -137,6 +139,15 @@ def test_another_clock_is_of_one_thread(linear):
         alternate([linear.path], linear.task, threads=2, clock=lambda: 0.0)
 
 
+def test_a_meter_takes_another_clock(linear):
+    ticks = count()
+    meter = Latency(repeats=3, clock=lambda: float(next(ticks)))
+    assert meter(linear.path, linear.task).milliseconds == pytest.approx(1000)  # a tick each run
+    assert "clock=ThreadTime())" in repr(Latency(clock=ThreadTime()))
+    cost = Latency(repeats=3, clock=ThreadTime())(linear.path, linear.task)
+    assert cost.milliseconds is not None and cost.milliseconds > 0
+
+
 def test_drift_leaves_the_ratio_alone():
     # The machine slows down from round to round: the medians of either mean little, each pair still
     # says 2.
@@ -189,6 +200,8 @@ def test_a_reference_takes_out_what_slows_the_machine(linear, monkeypatch, tmp_p
         ({"repeats": -1}, "repeats is -1"),
         ({"warm_up": 0}, "warm_up is 0"),
         ({"batch": True}, "batch is True"),
+        ({"clock": ThreadTime(), "threads": None}, "give threads=1, not None"),
+        ({"clock": ThreadTime(), "runtime": OpenVINO()}, "another clock is for ONNX Runtime"),
     ],
 )
 def test_bad_settings(setting, said):

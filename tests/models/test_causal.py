@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from shoestring.artifact import load
 from shoestring.core import seeded
-from shoestring.kit import MixtureOfExperts, save
+from shoestring.kit import HashRouter, MixtureOfExperts, save
 from shoestring.models import CausalNetwork, experts, feed_forward
 from shoestring.tasks import NextWord
 
 
 def made(assigned: Tensor | None = None) -> CausalNetwork:
     with seeded(0):
-        inside = experts(4, 12, is_routed=assigned is None)
-        return CausalNetwork(8, [feed_forward(12), inside], assigned=assigned).eval()
+        inside = experts(4, 12)
+        if assigned is not None:
+            inside = experts(4, 12, router=lambda _width, count: HashRouter(assigned, count))
+        return CausalNetwork(8, [feed_forward(12), inside]).eval()
 
 
 def stream(seed: int) -> Tensor:
@@ -69,3 +71,11 @@ def test_hash_routing_sends_each_byte_to_its_expert():
     with torch.no_grad():
         model(ids)
     assert torch.equal(seen[0].flatten(), ids[0, :-1] % 4)
+
+
+def test_a_table_of_experts_that_is_refused():
+    with pytest.raises(ValueError, match="experts 0 to 3, and there are 3"):
+        HashRouter(torch.arange(256) % 4, 3)
+    router = HashRouter(torch.arange(256) % 4, 4)
+    with pytest.raises(ValueError, match="given ids"):
+        MixtureOfExperts([nn.Linear(3, 3) for _ in range(4)], router)(torch.rand(2, 3))

@@ -109,6 +109,11 @@ def test_what_does_not_fit_gets_none_and_nothing_fails(task):
         "a loss that fails": (linear(), replace(task, criterion=lambda a, b: 1 / 0)),
     }
     assert [what for what, case in cases.items() if replacements(*case)] == []
+    said: list[str] = []
+    assert replacements(*cases["a loss that fails"], say=said.append) == []
+    assert len(said) == 1 and "failed (ZeroDivisionError: division by zero)" in said[0]
+    replacements(*cases["two inputs"], say=said.append)
+    assert len(said) == 1  # where nothing fits, nothing failed
 
 
 # -- how wide, and what a reader is told

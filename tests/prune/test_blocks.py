@@ -43,6 +43,13 @@ def test_the_blocks_that_do_nothing_go():
     assert [isinstance(one, Through) for one in small] == [True, False, True, True]
 
 
+def test_a_model_that_keeps_its_blocks_is_not_trained():
+    model = nn.Sequential(Step(3.0), Step(0.5), nn.Linear(4, 4))
+    with pytest.warns(SkippedWarning, match="Blocks changed nothing in the model, so it did not"):
+        same = Blocks(share=1.0, training=Training(2))(model, classified((4,)))
+    assert torch.equal(same[0].inner.weight, model[0].inner.weight) and same is not model
+
+
 def test_blocks_are_those_that_give_what_they_take():
     with seeded(0):
         model = ResNet20(4)

@@ -98,6 +98,17 @@ def test_widths_of_eight_stay_and_it_is_said():
 
 
 @pytest.mark.slow
+def test_a_model_that_keeps_its_channels_is_not_trained():
+    with seeded(0):
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(128, 4)
+        )
+    technique = Channels(share=1.0, importance=Norm(), training=Training(6))
+    with pytest.warns(SkippedWarning, match="Channels changed nothing in the model, so it did not"):
+        same = technique(model, images((3, 8, 8)))
+    assert torch.equal(same[0].weight, model[0].weight) and same is not model
+
+
 def test_operations_fall_to_the_share():
     model, task = LeNet5(), images()
     full = meters.Operations()(model, task).operations

@@ -16,31 +16,34 @@ from shoestring.core import Cost, seeded
 from shoestring.kit import ShortfallWarning, SkippedWarning, Training, parameters_of, save
 from shoestring.kit.surgery.replacing import replaced
 from shoestring.prune import (
-    Bottleneck,
+    BlueprintSeparable,
     CheapConvolutions,
     DepthwiseSeparable,
     Grouped,
     Kind,
     LayerOperations,
     LowRank,
-    PointwiseFirst,
+    LowRankConvolution,
     Shuffled,
     SpatiallySeparable,
 )
+from shoestring.prune.convolution_choice import Candidate, those_that_pay
 
 EASY: dict[Kind, Any] = {
     DepthwiseSeparable(): lambda o, i, h, w: torch.einsum("oi,ihw->oihw", _r(o, i), _r(i, h, w)),
     DepthwiseSeparable(2): lambda o, i, h, w: sum(
         torch.einsum("oi,ihw->oihw", _r(o, i), _r(i, h, w)) for _ in range(2)
     ),
-    PointwiseFirst(): lambda o, i, h, w: torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)),
-    PointwiseFirst(2): lambda o, i, h, w: sum(
+    BlueprintSeparable(): lambda o, i, h, w: torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)),
+    BlueprintSeparable(2): lambda o, i, h, w: sum(
         torch.einsum("oi,ohw->oihw", _r(o, i), _r(o, h, w)) for _ in range(2)
     ),
     SpatiallySeparable(0.34, 1): lambda o, i, h, w: torch.einsum(
         "rih,orw->oihw", _r(2, i, h), _r(o, 2, w)
     ),
-    Bottleneck(0.5, 1): lambda o, i, h, w: torch.einsum("or,rihw->oihw", _r(o, 2), _r(2, i, h, w)),
+    LowRankConvolution(0.5, 1): lambda o, i, h, w: torch.einsum(
+        "or,rihw->oihw", _r(o, 2), _r(2, i, h, w)
+    ),
     Grouped(2, 1): lambda o, i, h, w: _r(o, i, h, w) * _scattered(o, i)[:, :, None, None],
 }
 """Weights that a kind can have exactly."""
@@ -84,17 +87,17 @@ def test_weights_of_a_kind_are_kept_exactly(kind: Kind, settings: dict[str, Any]
 def test_more_terms_are_nearer():
     """Of random weights; with as many terms as elements it would be the layer itself."""
     layer, x = nn.Conv2d(8, 12, 3, padding=1).requires_grad_(False), torch.randn(2, 8, 9, 9)
-    for kinds in (DepthwiseSeparable, PointwiseFirst):
+    for kinds in (DepthwiseSeparable, BlueprintSeparable):
         apart = [float((kinds(n).of(layer)(x) - layer(x)).norm().detach()) for n in (1, 2, 4)]  # type: ignore[union-attr]
         assert apart[0] > 1.1 * apart[1] > 1.2 * apart[2]
-    assert DepthwiseSeparable(9).of(layer) is None and PointwiseFirst(8).of(layer) is None
+    assert DepthwiseSeparable(9).of(layer) is None and BlueprintSeparable(8).of(layer) is None
 
 
 @pytest.mark.parametrize("ndim", [1, 3])
 def test_sounds_and_volumes_too(ndim: int):
     layer = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1](4, 6, 5, 2, 2)
     x = torch.randn(2, 4, *[11] * ndim)
-    for kind in (DepthwiseSeparable(2), PointwiseFirst(), Bottleneck(), Grouped(2, 1)):
+    for kind in (DepthwiseSeparable(2), BlueprintSeparable(), LowRankConvolution(), Grouped(2, 1)):
         layers = kind.of(layer)
         assert layers is not None and layers(x).shape == layer(x).shape
         assert all(isinstance(one, (type(layer), Shuffled)) for one in layers)
@@ -103,12 +106,12 @@ def test_sounds_and_volumes_too(ndim: int):
 
 def test_shapes_that_no_kind_fits():
     assert DepthwiseSeparable().of(nn.Conv2d(1, 8, 3)) is None
-    assert PointwiseFirst().of(nn.Conv2d(8, 1, 3)) is None
+    assert BlueprintSeparable().of(nn.Conv2d(8, 1, 3)) is None
     assert DepthwiseSeparable().of(nn.Conv2d(8, 8, 1)) is None
     assert SpatiallySeparable().of(nn.Conv2d(8, 8, (3, 1))) is None
     assert Grouped(3, 1).of(nn.Conv2d(8, 12, 3)) is None
     assert Grouped(2, 16).of(nn.Conv2d(16, 32, 3)) is None
-    assert Bottleneck(0.9).of(nn.Conv2d(1, 8, 1)) is None
+    assert LowRankConvolution(0.9).of(nn.Conv2d(1, 8, 1)) is None
 
 
 def network(weights: Any = None, channels: int = 16) -> nn.Module:
@@ -127,7 +130,7 @@ def network(weights: Any = None, channels: int = 16) -> nn.Module:
     return made
 
 
-@pytest.mark.parametrize("kind", [Grouped(4, 1), DepthwiseSeparable(), Bottleneck(0.3, 1)])
+@pytest.mark.parametrize("kind", [Grouped(4, 1), DepthwiseSeparable(), LowRankConvolution(0.3, 1)])
 def test_the_last_of_the_layers_is_fitted_to_the_outputs(kind: Kind):
     """Inputs of a layer behind another depend on one another, which weights alone do not know."""
     torch.manual_seed(0)
@@ -163,9 +166,14 @@ def test_it_goes_as_far_as_it_can_and_says_so():
 
 @dataclass(frozen=True)
 class Scale:
-    """A meter that finds every file equally heavy, or those with groups light."""
+    """A meter: each convolution weighs 1, those with groups `light`, and the whole model more.
+
+    `odd`: what the first one weighs in the model with groups. `rest`: all other layers of a model.
+    """
 
     light: float
+    odd: float | None = None
+    rest: float = 0.0
     measures: ClassVar[str] = "milliseconds"
 
     def why_not(self) -> str | None:
@@ -173,14 +181,24 @@ class Scale:
         return None
 
     def __call__(self, subject: Any, task: Any) -> Cost:
-        cheap = any(getattr(part, "groups", 1) > 1 for part in subject.modules())
-        return Cost(milliseconds=self.light if cheap else 1.0)
+        weights = [self._weight(part) for part in subject.children()]
+        if not isinstance(subject[-1], nn.Linear):  # layers alone
+            return Cost(milliseconds=sum(weights))
+        if self.odd is not None and weights[0] < 1:
+            weights[0] = self.odd
+        return Cost(milliseconds=sum(weights) + self.rest)
+
+    def _weight(self, part: nn.Module) -> float:
+        layers = [one for one in part.modules() if isinstance(one, nn.Conv2d)]
+        if not layers:
+            return 0.0
+        return self.light if any(one.groups > 1 for one in layers) else 1.0
 
 
 def test_a_meter_decides_what_pays():
     model, task = network(), classified((3, 8, 8))
     technique = CheapConvolutions(
-        kinds=(Bottleneck(), DepthwiseSeparable()),
+        kinds=(LowRankConvolution(), DepthwiseSeparable()),
         meter=Scale(0.5),
         training=Training(0),
         share=0.1,
@@ -193,19 +211,57 @@ def test_a_meter_decides_what_pays():
     assert isinstance(same[3], nn.Conv2d)
 
 
-def test_a_model_that_is_not_faster_stays_as_it_is():
-    class OnlyLayers(Scale):
-        """Layers alone are faster with groups; the model, which is longer, is not."""
+def test_a_layer_that_does_not_pay_in_the_model_is_put_back():
+    """Alone it takes half of the time, in its place twice."""
+    technique = CheapConvolutions(
+        kinds=(DepthwiseSeparable(),), meter=Scale(0.5, odd=2.0), training=Training(0), share=0.1
+    )
+    with pytest.warns(Warning) as caught:
+        cheap = technique(network(), classified((3, 8, 8)))
+    assert isinstance(cheap[0], nn.Conv2d) and isinstance(cheap[3], nn.Sequential)
+    assert (
+        "CheapConvolutions put back 0 (DepthwiseSeparable(terms=1)): in the model it does not pay, "
+        "milliseconds are 2.5 with it and 1.5 without"
+    ) in [str(one.message) for one in caught]
 
-        def __call__(self, subject: Any, task: Any) -> Cost:
-            if any(isinstance(part, nn.Linear) for part in subject.modules()):
-                return Cost(milliseconds=1.0)
-            return super().__call__(subject, task)
 
-    technique = CheapConvolutions(meter=OnlyLayers(0.5), training=Training(0))
-    with pytest.warns(SkippedWarning, match="left the model as it is: milliseconds would go from"):
-        same = technique(network(), classified((3, 8, 8)))
-    assert isinstance(same[3], nn.Conv2d)
+def test_a_model_that_is_not_faster_stays_as_it_is_and_is_not_trained():
+    model = network()
+    for meter, said in (
+        (Scale(0.5, rest=20), "left the model as it is: milliseconds would go from 22 to 21"),
+        (Scale(0.95), "leaves 0, 3 as they are: no kind pays there"),
+    ):
+        technique = CheapConvolutions(
+            kinds=(DepthwiseSeparable(),), meter=meter, training=Training(3), share=0.1
+        )
+        with pytest.warns(SkippedWarning) as caught:
+            same = technique(model, classified((3, 8, 8)))
+        told = [str(one.message) for one in caught]
+        assert any(said in one for one in told)
+        assert (
+            "CheapConvolutions changed nothing in the model, so it did not train the model either"
+            in told
+        )
+        assert torch.equal(same[3].weight, model[3].weight) and same is not model
+
+
+def test_many_layers_are_put_back_in_few_measurements():
+    names = [str(number) for number in range(100)]
+    one = Candidate(DepthwiseSeparable(), nn.Sequential(), 0.0, 0.0)
+    # the further on, the more a layer saves alone; the first half saves nothing in the model
+    found = {name: (1.0 + int(name), [one]) for name in names}
+    weighed: list[int] = []
+
+    def measured(taken: dict[str, Candidate]) -> float:
+        weighed.append(len(taken))
+        return 100.0 - sum(int(name) >= 50 for name in taken)
+
+    taken, back, cost = those_that_pay(found, dict.fromkeys(names, one), 50.0, measured)
+    assert list(taken) == names[50:] and cost == 50.0
+    assert [name for group in back for name in group.kinds] == names[:50]
+    assert len(weighed) <= 24
+    few = dict.fromkeys(names[48:52], one)
+    assert list(those_that_pay(found, few, 98.0, measured)[0]) == names[50:52]
 
 
 def test_a_meter_that_measures_nothing_is_refused():
@@ -341,7 +397,7 @@ def test_with_training_it_learns_and_low_rank_goes_on_with_its_layers():
         (lambda: CheapConvolutions(kinds=()), "there are no kinds"),
         (lambda: DepthwiseSeparable(0), "the terms are 0: give 1 or more"),
         (lambda: Grouped(1), "there are 1 groups: give 2 or more"),
-        (lambda: Bottleneck(1.0), "the share is 1.0: it must be above 0 and below 1"),
+        (lambda: LowRankConvolution(1.0), "the share is 1.0: it must be above 0 and below 1"),
         (lambda: SpatiallySeparable(0.5, 0), "in multiples of 0: give 1 or more"),
     ],
 )

@@ -120,6 +120,13 @@ def test_what_cannot_be_factored_is_named(break_it, said: str):
     assert said in [str(one.message) for one in caught]
 
 
+def test_a_model_in_which_nothing_was_factored_is_not_trained():
+    model = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 4))
+    with pytest.warns(SkippedWarning, match="LowRank changed nothing in the model, so it did not"):
+        same = LowRank(rank=Energy(1.0), training=Training(2))(model, classified((12,)))
+    assert torch.equal(same[0].weight, model[0].weight) and same is not model
+
+
 def test_a_layer_with_two_names_is_one_pair():
     class Twice(nn.Module):
         def __init__(self) -> None:

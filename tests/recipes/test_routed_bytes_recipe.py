@@ -9,7 +9,7 @@ import torch
 
 from shoestring.artifact import load
 from shoestring.core import score
-from shoestring.kit import AdamW, Training
+from shoestring.kit import AdamW, MixtureOfExperts, Training
 from shoestring.recipes import routed_bytes
 from shoestring.recipes.sparse_activation import NETWORKS, Row, network
 from shoestring.tasks import NextWord
@@ -43,3 +43,6 @@ def test_the_mixtures_have_as_many_numbers_as_the_large_network():
     assert sizes["small"] < sizes["dense"] < sizes["large"]
     frozen = [name for name, p in network("random").named_parameters() if not p.requires_grad]
     assert frozen and all("router" in name for name in frozen)
+    mixtures = [part for part in network("random").modules() if isinstance(part, MixtureOfExperts)]
+    assert mixtures  # nothing but the task's loss trains what comes before its routers
+    assert all(one.added_loss.balance == one.added_loss.router_z == 0 for one in mixtures)

@@ -18,8 +18,9 @@ from shoestring.kit.exporting.editable_graph import EditableGraph
 def gather_shuffled(graph: EditableGraph) -> None:
     """Turn shuffles of channels into a Gather along the channels, or into one for each part.
 
-    Where a Split takes what was shuffled, each of its parts is gathered directly.
+    Where only a Split takes what was shuffled, each of its parts is gathered directly.
     """
+    results = {port.name for port in graph.body.output}
     for transpose in graph.nodes("Transpose"):
         found = _shuffle(graph, transpose)
         if found is None:
@@ -29,7 +30,9 @@ def gather_shuffled(graph: EditableGraph) -> None:
         graph.body.node.remove(transpose)
         if graph.only_user(grouping.output[0]) is transpose:
             graph.body.node.remove(grouping)
-        split = graph.only_user(joining.output[0])
+        # What is also a result of the model is still needed whole.
+        whole = joining.output[0] in results
+        split = None if whole else graph.only_user(joining.output[0])
         ends = _ends(graph, split, joining.output[0], groups[0] * groups[1])
         made = [joining.output[0]]
         if split is not None and ends:

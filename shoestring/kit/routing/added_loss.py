@@ -12,8 +12,9 @@ def with_loss(value: Tensor, loss: Tensor) -> Tensor:
     """The value itself; where it is used in a loss, the gradients of `loss` are added to it.
 
     So no task and no technique has to know of the layer that calls this. The loss that is printed
-    in training is the task's alone. `loss` counts once, whatever the factor that the task's loss is
-    multiplied by.
+    in training is the task's alone. `loss` counts once in each backward pass, whatever the factor
+    that the task's loss is multiplied by, which cannot be told from the gradients. A loop that adds
+    up the gradients of K batches, each divided by K, has to divide `loss` by K too.
 
     `value`: any shape; `loss`: a tensor of one number.
     """

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from shoestring.kit.routing.added_loss import with_loss
 from shoestring.kit.routing.rows import in_order, rows_where
+from shoestring.kit.routing.traced import takes_every_row
 
 
 @dataclass
@@ -19,21 +20,24 @@ class _Passage:
     """What the exits of a network tell it in a call, in their order.
 
     `does`: what rows do at an exit, Leave or Learn.
-    `threshold`: the probability from which on an exit is sure.
-    `logits`: of each exit, for all rows, or for those that left there.
+    `threshold`: the probability above which an exit is sure, a tensor of one number; None between
+        calls.
+    `logits`: of each exit, for all rows that reached it.
+    `answers`: of each exit, for those that left there.
     `left`: of each exit, whether a row that reached it left there (bool).
     """
 
     does: type = field(default_factory=lambda: Leave)
-    threshold: float = 1.0
+    threshold: Tensor | None = None
     logits: list[Tensor] = field(default_factory=list)
+    answers: list[Tensor] = field(default_factory=list)
     left: list[Tensor] = field(default_factory=list)
 
-    def begin(self, does: type) -> None:
+    def begin(self, does: type, threshold: Tensor | None = None) -> None:
         """Forget the last call."""
-        self.does = does
-        self.logits.clear()
-        self.left.clear()
+        self.does, self.threshold = does, threshold
+        for kept in (self.logits, self.answers, self.left):
+            kept.clear()
 
 
 class Leave:
@@ -57,13 +61,14 @@ class Exit(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """The block's output, without the rows that left here."""
-        features = self.block(*args, **kwargs)
-        if self.passage.does is Learn:
-            self.passage.logits.append(self.head(features.detach()))
-            return features
-        logits = self.head(features)
-        leaves = logits.softmax(-1).amax(-1) >= self.passage.threshold
-        self.passage.logits.append(rows_where(logits, leaves))
+        features, learns = self.block(*args, **kwargs), self.passage.does is Learn
+        assert self.passage.threshold is not None, "an exit is called by its EarlyExits alone"
+        logits = self.head(features.detach() if learns else features)
+        leaves = logits.softmax(-1).amax(-1) > self.passage.threshold
+        if learns:  # the same calls as in evaluation, so that a quantised network finds its places
+            leaves = torch.zeros_like(leaves)
+        self.passage.logits.append(logits)
+        self.passage.answers.append(rows_where(logits, leaves))
         self.passage.left.append(leaves)
         return rows_where(features, leaves.logical_not())
 
@@ -82,18 +87,20 @@ class EarlyExits(nn.Module):
     `inner`: the network. It answers with logits N×classes, and treats each row by itself.
     `heads`: the classifiers by the paths of the blocks that they stand behind, in the order in
         which these are called.
-    `threshold`: the probability from which on an exit is sure, 0 to 1. It can be set later.
+    `threshold`: the probability above which an exit is sure, 0 to 1; at 1 no example leaves. It can
+        be set later. It is a buffer, `sure_above`, of files and state dicts.
 
     The network's blocks are replaced in place. Raises ValueError for a threshold out of range.
     """
+
+    sure_above: Tensor
 
     def __init__(
         self, inner: nn.Module, heads: Mapping[str, nn.Module], *, threshold: float = 1.0
     ) -> None:
         super().__init__()
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"the threshold is {threshold}: it is a probability, 0 to 1")
-        self.passage = _Passage(threshold=threshold)
+        self.register_buffer("sure_above", torch.tensor(_checked(threshold)))
+        self.passage = _Passage()
         for path, head in heads.items():
             parent, _, last = path.rpartition(".")
             block = inner.get_submodule(path)
@@ -102,29 +109,32 @@ class EarlyExits(nn.Module):
 
     @property
     def threshold(self) -> float:
-        """The probability from which on an exit is sure."""
-        return self.passage.threshold
+        """The probability above which an exit is sure; as it was set, to single precision."""
+        return float(self.sure_above)
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        self.passage.threshold = value
+        with torch.no_grad():
+            self.sure_above.fill_(_checked(value))
 
-    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Logits N×classes."""
-        self.passage.begin(Learn if self.training else Leave)
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | list[Tensor]:
+        """Logits N×classes; within `every_row`, in evaluation mode, those of `at_each`."""
+        if takes_every_row() and not self.training:
+            return self.at_each(*args, **kwargs)
+        self.passage.begin(Learn if self.training else Leave, self.sure_above)
         answer = self.inner(*args, **kwargs)
-        if self.training:
-            return with_loss(answer, self._distance(answer))
         for logits, left in zip(
-            reversed(self.passage.logits), reversed(self.passage.left), strict=True
+            reversed(self.passage.answers), reversed(self.passage.left), strict=True
         ):
             answer = in_order([logits, answer], left.logical_not().long())
+        if self.training:
+            answer = with_loss(answer, self._distance(answer))
         self.passage.begin(Leave)
         return answer
 
     def at_each(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """Logits N×classes of each exit and of the last layer, for all rows."""
-        self.passage.begin(Learn)
+        self.passage.begin(Learn, self.sure_above)
         answer = self.inner(*args, **kwargs)
         found = [*self.passage.logits, answer]
         self.passage.begin(Leave)
@@ -141,3 +151,9 @@ class EarlyExits(nn.Module):
             ),
             torch.zeros((), device=answer.device),
         )
+
+
+def _checked(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"the threshold is {threshold}: it is a probability, 0 to 1")
+    return float(threshold)

@@ -1,8 +1,8 @@
 """Choose rows of a batch, and put the rows of several parts back in their order.
 
 In a file these are `Compress` and `TopK`, which every batch size has in common: no branches and no
-loops, and an operator on no rows costs about a microsecond. So of a graph with many experts only
-those are computed that some example asks for.
+loops, and an operator on no rows computes nothing. So of a graph with many experts only those are
+computed that some example asks for.
 """
 
 from __future__ import annotations

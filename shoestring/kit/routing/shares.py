@@ -1,12 +1,11 @@
-"""Which experts are used: a table, and a warning after a training that left some out."""
+"""Which experts are used, on the data of a task: a table."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,91 +13,7 @@ from torch import Tensor, nn
 from shoestring.core import Task
 from shoestring.core.task import evaluating
 from shoestring.kit.routing.mixture import MixtureOfExperts
-
-STARVED = 0.1
-"""An expert is starved below this multiple of an equal share."""
-COLLAPSED = 0.5
-"""A router has collapsed where the rows spread as over fewer than this share of the experts."""
-DROPPED = 0.005
-"""From this share of dropped rows on, it is said."""
-
-
-class RoutingWarning(UserWarning):
-    """A mixture of experts uses few of its experts, or dropped rows in training."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoutingFault:
-    """Something wrong with a routing: its name, what was seen, and what to do about it."""
-
-    name: str
-    says: str
-    do: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Routing:
-    """How the rows of a mixture were divided among its experts.
-
-    `name`: the mixture's, in the model; "" for the model itself.
-    `shares`: of each expert, adding up to 1.
-    `dropped`: the share of rows beyond the capacity, 0 to 1.
-    """
-
-    name: str
-    shares: tuple[float, ...]
-    dropped: float = 0.0
-
-    @property
-    def spread(self) -> float:
-        """Over how many experts the rows spread: e to the power of the entropy of the shares."""
-        return math.exp(-sum(share * math.log(share) for share in self.shares if share > 0))
-
-    @property
-    def starved(self) -> tuple[int, ...]:
-        """The numbers of the experts that get less than a tenth of an equal share."""
-        least = STARVED / len(self.shares)
-        return tuple(number for number, share in enumerate(self.shares) if share < least)
-
-    def faults(self) -> tuple[RoutingFault, ...]:
-        """What is wrong, each with what to do; none where nothing is."""
-        count, name = len(self.shares), self.name or "the model"
-        found: list[RoutingFault] = []
-        if self.spread < COLLAPSED * count:
-            best = max(range(count), key=lambda number: self.shares[number])
-            found.append(
-                RoutingFault(
-                    name="collapsed router",
-                    says=f"the router of {name} has collapsed: expert {best} gets "
-                    f"{100 * self.shares[best]:.1f} % of the rows, and they spread as over "
-                    f"{self.spread:.1f} of {count} experts",
-                    do="Raise `balance` (0.01 is usual) or `jitter`, or lower the learning rate",
-                )
-            )
-        elif self.starved:
-            told = ", ".join(f"{n} ({100 * self.shares[n]:.2f} %)" for n in self.starved)
-            found.append(
-                RoutingFault(
-                    name="starved experts",
-                    says=f"experts of {name} that hardly any row reaches: {told}. Their bytes are "
-                    "in the file for nothing",
-                    do="Train longer, raise `balance`, or give fewer experts",
-                )
-            )
-        if self.dropped >= DROPPED:
-            found.append(
-                RoutingFault(
-                    name="dropped rows",
-                    says=f"{100 * self.dropped:.1f} % of the rows of {name} were beyond the "
-                    "capacity of their expert and got no output from it in training",
-                    do="Raise `capacity` or `balance`",
-                )
-            )
-        return tuple(found)
-
-    def verdict(self) -> str:
-        """What is wrong and what to do, in sentences; "" where nothing is."""
-        return "; ".join(f"{one.says}. {one.do}" for one in self.faults())
+from shoestring.kit.routing.verdict import Routing
 
 
 @dataclass
@@ -115,23 +30,20 @@ class Sent:
 
 @contextmanager
 def counting(model: nn.Module) -> Iterator[dict[str, Sent]]:
-    """Within, what the router of each mixture of a model decides, by the mixture's name."""
-    sent = {
-        name: Sent(torch.zeros(len(one.experts)), torch.zeros(len(one.experts)))
-        for name, one in _mixtures(model)
+    """Within, what the router of each mixture of a model decides, by the mixture's name.
+
+    Rows that a mixture is told not to count (`counted`) are left out.
+    """
+    mixtures = {
+        name: part for name, part in model.named_modules() if isinstance(part, MixtureOfExperts)
     }
-
-    def hook_for(one: Sent) -> object:
-        def hook(_module: nn.Module, args: tuple[Tensor], chosen: tuple[Tensor, ...]) -> None:
-            one.rows += torch.bincount(chosen[1].flatten().cpu(), minlength=len(one.rows))
-            one.probability += args[0].detach().float().softmax(-1).sum(0).cpu()
-
-        return hook
-
-    handles = [
-        one.choose.register_forward_hook(hook_for(sent[name]))  # type: ignore[arg-type]
-        for name, one in _mixtures(model)
-    ]
+    sent: dict[str, Sent] = {}
+    handles: list[Any] = []
+    for name, one in mixtures.items():
+        sent[name] = Sent(torch.zeros(len(one.experts)), torch.zeros(len(one.experts)))
+        before, after = _counters(sent[name])
+        handles.append(one.register_forward_pre_hook(before, with_kwargs=True))
+        handles.append(one.choose.register_forward_hook(after))
     try:
         yield sent
     finally:
@@ -147,7 +59,8 @@ def shares_of(numbers: Tensor) -> tuple[float, ...]:
 def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> list[Routing]:
     """How the rows of a split are divided among the experts, one row for each mixture.
 
-    In evaluation mode no row is dropped. Raises ValueError for a model without a mixture.
+    Rows that a mixture was told not to count (`counted`) are left out. In evaluation mode no row is
+    dropped. Raises ValueError for a model without a mixture.
     """
     with counting(model) as sent, torch.no_grad(), evaluating(model):
         if not sent:
@@ -156,19 +69,19 @@ def expert_shares(model: nn.Module, task: Task, split: str = "validation") -> li
     return [Routing(name=name, shares=shares_of(one.rows)) for name, one in sent.items()]
 
 
-def warn_of_routing(model: nn.Module) -> None:
-    """A RoutingWarning for each mixture that lately used few of its experts in training."""
-    for name, mixture in _mixtures(model):
-        if mixture.shares is None:
-            continue
-        total = float(mixture.shares.sum())
-        shares = tuple(share / total for share in mixture.shares.tolist())
-        found = Routing(name=name, shares=shares, dropped=mixture.dropped)
-        if told := found.verdict():
-            warnings.warn(f"after the training, {told}", RoutingWarning, stacklevel=4)
+def _counters(sent: Sent) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Hooks that add the rows of a call to `sent`: before a mixture, and after its choice."""
+    rows: list[Tensor | None] = [None]
 
+    def before(_module: nn.Module, _args: Any, kwargs: dict[str, Any]) -> None:
+        rows[0] = kwargs.get("counted")
 
-def _mixtures(model: nn.Module) -> Iterator[tuple[str, MixtureOfExperts]]:
-    for name, part in model.named_modules():
-        if isinstance(part, MixtureOfExperts):
-            yield name, part
+    def after(_module: nn.Module, args: tuple[Tensor], chosen: tuple[Tensor, Tensor]) -> None:
+        logits, route = args[0].detach().float(), chosen[1]
+        if rows[0] is not None:
+            counted = rows[0].flatten()
+            logits, route = logits[counted], route[counted]
+        sent.rows += torch.bincount(route.flatten().cpu(), minlength=len(sent.rows))
+        sent.probability += logits.softmax(-1).sum(0).cpu()
+
+    return before, after

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import array, seeded
+from shoestring.kit.routing.traced import every_row
 from shoestring.kit.tracing.compare import TOLERANCE, all_close
 from shoestring.kit.tracing.example import Example, tensors
 from shoestring.kit.tracing.exporter import quiet
@@ -18,8 +19,8 @@ _ADVICE = "in forward() write x.flatten(1), or sizes taken from x.shape, in plac
 
 
 def answers(model: nn.Module, examples: Sequence[Example]) -> list[Tensor]:
-    """The tensors that a model answers to the examples, in order."""
-    with quiet(), seeded(0):
+    """The tensors that a model answers to the examples, in order, within `every_row`."""
+    with quiet(), seeded(0), every_row():
         # Copies: a model may return a tensor that it keeps and writes to.
         return [tensor.clone() for example in examples for tensor in tensors(example.run(model))]
 

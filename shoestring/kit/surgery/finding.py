@@ -13,6 +13,7 @@ from torch import nn
 from shoestring.artifact import tree
 from shoestring.artifact.format.axes import Axis
 from shoestring.core import Task, seeded
+from shoestring.kit.routing.traced import every_row
 from shoestring.kit.surgery.cutting import reason_to_stay
 from shoestring.kit.surgery.dependency import Dependencies
 from shoestring.kit.surgery.groups import DependencyGroups, Group, groups_of, size_attributes_of
@@ -126,7 +127,7 @@ def _followed(
     for tried in (shorter, examples) if any(cut is not None for cut in short) else (examples,):
         dependencies = Dependencies(plain, lambda weight: reasons.get(weight.name, ""))
         try:
-            with quiet(), seeded(0), torch.no_grad():
+            with quiet(), seeded(0), torch.no_grad(), every_row():
                 with dependencies:
                     answered = [example.run(plain) for example in tried]
                 dependencies.fix_values(answered)

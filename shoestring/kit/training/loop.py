@@ -12,8 +12,8 @@ from torch import nn
 from shoestring.artifact.progress import progress
 from shoestring.core import Task
 from shoestring.kit.health.first import first_not_finite
-from shoestring.kit.routing.shares import warn_of_routing
 from shoestring.kit.training.counted_steps import StepCounter
+from shoestring.kit.training.remembering import say_after_training
 from shoestring.kit.training.resume import Batches, snapshot
 from shoestring.kit.training.settings import Averaged, Training
 from shoestring.kit.training.statistics import SingleStatistics, average_batch_norm
@@ -72,7 +72,7 @@ def train(
     finally:
         for part, mode in modes:
             part.training = mode
-    warn_of_routing(model)
+    say_after_training(model)
     return model
 
 

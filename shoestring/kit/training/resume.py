@@ -19,6 +19,7 @@ from torch import nn
 
 from shoestring.artifact import save
 from shoestring.core import Task, batches
+from shoestring.kit.training.remembering import remembering
 from shoestring.kit.weights.model_state import state_of
 from shoestring.kit.weights.parameters import parameters_of
 
@@ -91,8 +92,8 @@ def snapshot(
 class Snapshot:
     """The complete state of a training, in a file.
 
-    It has the weights and their states, the optimizer, the random numbers and the position in the
-    data.
+    It has the weights and their states, what layers remember (`Remembers`), the optimizer, the
+    random numbers and the position in the data.
     """
 
     path: Path
@@ -120,6 +121,9 @@ class Snapshot:
                     parameter.data.copy_(value)
                 else:
                     setattr(state, name, value)
+        for name, part in remembering(self.model):
+            if name in kept.get("remembered", {}):  # a snapshot of an older version has none
+                part.go_on_from(kept["remembered"][name])
         for single, value in zip(self.singles, kept["singles"], strict=True):
             single.data.copy_(value)
         self.optimizer.load_state_dict(kept["optimizer"])
@@ -137,6 +141,7 @@ class Snapshot:
             "step": step,
             "values": now.values,
             "states": now.states,
+            "remembered": {name: part.of_training() for name, part in remembering(self.model)},
             "singles": [one.detach() for one in self.singles],
             "optimizer": self.optimizer.state_dict(),
             "randomness": _randomness(),

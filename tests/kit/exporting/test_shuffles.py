@@ -116,6 +116,16 @@ def test_a_value_that_is_also_an_output_stays():
     assert rewritten(model)[1]["Gather"] == 0
 
 
+def test_a_shuffle_that_is_split_and_is_an_output_too_stays_whole():
+    model = shuffle(["N", 6, 2, 2], [-1, 2, 3, 2, 2], [-1, 6, 2, 2], split=[2, 4])
+    model.graph.output.append(helper.make_tensor_value_info("c", TensorProto.FLOAT, None))
+    new, count = rewritten(model)
+    assert count["Gather"] == 1 and count["Split"] == 1 and count["Transpose"] == 1
+    x = np.random.default_rng(0).random((2, 6, 2, 2), np.float32)
+    for one, other in zip(answers(model, x), answers(new, x), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_split_of_something_else_than_channels_stays():
     model = shuffle(["N", 6, 2, 2], [-1, 2, 3, 2, 2], [-1, 6, 2, 2], split=[1, 1])
     model.graph.node[-1].attribute[0].i = 2

@@ -16,9 +16,12 @@ from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Training, save, train
 from shoestring.kit.routing.mixture import MixtureOfExperts
-from shoestring.kit.routing.shares import Routing, RoutingWarning, expert_shares
+from shoestring.kit.routing.shares import expert_shares
+from shoestring.kit.routing.traced import every_row
+from shoestring.kit.routing.verdict import Routing, RoutingWarning
 from shoestring.meters import Operations
-from shoestring.quantize import PostTraining
+from shoestring.prune import Channels, OfChannels
+from shoestring.quantize import PostTraining, QuantizationAware
 
 
 def expert(width: int = 6) -> nn.Module:
@@ -36,7 +39,7 @@ def slowly(model: MixtureOfExperts, rows: Tensor) -> Tensor:
     answers: list[Tensor] = []
     for row in rows:
         logits = model.router(row)  # type: ignore[misc]
-        best = logits.argsort(descending=True)[: model.choose.active].tolist()
+        best = logits.argsort(descending=True)[: model.choose.top_k].tolist()
         weights = logits.softmax(0)[best]
         if len(best) > 1:
             weights = logits[best].softmax(0)
@@ -44,9 +47,9 @@ def slowly(model: MixtureOfExperts, rows: Tensor) -> Tensor:
     return torch.stack(answers)
 
 
-@pytest.mark.parametrize("active", [1, 2, 3])
-def test_each_row_gets_its_experts_with_their_weights(active: int):
-    model, rows = mixture(active=active).eval(), torch.randn(15, 6)
+@pytest.mark.parametrize("top_k", [1, 2, 3])
+def test_each_row_gets_its_experts_with_their_weights(top_k: int):
+    model, rows = mixture(top_k=top_k).eval(), torch.randn(15, 6)
     with torch.no_grad():
         torch.testing.assert_close(model(rows), slowly(model, rows))
         words = model(rows.view(3, 5, 6))  # a row for each word
@@ -54,7 +57,7 @@ def test_each_row_gets_its_experts_with_their_weights(active: int):
 
 
 def test_training_gives_what_evaluation_gives_and_the_balance_loss_reaches_the_router():
-    model, rows = mixture(balance=0.1, z=0.0), torch.randn(15, 6)
+    model, rows = mixture(balance=0.1, router_z=0.0), torch.randn(15, 6)
     torch.testing.assert_close(model.train()(rows), model.eval()(rows))
     model.train()
     (model(rows) * 0).sum().backward()  # only the added loss is left
@@ -70,7 +73,7 @@ def test_training_gives_what_evaluation_gives_and_the_balance_loss_reaches_the_r
 
 
 def test_rows_beyond_the_capacity_get_nothing_and_are_counted():
-    model = mixture(2, capacity=0.5, balance=0.0, z=0.0)
+    model = mixture(2, capacity_factor=0.5, balance=0.0, router_z=0.0)
     logits = torch.tensor([[9.0, 0], [9, 0], [9, 0], [0, 9]])  # an expert takes one row
     rows = torch.randn(4, 6)
     answer = model.train()(rows, logits)
@@ -79,17 +82,109 @@ def test_rows_beyond_the_capacity_get_nothing_and_are_counted():
     assert (model.eval()(rows, logits).abs().sum(-1) > 0).all()
 
 
+def test_first_choices_take_their_seats_before_any_second_choice():
+    model = mixture(top_k=2, capacity_factor=1.0, balance=0.0, router_z=0.0)
+    logits = torch.tensor([[9.0, 8, 0, 0], [0, 9, 8, 0]])  # an expert takes one of the four
+    rows = torch.randn(2, 6)
+    answer = model.train()(rows, logits)
+    assert model.dropped == pytest.approx(1 / 4)  # the first row's second choice
+    first = logits[0, :2].softmax(0)[0] * model.experts[0](rows[0])
+    torch.testing.assert_close(answer[0], first)
+    torch.testing.assert_close(answer[1], model.eval()(rows, logits)[1])
+
+
+def test_a_caller_may_rule_experts_out():
+    model, rows = mixture(top_k=2).eval(), torch.randn(3, 6)
+    for only in range(4):
+        logits = torch.full((3, 4), float("-inf"))
+        logits[:, only] = 0
+        torch.testing.assert_close(model(rows, logits), model.experts[only](rows))
+
+
+def test_rows_that_do_not_count_take_no_seats_and_have_no_part_in_losses_and_shares():
+    model = mixture(2, capacity_factor=1.0, balance=0.1, router_z=0.1)
+    words = torch.randn(2, 4, 6)
+    counted = torch.tensor([[True, True, False, False], [True, True, False, False]])
+    to_first = torch.tensor([9.0, 0]).expand(2, 2, 2)
+    logits = torch.cat([to_first.flip(-1)[:, :1], to_first[:, :1], to_first], 1).requires_grad_()
+    model.train()(words, logits, counted=counted).mul(0).sum().backward()
+    assert model.dropped == 0 and model.shares is not None
+    assert model.shares.tolist() == [0.5, 0.5]
+    assert logits.grad is not None and (logits.grad[:, 2:] == 0).all()
+    assert (logits.grad[:, :2] != 0).all()
+    left = mixture(2, capacity_factor=1.0).train()
+    left(words, logits)  # where padding counts, it takes the seats
+    assert left.dropped > 0
+    with pytest.raises(ValueError, match=r"\[2\] of torch.bool.*\[2, 4\]"):
+        model(words, logits, counted=counted[:, 0])
+
+
+def test_what_counts_on_data_is_what_the_model_says():
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside, self.last = mixture(2), nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits = (x[:, :1] > 0).float() * torch.tensor([[9.0, 0]])
+            return self.last(self.inside(x, logits, counted=x[:, 0] > 0))
+
+    (found,) = expert_shares(Padded(), classified((6,), examples=12))
+    assert found.shares == (1.0, 0.0)
+
+
+def test_a_training_that_goes_on_remembers_its_routing():
+    model = mixture(capacity_factor=1.0).train()
+    model(torch.randn(9, 6))
+    again = mixture()
+    again.go_on_from(model.of_training())
+    assert again.shares is not None and model.shares is not None
+    assert torch.equal(again.shares, model.shares) and again.dropped == model.dropped
+
+
+def test_all_experts_are_thinned_whichever_the_example_reaches():
+    task = classified((6,))
+    model = nn.Sequential(nn.Linear(6, 8), mixture(width=8), nn.Linear(8, 4)).eval()
+    with torch.no_grad():
+        model[1].router.bias[0] = 100.0  # type: ignore[index, union-attr, operator]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        share = Channels(share=0.5, of=OfChannels(), multiple=1, training=Training(0))
+        thin = share(model, task)
+    widths = [one[0].out_features for one in thin[1].experts]  # type: ignore[index, union-attr]
+    assert widths == [4] * 4
+    assert thin[1].router.out_features == 4 and thin[0].out_features == 4  # type: ignore[index, union-attr]
+    with torch.no_grad(), every_row():
+        assert thin(torch.randn(5, 6)).shape == (5, 4)
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_training_makes_the_calls_that_a_quantised_network_expects(top_k: int, tmp_path: Path):
+    task = classified((6,))
+    inside = mixture(top_k=top_k, capacity_factor=0.5, jitter=0.1)
+    model = nn.Sequential(nn.Linear(6, 6), inside, nn.Linear(6, 4)).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rows dropped, and of experts without any
+        small = QuantizationAware(examples=32, training=Training(2))(model, task).eval()
+    assert {"0", "2"} < set(small.places.layers)
+    save(small, task, tmp_path / "small.shoe")
+    (x,), _ = task.train
+    with torch.no_grad():
+        found = load(tmp_path / "small.shoe")(x.numpy())
+        np.testing.assert_allclose(found, small(x).numpy(), atol=0.05)
+
+
 class _Pictures(nn.Module):
     """Convolutions with batch norm as experts, one for each image."""
 
-    def __init__(self, active: int) -> None:
+    def __init__(self, top_k: int) -> None:
         super().__init__()
         router = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
         blocks = [
             nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU())
             for _ in range(3)
         ]
-        self.mixture = MixtureOfExperts(blocks, router, active=active)
+        self.mixture = MixtureOfExperts(blocks, router, top_k=top_k)
         self.last = nn.Linear(4, 4)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,11 +192,11 @@ class _Pictures(nn.Module):
 
 
 @pytest.mark.by_default("1")
-@pytest.mark.parametrize("active", [1, 2])
-def test_a_file_gives_the_same_and_computes_only_what_is_routed(active: int, tmp_path: Path):
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_a_file_gives_the_same_and_computes_only_what_is_routed(top_k: int, tmp_path: Path):
     task = classified((4, 5, 5))
     with seeded(1):
-        model = _Pictures(active).eval()
+        model = _Pictures(top_k).eval()
         for part in model.modules():
             if isinstance(part, nn.BatchNorm2d):
                 nn.init.uniform_(part.running_mean)  # type: ignore[arg-type]
@@ -115,7 +210,7 @@ def test_a_file_gives_the_same_and_computes_only_what_is_routed(active: int, tmp
     operations = Operations()(path, task).operations
     one_expert = 2 * 4 * 4 * 9 * 25
     assert operations is not None
-    assert active * one_expert < operations < (active + 0.2) * one_expert
+    assert top_k * one_expert < operations < (top_k + 0.2) * one_expert
 
 
 def test_integers_of_8_bits_where_an_expert_got_no_row_are_said_and_left(tmp_path: Path):
@@ -165,10 +260,10 @@ def test_the_shares_of_a_split_and_their_verdict():
 
 
 def test_what_it_refuses():
-    with pytest.raises(ValueError, match="5 of 4 experts are active"):
-        mixture(active=5)
-    with pytest.raises(ValueError, match="capacity is 0"):
-        mixture(capacity=0)
+    with pytest.raises(ValueError, match="top_k is 5 of 4 experts"):
+        mixture(top_k=5)
+    with pytest.raises(ValueError, match="capacity_factor is 0"):
+        mixture(capacity_factor=0)
     with pytest.raises(ValueError, match="jitter"):
         mixture(jitter=1.0)
     with pytest.raises(ValueError, match="3 logits for 2 experts"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from zoo import classified
 
 from shoestring.core import seeded
 from shoestring.kit import (
+    MixtureOfExperts,
     Ramp,
     Supervised,
     Training,
@@ -77,6 +81,26 @@ def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypat
         found = state_of(program(task, technique))
     assert expected.values.keys() == found.values.keys()
     assert all(torch.equal(expected.values[name], found.values[name]) for name in expected.values)
+
+
+def test_what_layers_remember_goes_on_too(tmp_path, monkeypatch, at_once):
+    def trained() -> MixtureOfExperts:
+        with seeded(0):
+            experts = [nn.Linear(6, 4) for _ in range(2)]
+            model = MixtureOfExperts(experts, nn.Linear(6, 2), capacity_factor=1.0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # rows are dropped
+                return train(model, classified((6,)), Training(105))
+
+    expected = trained()
+    with monkeypatch.context() as patch:
+        killed_at(patch, "training", 100)
+        with pytest.raises(Killed), resuming(tmp_path):
+            trained()
+    with resuming(tmp_path):
+        found = trained()
+    assert expected.shares is not None and found.shares is not None
+    assert torch.equal(found.shares, expected.shares) and found.dropped == expected.dropped > 0
 
 
 @pytest.mark.slow
