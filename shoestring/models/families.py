@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,6 +12,7 @@ from torch import nn
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.normalised import Normalised
 from shoestring.models.shufflenet_v2 import ShuffleNetV2
+from shoestring.models.sizes import check_count
 from shoestring.models.vgg import SmallVGG
 
 SMALL = 40
@@ -47,7 +49,8 @@ class Images:
     `classes`: of the answers, 1 or more.
     `ending`: what is answered.
 
-    Raises ValueError where mean and deviation are not of the same channels.
+    Raises ValueError where mean and deviation are not of the same channels or not finite, and for
+    numbers out of range.
     """
 
     mean: tuple[float, ...]
@@ -57,11 +60,15 @@ class Images:
     ending: Ending = Ending.LOGITS
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.deviation) or not self.mean or min(self.deviation) <= 0:
+        finite = all(map(math.isfinite, (*self.mean, *self.deviation)))
+        paired = len(self.mean) == len(self.deviation) > 0
+        if not finite or not paired or min(self.deviation) <= 0:
             raise ValueError(
                 f"means {self.mean} and deviations {self.deviation}: give one of each for every "
-                "channel, and deviations above 0"
+                "channel, all finite, and deviations above 0"
             )
+        check_count("Images", "side", self.side)
+        check_count("Images", "classes", self.classes)
 
     def normalised(self) -> Normalised:
         """The layer that gives these images a mean of 0 and a deviation of 1."""
@@ -83,14 +90,20 @@ class Images:
 class Texts:
     """What is known of texts N×T ids and of the answers to them.
 
-    `ids`: how many ids there are; 0 is padding.
+    `ids`: how many ids there are, 1 or more; 0 is padding.
     `classes`: of the answers, 1 or more.
     `ending`: what is answered.
+
+    Raises ValueError for numbers out of range.
     """
 
     ids: int
     classes: int
     ending: Ending = Ending.LOGITS
+
+    def __post_init__(self) -> None:
+        check_count("Texts", "ids", self.ids)
+        check_count("Texts", "classes", self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)

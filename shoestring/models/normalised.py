@@ -7,7 +7,10 @@ from torch import Tensor, nn
 
 
 class Normalised(nn.Module):
-    """Images N×3×H×W in 0..1, minus the mean and over the standard deviation of each channel."""
+    """Images N×C×H×W in 0..1, minus the mean and over the standard deviation of each channel.
+
+    `mean`, `deviation`: of each channel, C numbers; by default those of CIFAR-10.
+    """
 
     mean: Tensor
     deviation: Tensor
@@ -22,5 +25,17 @@ class Normalised(nn.Module):
         self.register_buffer("deviation", torch.tensor(deviation).view(1, -1, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalized images N×3×H×W."""
+        """Normalized images N×C×H×W.
+
+        Raises ValueError for images of other channels: one grey channel would become C equal ones.
+        A module that is being exported is not checked.
+        """
+        channels = self.mean.shape[1]
+        if not torch.compiler.is_exporting() and images.shape[-3] != channels:
+            raise ValueError(
+                f"images N×C×H×W of shape {tuple(images.shape)} have {images.shape[-3]} channels, "
+                f"and this network is for {channels}: make it with "
+                "normalise=Normalised(mean, deviation), with a mean and a deviation for each "
+                "channel of the images"
+            )
         return (images - self.mean) / self.deviation

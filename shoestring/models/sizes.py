@@ -19,9 +19,9 @@ def check_count(network: str, name: str, value: int, least: int = 1) -> None:
 
 def check_stages(network: str, repeats: Sequence[int]) -> None:
     """Raise ValueError where the units of each stage are not three numbers of 1 or more."""
-    if len(repeats) != 3:
+    if not isinstance(repeats, Sequence) or len(repeats) != 3:
         raise ValueError(
-            f"{network}(repeats={tuple(repeats)!r}): give the units of each of three stages, such "
+            f"{network}(repeats={repeats!r}): give the units of each of three stages, such "
             "as repeats=(4, 8, 4)"
         )
     for count in repeats:

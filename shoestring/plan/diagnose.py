@@ -13,19 +13,23 @@ from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
 from shoestring.kit import AdamW, Training, clone
-from shoestring.kit.health.first import first_not_finite, of_signals
-from shoestring.kit.health.signals import Signal, begin, listening
+from shoestring.kit.health.first import first_not_finite, of_signals, of_values
+from shoestring.kit.health.signals import Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
 from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.training.steps import Steps, in_precision
+from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
-from shoestring.plan.findings import Seen, find, listed
+from shoestring.plan.findings import find, listed, worth_another_look
+from shoestring.plan.seen import Seen
 
 BATCHES = 3
 """Training batches that are looked at, where nobody gives a number."""
 STEPS = 10
 """Steps of each learning rate that is tried."""
+LATER = 5
+"""Steps after which a network is looked at again whose gradients are missing at first."""
 
 
 def diagnose(
@@ -40,7 +44,9 @@ def diagnose(
     """Look at what goes through a network in training, layer by layer, and say what is wrong.
 
     A copy is run on some training batches, forwards and back, and trained for some steps on the
-    same batches at a tenth of the learning rate, at the rate and at ten times the rate. The model
+    same batches at a tenth of the learning rate, at the rate and at ten times the rate. Where
+    gradients are missing, as behind a layer that begins at zero, a copy is trained for `LATER`
+    steps and looked at again, before anything is called dead, unreached or vanishing. The model
     stays as it was, and so do random numbers. `print` shows the findings and the table.
 
     `training`: how the model is to be trained. Losses are computed in its precision, and rates are
@@ -57,17 +63,7 @@ def diagnose(
         raise TypeError(f"diagnose needs a torch module, and got {type(model).__name__}")
     check_task(task)
     model = unwrapped(model)
-    if looked_at < 1 or rate_steps < 0:
-        raise ValueError(
-            f"looked_at={looked_at}, rate_steps={rate_steps}: give 1 batch or more, and 0 steps or "
-            "more"
-        )
-    if not any(True for _ in model.parameters()):
-        raise ValueError(
-            f"{type(model).__name__} has no parameters: there is nothing to train or to diagnose"
-        )
-    if any(isinstance(one, nn.parameter.UninitializedParameter) for one in model.parameters()):
-        raise ValueError("the model has lazy layers that have seen no input: run it once before")
+    _check(model, training, looked_at, rate_steps)
     with seeded(seed):
         copy = clone(model).train()
         _keep_frozen(copy, model)
@@ -75,8 +71,16 @@ def diagnose(
     if not shown:
         raise ValueError("the task's training split has no batches: there is nothing to look at")
     seen = _look(copy, task, shown, training, seed)
+    if worth_another_look(seen):
+        later = _look(_moved(model, task, shown, training, seed), task, shown, training, seed)
+        # A weight that began at zero is still small and lets little gradient through.
+        zeros = {*seen.zero_starts.values()}
+        chain = tuple(one for one in later.chain if not zeros & {*one.weights})
+        later = replace(later, chain=chain) if math.isfinite(later.loss) else None
+        seen = replace(seen, later=later)
     rates = _rates(model, task, shown, training, rate_steps, seed) if seen.trainable else ()
-    findings = find(replace(seen, rates=rates))
+    seen = replace(seen, rates=rates)
+    findings = find(seen)
     return Diagnosis(
         findings=findings,
         layers=tuple(_row(one, seen, findings) for one in seen.signals),
@@ -85,6 +89,20 @@ def diagnose(
         batches=len(shown),
         unseen=_unseen(model, seen),
     )
+
+
+def _check(model: nn.Module, training: Training, looked_at: int, rate_steps: int) -> None:
+    if not isinstance(training, Training):
+        raise TypeError(f"training={training!r}: give a Training, such as Training(1000)")
+    for name, value, least in (("looked_at", looked_at, 1), ("rate_steps", rate_steps, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}={value!r}: give an integer, {least} or more")
+    if not any(True for _ in model.parameters()):
+        raise ValueError(
+            f"{type(model).__name__} has no parameters: there is nothing to train or to diagnose"
+        )
+    if any(isinstance(one, nn.parameter.UninitializedParameter) for one in model.parameters()):
+        raise ValueError("the model has lazy layers that have seen no input: run it once before")
 
 
 def _keep_frozen(copy: nn.Module, model: nn.Module) -> None:
@@ -102,13 +120,13 @@ def _look(
     first: dict[str, Tensor] = {}
     second: dict[str, Tensor] = {}
     depends, where, ways = True, "", Ways()
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    kept, answered = copies_of_buffers(model), list[tuple[int, ...]]()
+    hook = model.register_forward_hook(lambda _part, _args, one: answered.append(_shape(one)))
     with seeded(seed), counting(model) as routed, listening(model) as signals:
         for batch in shown:
             begin(signals)
             model.zero_grad()
-            for name, buffer in model.named_buffers():  # each batch meets the same statistics
-                buffer.data.copy_(kept[name])
+            restore_buffers(model, kept)  # each batch meets the same statistics
             with in_precision(model, training):
                 loss = task.loss(model, batch)
             losses.append(float(loss.detach()))
@@ -119,15 +137,14 @@ def _look(
             loss.backward()
             for name, weight in model.named_parameters():
                 if weight.grad is not None:
-                    gradient = weight.grad.detach().float()
+                    gradient = _as_real(weight.grad.detach()).float()
                     first[name] = first.get(name, 0.0) + gradient / len(shown)
                     second[name] = second.get(name, 0.0) + gradient.square() / len(shown)
         begin(signals)  # forgets the graph
+    hook.remove()
+    restore_buffers(model, kept)
     if not math.isfinite(losses[-1]):
-        with in_precision(model, training):
-            where = of_signals(list(signals.values())) or first_not_finite(
-                model, shown[len(losses) - 1], lambda: task.loss(model, shown[len(losses) - 1])
-            )
+        where = _where(model, task, shown[len(losses) - 1], training, signals)
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     learning = {name for name, gradient in first.items() if bool(gradient.any())}
     zeros = zero_starts(ways, signals, weights, learning)
@@ -152,7 +169,33 @@ def _look(
         routings=_routings({name: one.rows for name, one in routed.items()}),
         probable=_routings({name: one.probability for name, one in routed.items()}),
         rows=tuple(int(one.rows.sum()) for one in routed.values()),
+        answered=answered[-1] if answered else (),
     )
+
+
+def _where(
+    model: nn.Module,
+    task: Task,
+    batch: Any,
+    training: Training,
+    signals: dict[Key, Signal],
+) -> str:
+    """Where NaN or infinity first appears: in what the model was given, or else in its calls."""
+    with in_precision(model, training):
+        return (
+            of_values(model, batch)
+            or of_signals(list(signals.values()))
+            or first_not_finite(model, batch, lambda: task.loss(model, batch))
+        )
+
+
+def _shape(answer: Any) -> tuple[int, ...]:
+    return tuple(answer.shape) if isinstance(answer, Tensor) else ()
+
+
+def _as_real(values: Tensor) -> Tensor:
+    """Complex numbers as pairs; others as they are."""
+    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def _routings(numbers: dict[str, Tensor]) -> tuple[Routing, ...]:
@@ -166,7 +209,8 @@ def _updates(
     """The share of each parameter that a step of Adam with these moments changes."""
     shares: dict[str, float] = {}
     for name, weight in model.named_parameters():
-        size = float(weight.detach().float().square().mean().sqrt()) if weight.numel() else 0.0
+        values = _as_real(weight.detach()).float()
+        size = float(values.square().mean().sqrt()) if weight.numel() else 0.0
         if name in first and size:
             step = first[name] / (second[name].sqrt() + 1e-8)
             shares[name] = optimizer.learning_rate * float(step.square().mean().sqrt()) / size
@@ -191,6 +235,22 @@ def _rates(
         )
         for rate in rates
     )
+
+
+def _moved(
+    model: nn.Module, task: Task, shown: Sequence[Any], training: Training, seed: int
+) -> nn.Module:
+    """A copy after some steps on the batches."""
+    copy = clone(model).train()
+    _keep_frozen(copy, model)
+    stepping = Steps(copy, task, training)
+    with seeded(seed):
+        for step in range(LATER):
+            if not math.isfinite(stepping.backward(shown[step % len(shown)])):
+                break
+            stepping.step(step, LATER)
+    copy.zero_grad()
+    return copy
 
 
 def _tried(
@@ -258,11 +318,19 @@ def _unseen(model: nn.Module, seen: Seen) -> tuple[str, ...]:
                 f"of {rows} rows was sent"
             )
     if seen.zero_starts:
+        after = f"a copy was looked at after {LATER} steps"
+        if seen.later is None:
+            after = f"after {LATER} steps the loss is no number"
         names, zeros = tuple(seen.zero_starts), tuple(dict.fromkeys(seen.zero_starts.values()))
         told.append(
             f"the gradient of {listed(names)}: its last weight begins at zero ({listed(zeros)}), "
-            "as zero-initialised branches do, and gets a gradient itself; look again after a step"
+            "as zero-initialised branches do, and gets a gradient itself; " + after
         )
+        if seen.rates:
+            told.append("whether the rate is too low: behind a zero few steps gain little at any")
+    complex_ = [name for name, one in model.named_parameters() if one.is_complex()]
+    if complex_:
+        told.append(f"the calls with complex numbers, such as those of {listed(complex_)}")
     if not seen.signals:
         told.append("no call of torch with weights was heard")
     return tuple(told)

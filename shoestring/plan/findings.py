@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +11,9 @@ from torch import Tensor
 
 from shoestring.artifact import tree
 from shoestring.kit.health.signals import Signal
-from shoestring.kit.routing.shares import Routing
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.plan.diagnosis import Finding, RateTried
+from shoestring.plan.seen import Seen
 
 STEEP = 1000.0
 """The gradient of one end of a network over that of the other from which on a finding is made."""
@@ -28,84 +27,37 @@ _ROWS = {"collapsed router": 2, "starved experts": 10}
 """How many rows for each expert a finding needs: a few rows leave some experts out by chance."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What a look at a network gave.
-
-    `signals`: in the order of running.
-    `losses`: of the batches.
-    `batches`: the batches.
-    `where`: where NaN or infinity first appears; "" where nothing is.
-    `depends`: whether the loss depends on a parameter.
-    `weights`: the values of the parameters, by name.
-    `frozen`: the names of those that do not train.
-    `gradients`: the mean gradient of each parameter that got one.
-    `updates`: the share of a parameter that a first step changes.
-    `chain`: the signals of layers on the longest way from the input to the loss, of those that a
-        gradient came back to.
-    `zero_starts`: of parameters without a gradient only since a weight behind them begins at zero,
-        that weight, by name.
-    `routings`: of the mixtures of experts, on the batches.
-    `probable`: the same by the probabilities of the routers, in place of rows.
-    `rows`: how many each of these mixtures divided.
-    `rate`: the learning rate.
-    `rates`: what rates did.
-    """
-
-    signals: tuple[Signal, ...]
-    losses: tuple[float, ...]
-    batches: tuple[Any, ...]
-    where: str
-    depends: bool
-    weights: Mapping[str, Tensor]
-    frozen: tuple[str, ...]
-    gradients: Mapping[str, Tensor]
-    updates: Mapping[str, float]
-    rate: float
-    chain: tuple[Signal, ...] = ()
-    zero_starts: Mapping[str, str] = field(default_factory=dict)
-    routings: tuple[Routing, ...] = ()
-    probable: tuple[Routing, ...] = ()
-    rows: tuple[int, ...] = ()
-    rates: tuple[RateTried, ...] = field(default=())
-
-    @property
-    def loss(self) -> float:
-        """The mean loss of the batches."""
-        return sum(self.losses) / len(self.losses)
-
-    @property
-    def unsent(self) -> dict[str, tuple[int, ...]]:
-        """For each mixture, the experts that no row was sent to."""
-        return {
-            one.name: tuple(n for n, share in enumerate(one.shares) if not share)
-            for one in self.routings
-        }
-
-    @property
-    def trainable(self) -> bool:
-        """Whether trying rates makes sense: some parameter learns, and the loss is a number."""
-        return self.depends and math.isfinite(self.loss) and len(self.frozen) < len(self.weights)
-
-
 def find(seen: Seen) -> tuple[Finding, ...]:
     """All findings, the gravest first."""
+    later = seen.later or seen  # what only begins silent is no longer so
     kinds = (
-        _not_finite,
-        _nothing_to_learn,
-        _labels,
-        _inputs,
-        _constant_answers,
-        _routing,
-        _depth,
-        _units,
-        _saturation,
-        _statistics,
-        _unreached,
-        _start,
-        _rate,
+        (_not_finite, seen),
+        (_nothing_to_learn, seen),
+        (_labels, seen),
+        (_inputs, seen),
+        (_constant_answers, seen),
+        (_routing, seen),
+        (_depth, later),
+        (_units, later),
+        (_saturation, seen),
+        (_statistics, seen),
+        (_unreached, later),
+        (_start, seen),
+        (_rate, seen),
     )
-    return tuple(one for kind in kinds for one in kind(seen))
+    return tuple(one for kind, look in kinds for one in kind(look))
+
+
+def worth_another_look(seen: Seen) -> bool:
+    """Whether gradients are missing that some steps may bring: a silent start, or a fault."""
+    return seen.trainable and (
+        bool(seen.zero_starts)
+        or any(
+            one.name != "exploding gradients"
+            for kind in (_constant_answers, _depth, _units, _unreached)
+            for one in kind(seen)
+        )
+    )
 
 
 def _not_finite(seen: Seen) -> Iterator[Finding]:
@@ -163,6 +115,8 @@ def _constant_answers(seen: Seen) -> Iterator[Finding]:
     weighted = [one for one in seen.signals if one.function in PRODUCTS]
     if not weighted or not weighted[-1].finite or not _several(seen.batches):
         return
+    if seen.later is not None and next(_constant_answers(seen.later), None) is None:
+        return  # they only began so
     if weighted[-1].size and weighted[-1].spread < CONSTANT < weighted[0].spread:
         lost = next(one for one in weighted if one.spread < CONSTANT)
         yield Finding(
@@ -254,8 +208,7 @@ def _saturation(seen: Seen) -> Iterator[Finding]:
 
 
 def _statistics(seen: Seen) -> Iterator[Finding]:
-    norms = [one for one in seen.signals if one.variance_ratio is not None]
-    flat = [one for one in norms if (one.constant or 0.0) > _DEAD]
+    flat = [one for one in seen.signals if (one.constant or 0.0) > _DEAD]
     if flat:
         yield Finding(
             name="saturated norms",
@@ -264,13 +217,24 @@ def _statistics(seen: Seen) -> Iterator[Finding]:
             do="Look at the layer before it: its units may be dead or its weights too small",
             layers=tuple(one.name for one in flat),
         )
+    norms = [(one, ratio) for one in seen.signals if (ratio := one.variance_ratio) is not None]
+    lost = [one for one, _ in norms if not one.running_finite]
+    if lost:
+        yield Finding(
+            name="running statistics are no numbers",
+            says=f"the running mean or variance of {_listed(lost)} is NaN or infinite, so that in "
+            "evaluation it answers NaN or the same for every example: a batch overflowed once",
+            do="Look for examples that are far too large, then call average_batch_norm(model, "
+            "task), which leaves batches that overflow out",
+            layers=tuple(one.name for one in lost),
+        )
     off = [
-        one
-        for one in norms
-        if (one.mean_off or 0.0) > 1 or not 0.25 < (one.variance_ratio or 1.0) < 4
+        (one, ratio)
+        for one, ratio in norms
+        if one.running_finite and ((one.mean_off or 0.0) > 1 or not 0.25 < ratio < 4)
     ]
     if off:
-        worst = max(off, key=lambda one: abs(math.log(max(one.variance_ratio or 1.0, 1e-30))))
+        worst, _ = max(off, key=lambda pair: abs(math.log(max(pair[1], 1e-30))))
         yield Finding(
             name="running statistics are off",
             says=f"what {worst.name} gets has {worst.variance_ratio:.3g} times the variance that "
@@ -278,7 +242,7 @@ def _statistics(seen: Seen) -> Iterator[Finding]:
             f"{len(off)} of {len(norms)} norms are off, and errors multiply through depth",
             do="Before evaluation call average_batch_norm(model, task), or train with "
             "Training(statistics=Averaged())",
-            layers=tuple(one.name for one in off),
+            layers=tuple(one.name for one, _ in off),
         )
 
 
@@ -320,10 +284,10 @@ def _unreached(seen: Seen) -> Iterator[Finding]:
 
 def _start(seen: Seen) -> Iterator[Finding]:
     targets = _targets(seen.batches)
-    if targets is None or targets.is_floating_point() or not math.isfinite(seen.loss):
+    if targets is None or not math.isfinite(seen.loss):
         return
-    classes = int(targets.max()) + 1
-    if classes > 1 and seen.loss > 2 * math.log(classes) + 1:
+    classes = _classes(seen.answered, seen.batches[len(seen.losses) - 1][1])
+    if classes > int(targets.max()) and classes > 1 and seen.loss > 2 * math.log(classes) + 1:
         yield Finding(
             name="a loss far above guessing",
             says=f"the loss is {seen.loss:.3g}, and guessing among {classes} classes costs "
@@ -348,7 +312,7 @@ def _rate(seen: Seen) -> Iterator[Finding]:
             f"and at {slow.rate:g} to {slow.after:.4g}",
             do=f"Use AdamW({slow.rate:g}), or a longer warm-up (Cosine(0.1)) and Clipped(1.0)",
         )
-    elif gained(fast) > max(8 * gained(now), 0.003 * abs(fast.before)):
+    elif not seen.zero_starts and gained(fast) > max(8 * gained(now), 0.003 * abs(fast.before)):
         yield Finding(
             name="learning rate too low",
             says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
@@ -376,6 +340,19 @@ def _targets(batches: Sequence[Any]) -> Tensor | None:
             return None
         found.append(labels.flatten())
     return torch.cat(found)
+
+
+def _classes(answered: tuple[int, ...], labels: Tensor) -> int:
+    """Of how many classes answers of a shape are the logits; 0 where they are of none.
+
+    Answers are N×classes×... or N×...×classes for labels N×...
+    """
+    shape = tuple(labels.shape)
+    if len(answered) != len(shape) + 1 or answered[:1] != shape[:1]:
+        return 0
+    if answered[2:] == shape[1:]:
+        return answered[1]
+    return answered[-1] if answered[:-1] == shape else 0
 
 
 def _several(batches: Sequence[Any]) -> bool:

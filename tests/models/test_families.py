@@ -77,6 +77,32 @@ def test_inputs_are_normalised_by_the_mean_and_deviation_that_were_given():
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"side": 0}, r"Images\(side=0\): give an integer of 1 or more"),
+        ({"side": -5}, r"side=-5"),
+        ({"side": 2.5}, r"side=2\.5"),
+        ({"classes": 0}, r"classes=0"),
+        ({"mean": (float("nan"),)}, "means .nan,. .*all finite"),
+        ({"deviation": (float("nan"),)}, "all finite"),
+        ({"deviation": (float("inf"),)}, "all finite"),
+    ],
+    ids=str,
+)
+def test_what_is_known_of_images_is_checked(settings: dict, words: str):
+    good = {"mean": (0.5,), "deviation": (0.2,), "side": 8, "classes": 2}
+    with pytest.raises(ValueError, match=words):
+        Images(**{**good, **settings})
+
+
+def test_what_is_known_of_texts_is_checked():
+    with pytest.raises(ValueError, match=r"Texts\(ids=0\)"):
+        Texts(ids=0, classes=2)
+    with pytest.raises(ValueError, match=r"Texts\(classes=0\)"):
+        Texts(ids=5, classes=0)
+
+
+@pytest.mark.parametrize(
     ("ending", "is_so"),
     [
         (Ending.PROBABILITIES, lambda a: bool((a.sum(1) - 1).abs().max() < 1e-5)),

@@ -87,3 +87,10 @@ def test_bad_depths_and_sizes(make, words: str):
 def test_small_images_fit(network: type[nn.Module], sides: tuple[int, int]):
     model = network(20, 2)
     assert model.train()(torch.rand(2, 3, *sides)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("make", [lambda: PreActivation(11, 4), lambda: PlainNetwork(8, 4)])
+def test_grey_images_are_not_taken_for_three_equal_channels(make):
+    for channels in (1, 4):
+        with pytest.raises(ValueError, match=f"have {channels} channels, and this network is for"):
+            make()(torch.rand(2, channels, 8, 8))

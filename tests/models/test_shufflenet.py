@@ -113,6 +113,8 @@ def test_sizes_that_do_not_fit_are_told_with_the_nearest_that_do():
         (lambda: ShuffleNet(repeats=(4, 0, 4)), r"repeats=0"),
         (lambda: ShuffleNet(repeats=()), r"repeats=\(\)\): give the units of each of three"),
         (lambda: ShuffleNetV2(repeats=(4, 4)), r"repeats=\(4, 4\)"),
+        (lambda: ShuffleNetV2(repeats=(1, 1, 1, 1)), r"repeats=\(1, 1, 1, 1\)"),
+        (lambda: ShuffleNet(repeats=3), r"repeats=3\): give the units of each of three"),
         (lambda: ShuffleNetV2(47), r"47 is no multiple of 2.*width=46 or width=48"),
         (lambda: ShuffleNetV2(0), r"width=0\): give an integer of 1 or more"),
         (lambda: ShuffleNetV2(classes=0), r"classes=0"),

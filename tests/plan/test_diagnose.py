@@ -68,7 +68,7 @@ def deep(norm=nn.BatchNorm2d) -> PlainNetwork:
 
 
 def test_a_deep_plain_network_vanishes_and_its_layers_are_named():
-    found = diagnose(deep(without_norm), images(), rate_steps=0)
+    found = diagnose(deep(without_norm), images(), looked_at=1, rate_steps=0)
     assert {"vanishing gradients", "constant answers"} <= names(found)
     vanishing = next(one for one in found.findings if one.name == "vanishing gradients")
     assert vanishing.layers == ("layers.0.0 (conv2d)",)
@@ -133,12 +133,119 @@ def test_dead_units():
 def test_not_a_number_says_where():
     model = mlp(nn.ReLU())
     with torch.no_grad():
-        model[2].weight.fill_(math.inf)
+        model[2].weight.fill_(1e38)
+        model[2].bias.fill_(3e38)
     found = diagnose(model, vectors())
     assert found.findings[0].name == "not a number" and not found.rates
     assert "is that of 2 (linear)" in found.findings[0].says
     assert found.layers[2].note == "not a number"
     assert json.loads(found.to_json())["loss"] is None
+
+
+def test_a_weight_that_is_no_number_is_named():
+    model = mlp(nn.ReLU())
+    with torch.no_grad():
+        model[2].weight[0, 0] = math.nan
+    found = diagnose(model, vectors())
+    assert "the weights of 2.weight are not finite" in found.findings[0].says
+
+
+def normed(**statistics: float) -> nn.Sequential:
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+    for name, value in statistics.items():
+        getattr(model[1], name).fill_(value)
+    return model
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_running_statistics_that_are_no_numbers(value: float):
+    model = normed(running_mean=1.0)
+    model[1].running_var[3] = value
+    found = diagnose(model, vectors(), rate_steps=0)
+    assert names(found) == {"running statistics are no numbers"}
+    assert found.layers[1].note == "running statistics are no numbers"
+    average_batch_norm(model, vectors())
+    assert diagnose(model, vectors(), rate_steps=0).healthy
+
+
+def test_norms_count_as_new_only_where_they_divide_by_one():
+    off = {"running statistics are off"}
+    assert names(diagnose(normed(running_var=1e6), vectors(), rate_steps=0)) == off
+    assert names(diagnose(normed(running_var=1e-8), vectors(), rate_steps=0)) == off
+    assert diagnose(normed(), vectors(), rate_steps=0).healthy
+    assert diagnose(normed(running_var=1 - 1e-5), vectors(), rate_steps=0).healthy  # folded
+
+
+def test_a_new_norm_that_gets_constants_is_saturated():
+    model = normed()
+    with torch.no_grad():
+        model[0].weight.zero_()
+    assert "saturated norms" in names(diagnose(model, vectors(), rate_steps=0))
+
+
+def test_a_last_layer_that_begins_at_zero_is_healthy():
+    with seeded(0):
+        layers = [part for n in range(5) for part in (nn.Linear(32 if n else 4, 32), nn.ReLU())]
+        model = nn.Sequential(*layers, nn.Linear(32, 2))
+    nn.init.zeros_(model[-1].weight)
+    nn.init.zeros_(model[-1].bias)
+    found = diagnose(model, vectors())
+    assert found.healthy
+    assert "its last weight begins at zero (10.weight)" in found.unseen[0]
+    assert "a copy was looked at after 5 steps" in found.unseen[0]
+    assert "whether the rate is too low" in found.unseen[1]
+
+
+class Gated(nn.Module):
+    """A part behind a gate at zero that is no weight of a call: tanh(gate)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.inside, self.outside = nn.Linear(4, 2), nn.Linear(4, 8), nn.Linear(8, 2)
+        self.gate = nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(x) + self.outside(self.inside(x) * torch.tanh(self.gate))
+
+
+def test_what_opens_in_the_first_steps_is_no_fault():
+    with seeded(0):
+        model = Gated()
+    assert diagnose(model, vectors(), rate_steps=0).healthy
+
+
+def test_whole_numbers_to_predict_are_no_classes():
+    inputs, _ = vectors().train
+    pair = inputs, (inputs.sum(1) * 10 + 50).round().long()
+    task = Supervised(
+        train=pair,
+        validation=pair,
+        test=pair,
+        criterion=lambda answer, y: (answer[:, 0] - y.float()).square().mean(),
+        merit=lambda answer, y: -(answer[:, 0] - y.float()).square(),
+    )
+    with seeded(0):
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    assert diagnose(model, task, rate_steps=0).healthy
+
+
+class Complex(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 2, dtype=torch.complex64))
+        self.register_buffer("wide", torch.zeros(1, 4).expand(3, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ((x - self.wide[0]).to(torch.complex64) @ self.weight).abs()
+
+
+def test_complex_parameters_and_expanded_buffers_are_no_crash():
+    with seeded(0):
+        model = Complex()
+    found = diagnose(model, vectors(), rate_steps=2)
+    assert "the calls with complex numbers, such as those of weight" in found.unseen
+    assert all(math.isfinite(one.after) for one in found.rates)
 
 
 def test_labels_that_are_constant_and_a_loss_far_above_guessing():
@@ -212,13 +319,13 @@ def test_a_branch_that_begins_at_zero_is_no_broken_one():
     task = images()
     with seeded(0):
         model = silent_branches(PreActivation(29, 4), task)
-    found = diagnose(model, task, rate_steps=0)
+    found = diagnose(model, task, looked_at=1, rate_steps=0)
     assert found.healthy
     (told,) = found.unseen
     assert "its last weight begins at zero (stages.0.0.third.weight" in told
     with torch.no_grad():  # two zeros in a row never leave zero
         model.stages[0][0].third_norm.weight.zero_()
-    found = diagnose(model, task, rate_steps=0)
+    found = diagnose(model, task, looked_at=1, rate_steps=0)
     assert "no gradient" in names(found) and "stages.0.0.third" in str(found)
 
 
@@ -364,7 +471,11 @@ def test_bad_input():
         diagnose("model", vectors())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="a task is needed"):
         diagnose(nn.Linear(4, 2), "task")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="looked_at=0"):
-        diagnose(nn.Linear(4, 2), vectors(), looked_at=0)
+    for settings in ({"looked_at": 0}, {"looked_at": 1.5}, {"rate_steps": 2.5}):
+        (name,) = settings
+        with pytest.raises(ValueError, match=f"{name}=.*: give an integer"):
+            diagnose(nn.Linear(4, 2), vectors(), **settings)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="training=5: give a Training"):
+        diagnose(nn.Linear(4, 2), vectors(), training=5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lazy layers"):
         diagnose(nn.LazyLinear(2), vectors())

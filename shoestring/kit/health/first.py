@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.artifact import tree
 from shoestring.core import seeded
 from shoestring.kit.health.signals import Signal, listening
+from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 
 
 def first_not_finite(model: nn.Module, batch: Any, run: Callable[[], Any]) -> str:
@@ -23,6 +24,24 @@ def first_not_finite(model: nn.Module, batch: Any, run: Callable[[], Any]) -> st
     `batch`: what the model is run on.
     `run`: runs it, most often as the task's loss.
     """
+    if given := of_values(model, batch):
+        return given
+    kept = copies_of_buffers(model)
+    try:
+        with listening(model) as signals, torch.no_grad(), seeded(0):
+            run()
+    except Exception:  # what is looked for is an explanation of another error
+        return ""
+    finally:
+        restore_buffers(model, kept)
+    return of_signals(list(signals.values())) or (
+        "the output of every layer is finite, so it is the loss itself that is not: a logarithm of "
+        "0, a division by 0, or a sum that is too large"
+    )
+
+
+def of_values(model: nn.Module, batch: Any) -> str:
+    """The sentence about a weight, a batch or a buffer that is not finite; "" where all are."""
     for name, weight in model.named_parameters():
         if not _all_finite(weight):
             return f"the weights of {name} are not finite: the gradient of an earlier step was not"
@@ -32,19 +51,7 @@ def first_not_finite(model: nn.Module, batch: Any, run: Callable[[], Any]) -> st
     for name, buffer in model.named_buffers():
         if buffer.is_floating_point() and not _all_finite(buffer):
             return f"the buffer {name} is not finite, such as a running statistic once overflowed"
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        with listening(model) as signals, torch.no_grad(), seeded(0):
-            run()
-    except Exception:  # what is looked for is an explanation of another error
-        return ""
-    finally:
-        for name, buffer in model.named_buffers():
-            buffer.data.copy_(kept[name])
-    return of_signals(list(signals.values())) or (
-        "the output of every layer is finite, so it is the loss itself that is not: a logarithm of "
-        "0, a division by 0, or a sum that is too large"
-    )
+    return ""
 
 
 def of_signals(signals: list[Signal]) -> str:

@@ -57,8 +57,10 @@ class Signal:
     `saturated`: the share of values at the bounds of a function that has some; None for others.
     `mean_off`: of a batch norm whose running statistics have begun, how far a batch's mean is from
         the running mean, in running deviations, on average of its channels; None for others.
-    `variance_ratio`: of a batch norm, a batch's variance over the running one (geometric mean).
+    `variance_ratio`: of such a batch norm, a batch's variance over the running one (geometric
+        mean).
     `constant`: of a batch norm, the share of channels with hardly a variance.
+    `running_finite`: of a batch norm, whether its running statistics are numbers.
     """
 
     layer: str
@@ -76,6 +78,7 @@ class Signal:
     mean_off: float | None = None
     variance_ratio: float | None = None
     constant: float | None = None
+    running_finite: bool = True
 
     @property
     def name(self) -> str:
@@ -157,7 +160,7 @@ class _Listener(TorchFunctionMode):
         weights = tuple(self.names[id(one)] for one in given if id(one) in self.names)
         if name not in ACTIVATIONS and not weights:
             return func(*args, **kwargs)
-        statistics = _beside_running(args, kwargs) if name == "batch_norm" else None
+        norm = _of_batch_norm(args, kwargs) if name == "batch_norm" else {}
         entering = next((one for one in given if id(one) not in self.names), None)
         sizes = (0.0, 0.0) if entering is None else size_of(entering)
         answer = func(*args, **kwargs)
@@ -166,8 +169,8 @@ class _Listener(TorchFunctionMode):
             key, signal = self._signal(name, weights)
             if made[0].numel():
                 signal.entering = sizes[0]
-                if statistics is not None:
-                    signal.mean_off, signal.variance_ratio, signal.constant = statistics
+                for field_name, value in norm.items():
+                    setattr(signal, field_name, value)
                 self._hear(key, signal, made[0])
         return answer
 
@@ -222,19 +225,25 @@ def _spread(values: Tensor, size: float) -> float:
     return float(values.float().var(0, correction=0).mean().sqrt()) / size
 
 
-def _beside_running(args: tuple, kwargs: dict) -> tuple[float, float, float] | None:
-    """(mean off, variance ratio, share of constant channels) of a call of batch_norm."""
+def _of_batch_norm(args: tuple, kwargs: dict) -> dict[str, Any]:
+    """What a signal knows of a call of batch_norm: its fields, by name."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training")
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     values, mean, variance = (given.get(name) for name in names[:3])
     if values is None or mean is None or variance is None or values.numel() <= values.shape[1]:
-        return None
-    if not mean.any() and bool((variance == variance[0]).all()):
-        return None  # as they begin, or folded into scale and shift
+        return {}
     eps = given.get("eps", args[7] if len(args) > 7 else 1e-5)
     flat = values.detach().float().transpose(0, 1).flatten(1)
     now, here = torch.var_mean(flat, 1)
+    found: dict[str, Any] = {"constant": float((now < _TINY * eps).float().mean())}
+    if not mean.any() and bool(((variance.float() - 1).abs() <= 1.01 * eps).all()):
+        return found  # as they begin, or folded into scale and shift
     running = variance.detach().float()
     off = (here - mean.float()).abs() / (running + eps).sqrt()
     ratio = ((now + eps) / (running + eps)).log().mean().exp()
-    return float(off.mean()), float(ratio), float((now < _TINY * eps).float().mean())
+    finite = bool(torch.isfinite(mean).all() and torch.isfinite(running).all())
+    return found | {
+        "mean_off": float(off.mean()),
+        "variance_ratio": float(ratio),
+        "running_finite": finite,
+    }

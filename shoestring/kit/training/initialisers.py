@@ -12,6 +12,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from shoestring.core import Task, batches, seeded
+from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.kit.weights.copying import clone
 from shoestring.kit.weights.parameters import SkippedWarning
 
@@ -77,7 +78,7 @@ def unit_variance(model: nn.Module, task: Task) -> nn.Module:
         )
         for name, layer in layers.items()
     ]
-    kept = {name: buffer.clone() for name, buffer in result.named_buffers()}
+    kept = copies_of_buffers(result)
     modes = [(part, part.training) for part in result.modules()]
     try:
         with torch.no_grad(), seeded(0):
@@ -89,8 +90,7 @@ def unit_variance(model: nn.Module, task: Task) -> nn.Module:
         for part, mode in modes:
             part.training = mode
     with torch.no_grad():
-        for name, buffer in result.named_buffers():
-            buffer.copy_(kept[name])
+        restore_buffers(result, kept)
         for name, layer in layers.items():
             deviation = scales.get(name, 0.0)
             if not 0 < deviation < math.inf:

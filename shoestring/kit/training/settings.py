@@ -134,8 +134,10 @@ class Clipped:
     __repr__ = _brief
 
     def __post_init__(self) -> None:
-        if not 0 < self.norm < math.inf:
-            raise ValueError(f"gradients clipped at {self.norm}: give a norm above 0, such as 1.0")
+        if not isinstance(self.norm, int | float) or not 0 < self.norm < math.inf:
+            raise ValueError(
+                f"gradients clipped at {self.norm!r}: give a norm above 0, such as 1.0"
+            )
 
 
 @dataclass(frozen=True)

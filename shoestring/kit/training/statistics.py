@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from shoestring.core import Task, batches, seeded
+from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.kit.weights.parameters import SkippedWarning
 
 BATCHES = 20
@@ -35,7 +36,9 @@ def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATC
     batch weighted by the rows that reached the norm, added up in double precision. Norms in
     evaluation mode within a model in training mode are frozen and stay as they are; those that no
     row reaches stay too, with a SkippedWarning. Calls without rows, or for which forward() sets
-    evaluation mode, as a mixture does for an expert with a single row, do not count.
+    evaluation mode, as a mixture does for an expert with a single row, do not count. Batches in
+    which the statistics of some norm are not finite are left out, with a SkippedWarning that names
+    the norm. Other buffers, such as those of instance norms and spectral norms, stay as they are.
 
     This is the cure where evaluation is far worse than training: moving averages are those of
     earlier weights (or of the initial ones, in the first steps), and what they are off multiplies
@@ -47,11 +50,12 @@ def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATC
 
     `batches_read`: how many batches at most, 1 or more, of one pass over the training split.
 
-    Raises ValueError for a number below 1, for a training split without batches and for statistics
-    that are not finite, with the first such layer; then no norm is changed.
+    Raises ValueError for a number that is no integer or below 1, for a training split without
+    batches, and where the statistics of no batch are finite, with the first such layer; then no
+    norm is changed.
     """
-    if batches_read < 1:
-        raise ValueError(f"statistics of {batches_read} batches: give 1 or more")
+    if isinstance(batches_read, bool) or not isinstance(batches_read, int) or batches_read < 1:
+        raise ValueError(f"statistics of {batches_read!r} batches: give an integer, 1 or more")
     modes = [(part, part.training) for part in model.modules()]
     if not model.training:
         model.train()
@@ -67,59 +71,85 @@ def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATC
 
 def _average(model: nn.Module, task: Task, norms: dict[str, _BatchNorm], most: int) -> None:
     """Average the statistics of norms in training mode."""
-    sums = {name: (torch.zeros(()), torch.zeros(()), 0) for name in norms}
+    read = _Read(norms)
     momenta = {name: part.momentum for name, part in norms.items()}
-    tracked = {
-        name: None if part.num_batches_tracked is None else part.num_batches_tracked.clone()
-        for name, part in norms.items()
-    }
-
-    def read(name: str, part: nn.Module, values: Tensor) -> None:
-        if not part.training or not values.numel():
-            return  # an expert that got one row or none
-        mean, variance, rows = sums[name]
-        now, count = _statistics(values.detach()), len(values)
-        sums[name] = mean + count * now[0], variance + count * now[1], rows + count
-
+    kept = copies_of_buffers(model)
     handles = [
         part.register_forward_pre_hook(
-            lambda part, args, kwargs, name=name: read(
+            lambda part, args, kwargs, name=name: read.call(
                 name, part, args[0] if args else kwargs["input"]
             ),
             with_kwargs=True,
         )
         for name, part in norms.items()
     ]
-    taken = 0
     try:
         for part in norms.values():
-            part.momentum = 0.0  # the moving averages stay, and nothing is written twice
+            part.momentum = 0.0  # a norm of which a call uses its average uses the one it has
         with seeded(0), torch.no_grad():
             for batch in islice(batches(task, "train", model), most):
                 task.loss(model, batch)
-                taken += 1
+                read.end()
     finally:
         for handle in handles:
             handle.remove()
         for name, part in norms.items():
             part.momentum = momenta[name]
-            if tracked[name] is not None:
-                part.num_batches_tracked.copy_(tracked[name])  # type: ignore[union-attr]
-    if not taken:
+        restore_buffers(model, kept)
+    if not read.batches:
         raise ValueError("the task's training split has no batches: there is nothing to average")
-    _write(norms, sums)
+    _write(norms, read)
 
 
-def _write(norms: dict[str, _BatchNorm], sums: dict[str, Any]) -> None:
-    for name, (mean, variance, _) in sums.items():
-        if not bool(torch.isfinite(mean).all() and torch.isfinite(variance).all()):
-            raise ValueError(
-                f"what {name} gets in training has no finite statistics, so no batch norm was "
-                "changed: its input overflows or is NaN. shoestring.diagnose(model, task) says "
-                "where that begins"
-            )
+class _Read:
+    """What norms got, summed up in batches all of whose statistics are finite.
+
+    `sums`: for each norm the means and the variances times rows, and the rows.
+    `batches`: how many were read. `bad`: for each that was left out, the norm where it began.
+    """
+
+    def __init__(self, norms: dict[str, _BatchNorm]) -> None:
+        self.sums: dict[str, tuple[Tensor, Tensor, int]] = {
+            name: (torch.zeros(()), torch.zeros(()), 0) for name in norms
+        }
+        self.batches, self.bad = 0, list[str]()
+        self._calls: list[tuple[str, Tensor, Tensor, int]] = []
+
+    def call(self, name: str, part: nn.Module, values: Tensor) -> None:
+        """Note a call of a norm; an expert that got one row or none does not count."""
+        if part.training and values.numel():
+            self._calls.append((name, *_statistics(values.detach()), len(values)))
+
+    def end(self) -> None:
+        """Add the calls of a batch. After infinity the numbers of later norms mean nothing."""
+        self.batches += 1
+        calls, self._calls = self._calls, []
+        for name, mean, variance, _ in calls:
+            if not bool(torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+                self.bad.append(name)
+                return
+        for name, mean, variance, count in calls:
+            means, variances, rows = self.sums[name]
+            self.sums[name] = means + count * mean, variances + count * variance, rows + count
+
+
+def _write(norms: dict[str, _BatchNorm], read: _Read) -> None:
+    if len(read.bad) == read.batches:
+        raise ValueError(
+            f"what {read.bad[0]} gets in training has no finite statistics, so no batch norm was "
+            "changed: its input overflows or is NaN. shoestring.diagnose(model, task) says where "
+            "that begins"
+        )
+    if read.bad:
+        warnings.warn(
+            f"average_batch_norm skipped {len(read.bad)} of {read.batches} batches: what "
+            f"{read.bad[0]} gets in them has no finite statistics. Look for examples that are far "
+            "too large",
+            SkippedWarning,
+            stacklevel=5,
+        )
     for name, part in norms.items():
-        mean, variance, rows = sums[name]
+        mean, variance, rows = read.sums[name]
         if not rows:
             warnings.warn(
                 f"average_batch_norm skipped {name}: no batch reached it",

@@ -14,6 +14,7 @@ from shoestring.core import seeded
 from shoestring.kit import (
     AdamW,
     Averaged,
+    Clipped,
     Constant,
     MixtureOfExperts,
     MovingAverage,
@@ -214,6 +215,54 @@ def test_settings_out_of_range():
         Averaged(0)
     with pytest.raises(ValueError, match="statistics of 0 batches"):
         average_batch_norm(nn.BatchNorm1d(2), images(), batches_read=0)
+    with pytest.raises(ValueError, match=r"statistics of 2\.5 batches: give an integer"):
+        average_batch_norm(nn.BatchNorm1d(2), images(), batches_read=2.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="gradients clipped at '1'"):
+        Clipped("1")  # type: ignore[arg-type]
+
+
+def test_a_batch_that_overflows_is_left_out_of_all_norms_and_told():
+    with seeded(0):
+        clean, labels = torch.randn(32, 4), torch.randint(0, 2, (32,))
+        model = nn.Sequential(
+            nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)
+        )
+
+    def averaged(x: torch.Tensor) -> nn.Module:
+        pair = x, torch.cat([labels, labels])[: len(x)]
+        task = Supervised(train=pair, validation=pair, test=pair, batch_size=16)
+        return average_batch_norm(clone(model), task)
+
+    with pytest.warns(SkippedWarning, match="skipped 1 of 3 batches: what 0 gets in them has no"):
+        found = averaged(torch.cat([clean, clean[:15], torch.full((1, 4), 1e30)]))
+    assert all(bool(buffer.isfinite().all()) for buffer in found.buffers())
+    # Without the batch the second norm gets what it gets of clean examples, about.
+    ratio = found[2].running_var / averaged(clean)[2].running_var
+    assert ratio.sub(1).abs().max() < 0.5
+
+
+class Buffers(nn.Module):
+    """A batch norm beside what else keeps state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.instance = nn.InstanceNorm1d(1, track_running_stats=True)
+        self.batch = nn.BatchNorm1d(4)
+        self.last = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 2))
+        self.register_buffer("wide", torch.zeros(1, 4).expand(3, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.batch(self.instance(x[:, None])[:, 0]))
+
+
+def test_only_batch_norms_are_written():
+    with seeded(0):
+        pair = torch.randn(32, 4), torch.randint(0, 2, (32,))
+        model = Buffers().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    average_batch_norm(model, Supervised(train=pair, validation=pair, test=pair))
+    changed = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed == {"batch.running_mean", "batch.running_var"}
 
 
 def test_a_killed_training_in_half_precision_goes_on_with_its_averages(tmp_path):
