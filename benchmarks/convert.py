@@ -6,10 +6,10 @@ answers are scored by agreement: the same pitch within 50 cents). CheapConvoluti
 and LowRank at about the same milliseconds, with as many steps of training, taught alike; then the
 same in 8 bits. Three seeds, of which the first has the timings: ratios to the network as it came,
 in ONNX Runtime, one thread, all files in alternation, in processor time. CheapConvolutions without
-training is there too, at several shares; two ways with twelve passes for ResNet-20, one seed; and
-the cheapest baselines: the same layers with random weights, and every layer depthwise separable.
-Before that, chains of four untrained layers are timed, which says what each kind of convolution
-could win at which shape.
+training is there too, at several shares; twelve passes for ResNet-20, one seed; and the cheapest
+baselines: the same layers with random weights, and every layer depthwise separable. Before that,
+chains of four untrained layers are timed, which says what each kind of convolution could win at
+which shape.
 
 Goes on where it was interrupted; about two hours of a core. `--only "resnet20, C"` runs a part.
 --quick: 500 images, one pass.
@@ -165,7 +165,6 @@ def resnet(quick: bool) -> Subject:
         )
         long = Training(LONG * -(-len(task.train[1]) // task.batch_size), AdamW(RATE))
         ways[f"{LONG} passes, CheapConvolutions"] = CheapConvolutions(share=0.5, training=long)
-        ways[f"{LONG} passes, Channels"] = Channels(share=0.4, training=long)
     ways |= _baselines(ways["CheapConvolutions"])
     shown = replace(task, augment=pictures, autocast=torch.bfloat16)
     return Subject(
@@ -251,11 +250,13 @@ def network_rows(rows: Rows, subject: Subject | None, seed: int) -> None:
         rows.add(name, "minutes of a core", minutes, "minutes of a core", seed)
         _scored(rows, subject, what, file, full, seed)
         _scored(rows, subject, what + INT8, small, full, seed)
-    first = [what for what in subject.ways if what not in (RANDOM, ONE_KIND)]
-    for timed, ways in (("latency", first), ("latency of baselines", [RANDOM, ONE_KIND])):
+    late = [what for what in subject.ways if what.startswith(f"{LONG} passes")]
+    first = [what for what in subject.ways if what not in (RANDOM, ONE_KIND, *late)]
+    groups = {"latency": first, "latency of baselines": [RANDOM, ONE_KIND], "latency, long": late}
+    for timed, ways in groups.items():
         name = f"{subject.name}, {timed}"
         some = {what: file for what, file in files.items() if what.removesuffix(INT8) in ways}
-        if seed == 0 and len(some) == 2 * len(ways) and not rows.done(name, 0):
+        if seed == 0 and some and len(some) == 2 * len(ways) and not rows.done(name, 0):
             _timed(rows, subject, baseline, some)
             rows.add(name, "done", 1, "", 0)
 

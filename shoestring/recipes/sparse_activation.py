@@ -164,10 +164,16 @@ RECIPE = Recipe(
     results=Results(
         file="sparse_activation.review-bytes-cifar10-jpeg-cpu.jsonl",
         before=(Line("dense, as many bytes", "large"),),
-        ours=(Line("8 experts, one for each byte", "experts"),),
-        # `python benchmarks/sparse_activation.py` makes the missing rows. Then these follow:
-        # "small", "by byte" and "random", as NETWORKS calls them.
-        baselines=(Line("dense, as many milliseconds", "dense"),),
+        ours=(
+            Line("8 experts, one for each byte", "experts"),
+            Line("8 experts, two for each byte", "two"),
+            Line("8 experts, chosen by the byte itself", "by byte"),
+        ),
+        baselines=(
+            Line("dense, as many milliseconds", "dense"),
+            Line("dense, half as many bytes", "middle"),
+            Line("8 experts, a random router that does not learn", "random"),
+        ),
         saved=Measure("milliseconds for 128 bytes", "milliseconds, 1", "ms", ".2f"),
         lost=Measure("test, bits per byte", "test", "", ".3f"),
         also=(
