@@ -94,9 +94,10 @@ def _check_shapes(
 
     `has_integers`: whether the file has weights as integers, for which the error has a hint.
     """
-    by_member = {tensor.member: tensor for tensor in tensors if tensor.member is not None}
-    for member, tensor in sorted(by_member.items()):
-        shape = tensor.bits.shape
+    shapes = sorted(
+        (tensor.member, tensor.bits.shape) for tensor in tensors if tensor.member is not None
+    )
+    for member, shape in shapes:
         if member < len(parameters) and _fits(parameters[member], shape):
             continue
         if member < len(parameters):
