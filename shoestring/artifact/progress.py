@@ -60,6 +60,17 @@ def progress(what: str, total: int) -> Iterator[Callable[[str], None]]:
         yield advance
 
 
+def tell(text: str) -> None:
+    """Say what a technique did, in one line, where progress goes; a listener does not get it."""
+    if is_heard():
+        return
+    LOG.info(text)
+    if _bar is not None:
+        _bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    elif not logs_to_console():
+        print(text, file=sys.stderr, flush=True)
+
+
 def logs_to_console() -> bool:
     """Whether the logger writes INFO to standard output or standard error."""
     if not LOG.isEnabledFor(logging.INFO):

@@ -15,7 +15,7 @@ from shoestring.prune.convolution_kinds import (
     Shuffled,
     SpatiallySeparable,
 )
-from shoestring.prune.convolutions import CheapConvolutions
+from shoestring.prune.convolutions import CheapConvolutions, converted
 from shoestring.prune.embeddings import (
     CompactEmbeddings,
     Factored,
@@ -65,4 +65,5 @@ __all__ = [
     "Taylor",
     "Weights",
     "bypassed",
+    "converted",
 ]

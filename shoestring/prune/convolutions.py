@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from shoestring.artifact.progress import tell
 from shoestring.core import Gauge, Stage, Strength, Task, Technique
 from shoestring.kit import (
     Patterns,
@@ -51,6 +53,8 @@ _ALL = (
 _COPIES = 4
 """So many of a layer in a row are weighed where that is possible, to see less of the surroundings.
 """
+_FAR = 0.1
+"""A share of the `share` that was asked for: what is further from it is said."""
 _WHO = "CheapConvolutions"
 
 
@@ -80,8 +84,11 @@ class CheapConvolutions(Technique):
         nothing, and a model in which nothing was replaced is not trained.
     `only`, `keep`: patterns of names of layers that may be replaced, and of those that stay.
 
-    An nn.Sequential of two or three layers replaces a layer: to restore a file into the model's
-    class, first call the technique with Training(0) on the model. Skipped with a SkippedWarning:
+    An nn.Sequential of two or three layers replaces a layer. One line on standard error, and in the
+    logger "shoestring", says which kind replaced which layer and what share of the cost is left. To
+    restore a file into the model's class, call `converted` with these kinds on the model, or
+    without a meter the technique with Training(0). A ShortfallWarning says that a tenth more than
+    the `share` is left. Skipped with a SkippedWarning:
     weights that are tied, frozen, parametrized or have a state (prune, share and quantize
     afterwards), layers with hooks, layers that are not called, or of which the model reads
     attributes or asks what they are, `kinds` that fit no layer, and layers for which no kind pays.
@@ -143,6 +150,7 @@ class CheapConvolutions(Technique):
             _skip(f"skipped {_several(uncalled)}: nothing calls them on the training data", 4)
         known: dict[Any, float] = {}
         found: Found = {}
+        unfit: list[str] = []
         useless: list[str] = []
         fits: set[Kind] = set()
         for name in samples:
@@ -154,7 +162,9 @@ class CheapConvolutions(Technique):
                 if (layers := made(kind, layer, inputs, name)) is not None
             }
             fits |= fitting.keys()
-            if fitting and name in needed:
+            if not fitting:
+                unfit.append(name)
+            elif name in needed:
                 _skip(f"skipped {name}: {needed[name]}", 4)
                 continue
             cost = self._cost(nn.Sequential(layer), samples[name], known, None)
@@ -165,9 +175,11 @@ class CheapConvolutions(Technique):
                     error = fitted(layers, samples[name])
                     candidates.append(Candidate(kind, layers, price, error))
             found[name] = cost, candidates
-            useless += [] if candidates else [name]
+            useless += [name] if fitting and not candidates else []
+        if unfit:
+            _skip(f"leaves {_as_is(unfit)}: no kind fits there: {_channels(model, unfit)}", 4)
         if useless:
-            _skip(f"leaves {_several(useless)} as they are: no kind pays there", 4)
+            _skip(f"leaves {_as_is(useless)}: no kind pays there, {self._why_not()}", 4)
         none = [kind for kind in self.kinds if kind not in fits]
         if none and self.kinds != _ALL:
             text = ", ".join(map(repr, none))
@@ -218,10 +230,68 @@ class CheapConvolutions(Technique):
                 )
                 taken = {}
         left = total + sum(one.cost - found[name][0] for name, one in taken.items())
-        if taken and not self.only and not self.keep:
-            why = "no kind saves more, or layers stay for which none pays"
-            say_how_far(_WHO, self.share, left / total, "cost of the convolutions", why)
+        if taken:
+            self._say_what(found, taken, left / total)
         return cheap, ", ".join(f"{name}: {one.kind!r}" for name, one in taken.items())
+
+    def _say_what(self, found: Found, taken: dict[str, Candidate], left: float) -> None:
+        """Say which kinds replaced layers, and the share `left` of the cost, as against `share`."""
+        measure = self.meter.measures if self.meter is not None else "operations"
+        far = ""
+        if left < (1 - _FAR) * self.share:
+            total = sum(cost for cost, _ in found.values())
+            whole = {
+                name: left + (found[name][0] - one.cost) / total for name, one in taken.items()
+            }
+            # of the layers without which the share is not reached, that which saves the least
+            nearest = min(whole, key=lambda name: (whole[name] <= self.share, whole[name]))
+            far = (
+                f", less than the {self.share:g} asked for, since layers are replaced whole: with "
+                f"{nearest} as it was, {whole[nearest]:.3f} would be left"
+            )
+        kinds = {name: one.kind for name, one in taken.items()}
+        tell(
+            f"{_WHO} left {left:.3f} of the convolutions' {measure}{far}; "
+            f"converted(model, {kinds!r}) gives a model these layers"
+        )
+        stay = [name for name in found if name not in taken]
+        why = f"no kind saves more{f', and {_as_is(stay, stays=True)}' if stay else ''}"
+        what, tolerance = "cost of the convolutions", _FAR * self.share
+        say_how_far(_WHO, self.share, left, what, why, tolerance=tolerance)
+
+    def _why_not(self) -> str:
+        """Why a kind does not pay at a layer."""
+        measure = self.meter.measures if self.meter is not None else "operations"
+        return f"as each takes more than {self.margin:g} (the margin) of the layer's {measure}"
+
+
+def converted(model: nn.Module, kinds: Mapping[str, Kind]) -> nn.Module:
+    """A copy of the model with layers of these kinds in the place of its convolutions.
+
+    Nothing is measured, fitted or trained: it makes the layers that a file of CheapConvolutions
+    has, for `load_into`.
+
+    `kinds`: the kind of each layer, by its name, as CheapConvolutions tells them. Raises ValueError
+        for a name that is no dense convolution of the model, and for a kind that does not fit it.
+    """
+    check_kinds(tuple(kinds.values()))
+    cheap = clone(model)
+    for name, kind in kinds.items():
+        layer: Any = dict(model.named_modules()).get(name)
+        if not isinstance(layer, _KINDS) or getattr(layer, "groups", 1) > 1:
+            what = "has no such layer" if layer is None else f"has {type(layer).__name__} there"
+            raise ValueError(
+                f"converted: {name!r} is no dense convolution, the model {what}: give the names "
+                "that CheapConvolutions told, and the model as it was before"
+            )
+        layers = kind.of(layer)
+        if layers is None:
+            raise ValueError(
+                f"converted: {kind!r} does not fit {name}, {layer}: give the kinds that "
+                "CheapConvolutions told, and the model as it was before"
+            )
+        cheap = replaced(cheap, name, layers)
+    return cheap
 
 
 def _with(model: nn.Module, taken: dict[str, Candidate]) -> nn.Module:
@@ -281,6 +351,13 @@ def _alone(layers: nn.Sequential, inputs: Tensor) -> tuple[nn.Module, Task, int]
 def _several(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{', '.join(names[:3])}{more}"
+
+
+def _as_is(names: list[str], *, stays: bool = False) -> str:
+    """ "a, b as they are", or with `stays` "a, b stay as they are"; of one layer, "as it is"."""
+    several = len(names) > 1
+    verb = ("stay " if several else "stays ") if stays else ""
+    return f"{_several(names)} {verb}as {'they are' if several else 'it is'}"
 
 
 def _channels(model: nn.Module, names: list[str]) -> str:

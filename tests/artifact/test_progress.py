@@ -10,7 +10,7 @@ from io import StringIO
 
 import pytest
 
-from shoestring.artifact.progress import LOG, listening, progress
+from shoestring.artifact.progress import LOG, listening, progress, tell
 from shoestring.kit import progress as progress_of
 
 
@@ -108,3 +108,21 @@ def test_a_listener_hears_steps_and_nothing_is_logged(
         run()
     assert heard == [("training", 1, 2, "loss 1.0"), ("training", 2, 2, "")]
     assert capsys.readouterr().err == logged.getvalue() == "" and progress_of is progress
+
+
+def test_what_was_done_is_told_once_and_no_listener_gets_it(
+    logged: StringIO, capsys: pytest.CaptureFixture[str]
+):
+    tell("replaced 2 layers")
+    steps: list[str] = []
+    with listening(lambda what, done, total, note: steps.append(what)):
+        tell("replaced 3 layers")
+    assert logged.getvalue() == capsys.readouterr().err == "replaced 2 layers\n"
+    assert not steps
+    handler = logging.StreamHandler()  # standard error
+    LOG.addHandler(handler)
+    try:
+        tell("replaced 4 layers")
+    finally:
+        LOG.removeHandler(handler)
+    assert capsys.readouterr().err == "replaced 4 layers\n"

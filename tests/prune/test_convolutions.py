@@ -13,7 +13,14 @@ from zoo import classified
 
 from shoestring import meters
 from shoestring.core import Cost, seeded
-from shoestring.kit import ShortfallWarning, SkippedWarning, Training, parameters_of, save
+from shoestring.kit import (
+    ShortfallWarning,
+    SkippedWarning,
+    Training,
+    load_into,
+    parameters_of,
+    save,
+)
 from shoestring.kit.surgery.replacing import replaced
 from shoestring.prune import (
     BlueprintSeparable,
@@ -27,6 +34,7 @@ from shoestring.prune import (
     Shuffled,
     SpatiallySeparable,
     Weights,
+    converted,
 )
 from shoestring.prune.convolution_choice import Candidate, those_that_pay
 from shoestring.prune.convolution_fit import seen
@@ -163,6 +171,92 @@ def test_it_goes_as_far_as_it_can_and_says_so():
     with pytest.warns(ShortfallWarning, match="asked to leave 1% of the cost of the convolutions"):
         CheapConvolutions(share=0.01, kinds=(DepthwiseSeparable(),), training=Training(0))(
             network(), classified((3, 8, 8))
+        )
+
+
+def four_layers() -> nn.Module:
+    """A network in which layer 2 has most of the operations, and layer 0 no kind that pays."""
+    with seeded(0):
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3, padding=1),
+            nn.Conv2d(16, 16, 3, padding=1),
+            nn.Conv2d(16, 64, 3, padding=1),
+            nn.Conv2d(64, 16, 3, stride=2, padding=1),
+            nn.Flatten(),
+            nn.Linear(256, 4),
+        )
+
+
+def test_a_share_that_is_not_reached_is_said_however_small_it_is():
+    technique = CheapConvolutions(share=0.1, kinds=(DepthwiseSeparable(),), training=Training(0))
+    with pytest.warns(Warning) as caught:
+        technique(four_layers(), classified((1, 8, 8)))
+    said = [str(one.message) for one in caught if one.category is ShortfallWarning]
+    assert len(said) == 1 and "asked to leave 10% of the cost of the convolutions" in said[0]
+    assert said[0].endswith("left 15%: no kind saves more, and 0 stays as it is")
+
+
+def test_what_was_chosen_is_told_and_so_is_a_share_that_was_overshot(capsys: Any):
+    only = {"kinds": (DepthwiseSeparable(),), "only": ("1", "2"), "training": Training(0)}
+    model, task = four_layers(), classified((1, 8, 8))
+    cheap = CheapConvolutions(share=0.5, **only)(model, task)
+    told = capsys.readouterr().err
+    # of 64 · (16·16·9 + 16·64·9) multiply-adds, 64 · (16·16·9 + 16·9 + 16·64) are left
+    assert isinstance(cheap[2], nn.Sequential) and isinstance(cheap[1], nn.Conv2d)
+    assert told == (
+        "CheapConvolutions left 0.301 of the convolutions' operations, less than the 0.5 asked "
+        "for, since layers are replaced whole: with 2 as it was, 1.000 would be left; "
+        "converted(model, {'2': DepthwiseSeparable(terms=1)}) gives a model these layers\n"
+    )
+    CheapConvolutions(share=0.32, **only)(model, task)
+    assert "left 0.301 of the convolutions' operations; conv" in capsys.readouterr().err
+
+
+def test_the_kinds_that_were_told_make_the_layers_of_a_file(tmp_path: Any):
+    """A meter may choose otherwise the next time; another model's weights do not matter."""
+    model, task = network(), classified((3, 8, 8))
+    for kinds in (
+        {"0": BlueprintSeparable(), "3": DepthwiseSeparable(2)},
+        {"3": Grouped(4, 1)},
+        {"0": LowRankConvolution(0.5, 1), "3": SpatiallySeparable()},
+    ):
+        cheap = converted(model, kinds)
+        save(cheap, task, tmp_path / "cheap.shoe")
+        fresh = network(channels=16)
+        nn.init.normal_(fresh[3].weight)
+        back = load_into(tmp_path / "cheap.shoe", converted(fresh, kinds))
+        x = task.validation[0][0]
+        torch.testing.assert_close(back.eval()(x), cheap.eval()(x))
+        with pytest.raises(ValueError, match="the first that differs; if a technique changed the"):
+            load_into(tmp_path / "cheap.shoe", fresh)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ({"9": Grouped(2)}, "'9' is no dense convolution, the model has no such layer"),
+        ({"2": Grouped(2)}, "'2' is no dense convolution, the model has ReLU there"),
+        ({"3": Grouped(3)}, r"Grouped\(groups=3, least=16\) does not fit 3, Conv2d"),
+    ],
+)
+def test_kinds_that_cannot_have_been_told_are_refused(kinds: Any, said: str):
+    with pytest.raises(ValueError, match=said):
+        converted(network(), kinds)
+
+
+def test_why_a_layer_stays_is_said():
+    with pytest.warns(SkippedWarning) as caught:
+        CheapConvolutions(
+            kinds=(BlueprintSeparable(),), margin=0.1, only=("2",), training=Training(0)
+        )(four_layers(), classified((1, 8, 8)))
+    told = [str(one.message) for one in caught]
+    assert (
+        "CheapConvolutions leaves 2 as it is: no kind pays there, as each takes more than 0.1 "
+        "(the margin) of the layer's operations"
+    ) in told
+    with pytest.warns(SkippedWarning, match="leaves 0 as it is: no kind fits there: the layers' c"):
+        CheapConvolutions(kinds=(DepthwiseSeparable(),), share=0.2, training=Training(0))(
+            four_layers(), classified((1, 8, 8))
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +64,11 @@ def load_into(
     parameters = parameters_of(model)
     content = file.read_model(path, max_bytes, max_seconds)
     integer_scales = scales_in(content)
+    _check_shapes(content.tensors, parameters, path, has_integers=bool(integer_scales))
     for index, (tensor, packed) in enumerate(zip(content.tensors, content.packed, strict=True)):
         if tensor.member is None:
             continue
-        weight = _weight_of(tensor, parameters, path, has_integers=bool(integer_scales))
+        weight = parameters[tensor.member]
         scales = integer_scales.get(index) if weight.raw.is_floating_point() else None
         _set_value(weight, _value_of(tensor, weight, scales, path))
         _give_state_of(
@@ -83,28 +84,33 @@ def load_into(
 restore = load_into
 
 
-def _weight_of(
-    tensor: FileTensor, parameters: Parameters, path: str | Path, *, has_integers: bool
-) -> Weight:
-    """The weight that a tensor of the file belongs to.
+def _check_shapes(
+    tensors: Sequence[FileTensor], parameters: Parameters, path: str | Path, *, has_integers: bool
+) -> None:
+    """Raises ValueError where the module has no such weights as the file, or of other shapes.
+
+    It names the first in the order of the module's weights, which is nearest to the cause: one
+    layer more or less moves all that come after it.
 
     `has_integers`: whether the file has weights as integers, for which the error has a hint.
-    Raises ValueError where the module has no such weight, or one of another shape.
     """
-    assert tensor.member is not None
-    exists = tensor.member < len(parameters)
-    if exists and _fits(parameters[tensor.member], tensor.bits.shape):
-        return parameters[tensor.member]
-    name = parameters[tensor.member].name if exists else f"number {tensor.member}"
-    hint = (
-        "; a quantised file is restored into the module that the technique returned"
-        if has_integers
-        else ""
+    shapes = sorted(
+        (tensor.member, tensor.bits.shape) for tensor in tensors if tensor.member is not None
     )
-    raise ValueError(
-        f"{path} is of another model: its tensor {list(tensor.bits.shape)} is not the shape of "
-        f"{name}{hint}"
-    )
+    for member, shape in shapes:
+        if member < len(parameters) and _fits(parameters[member], shape):
+            continue
+        if member < len(parameters):
+            weight = parameters[member]
+            where = f"{weight.name}, which is {list(weight.raw.shape)} and the first that differs"
+        else:
+            where = f"number {member}, and the model has {len(parameters)} in all"
+        quantised = "; a quantised file is restored into the module that the technique returned"
+        raise ValueError(
+            f"{path} is of another model: its tensor {list(shape)} is not the shape of {where}; "
+            "if a technique changed the model's layers, call it with Training(0) on the model "
+            f"first, and load the file into what it returns{quantised if has_integers else ''}"
+        )
 
 
 def _value_of(

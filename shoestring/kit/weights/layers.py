@@ -121,15 +121,21 @@ def say_what_is_left(
 
 
 def say_how_far(
-    who: str, asked: float, reached: float, of: str, why: str, units: float = float("inf")
+    who: str,
+    asked: float,
+    reached: float,
+    of: str,
+    why: str,
+    units: float = float("inf"),
+    tolerance: float = _TOLERANCE,
 ) -> None:
     """Warn (ShortfallWarning) where a technique left clearly more than it was asked to leave.
 
-    That is 10 percentage points more, and more than half a unit.
+    That is `tolerance` more, 10 percentage points, and more than half a unit.
     `asked`, `reached`: shares, 0 to 1.
     `of`: what they are shares of ("channels").
     `units`: how many units there are.
     """
-    if reached > asked + max(_TOLERANCE, 0.5 / units) + 1e-9:
+    if reached > asked + max(tolerance, 0.5 / units) + 1e-9:
         text = f"{who} was asked to leave {asked:.0%} of the {of} and left {reached:.0%}: {why}"
         warnings.warn(text, ShortfallWarning, stacklevel=4)

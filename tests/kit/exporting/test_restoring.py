@@ -121,7 +121,10 @@ def test_a_state_that_is_not_wanted_is_baked_away(made: tuple[nn.Module, nn.Modu
 
 def test_another_model_is_refused(made: tuple[nn.Module, nn.Module, Path]):
     with pytest.raises(
-        ValueError, match=r"of another model: its tensor \[64\] is not the shape of 1.bias"
+        ValueError,
+        match=r"of another model: its tensor \[64\] is not the shape of 1.bias, which is \[3\] and "
+        r"the first that differs; if a technique changed the model's layers, call it with "
+        r"Training\(0\) on the model first, and load the file into what it returns$",
     ):
         load_into(made[2], nn.Sequential(nn.Linear(2, 2), nn.Linear(3, 3)))
     with pytest.raises(
