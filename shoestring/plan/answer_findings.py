@@ -32,7 +32,7 @@ def probabilities(seen: Seen) -> Iterator[Finding]:
         yield Finding(
             name="probabilities where logits are wanted",
             says=f"the answers are probabilities of {seen.probabilities} classes (0 to 1, with a "
-            "sum of 1), and the loss takes a softmax of them again, which leaves hardly a gradient",
+            "sum of 1), and the loss takes a softmax of them again, which weakens the gradient",
             do="Leave out the softmax at the end of the model: cross_entropy takes logits and "
             "has a softmax itself. Where probabilities are to be answered, give the task a loss "
             "that takes them: nll_loss(log(answer), labels)",

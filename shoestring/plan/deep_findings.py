@@ -85,8 +85,8 @@ def _through_depth(gradients: Sequence[float]) -> tuple[float, float]:
 _NO_SIGMOIDS = (
     "Replace the sigmoids between layers by ReLU or Tanh, with "
     "shoestring.kit.fan_in_variance(model), or put a BatchNorm before each, or make the layers "
-    "blocks with shortcuts, x + f(norm(x)); initial weights, a rate or a norm behind the sigmoids "
-    "do not help"
+    "blocks with shortcuts, x + f(norm(x)); new initial weights or a LayerNorm before each sigmoid "
+    "do not help by themselves"
 )
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Supervised, Training, fan_in_variance, train
+from shoestring.kit import AdamW, Supervised, Training, fan_in_variance, train, unit_variance
 from shoestring.plan import Diagnosis, diagnose
 from shoestring.plan.diagnosis import Finding
 
@@ -111,6 +111,8 @@ def test_the_advised_norm_takes_the_score_off_chance():
 def test_sigmoids_stay_at_chance_and_each_advice_does_not():
     assert score(deep(with_(nn.Sigmoid))) < CHANCE + 0.05
     assert score(fan_in_variance(deep(with_(nn.Sigmoid)))) < CHANCE + 0.05
+    assert score(unit_variance(deep(with_(nn.Sigmoid)), largest_of_three())) < CHANCE + 0.05
+    assert score(deep(with_(lambda: nn.LayerNorm(WIDTH), nn.Sigmoid))) < CHANCE + 0.05
     assert score(fan_in_variance(deep(with_(nn.ReLU)))) > CHANCE + 0.1
     assert score(fan_in_variance(deep(with_(nn.Tanh)))) > CHANCE + 0.1
     assert score(deep(lambda: Block(with_(nn.Sigmoid)()))) > CHANCE + 0.2
