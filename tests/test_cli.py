@@ -288,6 +288,7 @@ def test_diagnose_says_what_is_wrong_and_what_was_tried(folder, shoestring):
     status, out, _ = shoestring("diagnose", "mine:small", "--steps", 0, "--batches", 1)
     assert status == 0 and "the mean of 1 training batches" in out and "update/weight" in out
     assert "leave out" in shoestring("diagnose", "mine:small", "--csv", "--json")[2]
+    assert "above 0" in shoestring("diagnose", "mine:small", "--rate", 0)[2]
 
 
 def test_inspect_adds_up_to_the_file(file, shoestring):

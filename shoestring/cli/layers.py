@@ -65,7 +65,7 @@ def diagnose(
         typer.Argument(metavar="MODULE:FUNCTION", help="returns (model, task)", show_default=False),
     ],
     rate: Annotated[
-        float, typer.Option(help="the learning rate of AdamW that you train with", min=0)
+        float, typer.Option(help="the learning rate of AdamW that you train with, above 0")
     ] = 1e-3,
     batches: Annotated[int, typer.Option(help="training batches that are looked at", min=1)] = 3,
     steps: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,12 +15,13 @@ from torch import Tensor, nn
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
 from shoestring.kit import AdamW, Training, clone
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
-from shoestring.kit.health.signals import Key, Signal, begin, listening
+from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
 from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
+from shoestring.plan.answer_findings import probable_classes, too_few
 from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
 from shoestring.plan.findings import find, listed, worth_another_look
 from shoestring.plan.seen import Seen
@@ -30,6 +32,8 @@ STEPS = 10
 """Steps of each learning rate that is tried."""
 LATER = 5
 """Steps after which a network is looked at again whose gradients are missing at first."""
+_OF_CLASSES = ("out of bounds", "class probabilities")
+"""Of the errors of losses over classes: an answer that is not there, and answers of one axis."""
 
 
 def diagnose(
@@ -56,8 +60,9 @@ def diagnose(
     `seed`: of the batches.
 
     Raises TypeError for what is no module or no task; ValueError for a model without parameters,
-    for numbers out of range and for a training split without batches; and what the model's forward
-    or the task's loss raises.
+    for numbers out of range, for a training split without batches and for a loss that fails since
+    the labels have more classes than the model has answers; and what the model's forward or the
+    task's loss raises.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"diagnose needs a torch module, and got {type(model).__name__}")
@@ -119,21 +124,20 @@ def _look(
     losses: list[float] = []
     first: dict[str, Tensor] = {}
     second: dict[str, Tensor] = {}
-    depends, where, ways = True, "", Ways()
-    kept, answered = copies_of_buffers(model), list[tuple[int, ...]]()
-    hook = model.register_forward_hook(lambda _part, _args, one: answered.append(_shape(one)))
+    depends, where, ways, probable = True, "", Ways(), 0
+    kept, answered = copies_of_buffers(model), deque[Any]([None], maxlen=1)
+    hook = model.register_forward_hook(lambda _part, _args, one: answered.append(one))
     with seeded(seed), counting(model) as routed, listening(model) as signals:
         for batch in shown:
             begin(signals)
             model.zero_grad()
             restore_buffers(model, kept)  # each batch meets the same statistics
-            with in_precision(model, training):
-                loss = task.loss(model, batch)
+            loss = _loss(model, task, batch, shown, training, answered)
             losses.append(float(loss.detach()))
             depends = depends and loss.requires_grad
             if not math.isfinite(losses[-1]) or not loss.requires_grad:
                 break
-            ways = ways_to(loss, signals, PRODUCTS)
+            ways, probable = ways_to(loss, signals, PRODUCTS), probable_classes(answered[-1], loss)
             loss.backward()
             for name, weight in model.named_parameters():
                 if weight.grad is not None:
@@ -169,8 +173,38 @@ def _look(
         routings=_routings({name: one.rows for name, one in routed.items()}),
         probable=_routings({name: one.probability for name, one in routed.items()}),
         rows=tuple(int(one.rows.sum()) for one in routed.values()),
-        answered=answered[-1] if answered else (),
+        answered=_shape(answered[-1]),
+        probabilities=probable,
+        sigmoids=_sigmoids(signals, ways),
     )
+
+
+def _sigmoids(signals: dict[Key, Signal], ways: Ways) -> tuple[str, ...]:
+    """The sigmoids between layers, by name, without gates and the one of the answer."""
+    return tuple(
+        one.name
+        for key, one in signals.items()
+        if one.function in SIGMOIDS and ways.users.get(key) and key not in ways.factors
+    )
+
+
+def _loss(
+    model: nn.Module,
+    task: Task,
+    batch: Any,
+    shown: Sequence[Any],
+    training: Training,
+    answered: Sequence[Any],
+) -> Tensor:
+    """The loss of a batch; ValueError where it fails since there are more classes than answers."""
+    try:
+        with in_precision(model, training):
+            return task.loss(model, batch)
+    except (IndexError, RuntimeError) as error:
+        told = too_few(_shape(answered[-1]), shown)
+        if told and any(words in str(error) for words in _OF_CLASSES):
+            raise ValueError(told) from error
+        raise
 
 
 def _where(

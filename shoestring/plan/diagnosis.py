@@ -107,13 +107,11 @@ class Diagnosis:
     def __str__(self) -> str:
         """The findings, and the table as text."""
         head = list(_HEAD)
-        shown, left = _shown(self.layers)
+        shown, left_out = _shown(self.layers)
         lines = [head, *(_cells(row) for row in shown)]
         widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
         table = [_aligned(line, widths) for line in lines]
-        if left:
-            table.append(f"  ({left:,} more rows: to_csv() has them all)")
-        return "\n".join([*self._sentences(), "", *table])
+        return "\n".join([*self._sentences(), *([left_out] if left_out else []), "", *table])
 
     def _sentences(self) -> list[str]:
         """What is said above the table."""
@@ -127,11 +125,10 @@ class Diagnosis:
 
     def _repr_html_(self) -> str:
         """The findings and the table for a notebook."""
-        shown, left = _shown(self.layers)
+        shown, left_out = _shown(self.layers)
         rows = [_cells(row) for row in shown]
-        more = f" {left:,} more rows are in to_csv()." if left else ""
         text = "".join(html.paragraph(line) for line in self._sentences())
-        return text + html.table(_HEAD, rows, f"Layers.{more}", (0, 1, len(_HEAD) - 1))
+        return text + html.table(_HEAD, rows, f"Layers. {left_out}".strip(), (0, 1, len(_HEAD) - 1))
 
     def to_json(self) -> str:
         """All of it as a JSON object; numbers that are none become null."""
@@ -166,15 +163,30 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2e}"
 
 
-def _shown(layers: Sequence[LayerHealth]) -> tuple[list[LayerHealth], int]:
-    """(rows to print, how many are left out): some with a note, and every so many others."""
+def _shown(layers: Sequence[LayerHealth]) -> tuple[list[LayerHealth], str]:
+    """(rows to print, which are left out in a sentence or ""): every Nth, and some with a note."""
     if len(layers) <= MOST_ROWS:
-        return list(layers), 0
-    noted = [at for at, row in enumerate(layers) if row.note][: MOST_ROWS // 2]
-    count = MOST_ROWS - len(noted)
-    spaced = [round(at * (len(layers) - 1) / (count - 1)) for at in range(count)]
-    chosen = sorted({*noted, *spaced})
-    return [layers[at] for at in chosen], len(layers) - len(chosen)
+        return list(layers), ""
+    noted = [at for at, row in enumerate(layers) if row.note]
+    first = noted[: MOST_ROWS // 2]
+    least = -(-len(layers) // (MOST_ROWS - 1 - len(first)))
+    # Every second row of layers and activations by turns would show no activation.
+    every = max(
+        range(least, least + 3), key=lambda step: len({row.function for row in layers[::step]})
+    )
+    chosen = sorted({*first, *range(0, len(layers), every), len(layers) - 1})
+    told = f"The table has every {_ordinal(every)} of {len(layers):,} rows and the last"
+    if noted:
+        of = "" if len(first) == len(noted) else f"first {len(first)} of the "
+        told += f", and the {of}{len(noted)} with a note"
+    told += ". All are in to_csv(), and the command prints them with --csv."
+    return [layers[at] for at in chosen], told
+
+
+def _ordinal(number: int) -> str:
+    """Such as "21st"."""
+    teens = 10 < number % 100 < 20
+    return f"{number:,}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from shoestring.artifact import tree
 from shoestring.kit.health.signals import Signal
-from shoestring.kit.tracing.product import PRODUCTS
+from shoestring.plan.answer_findings import labels, probabilities, start
+from shoestring.plan.deep_findings import constant_answers, depth
 from shoestring.plan.diagnosis import Finding, RateTried
 from shoestring.plan.seen import Seen
 
-STEEP = 1000.0
-"""The gradient of one end of a network over that of the other from which on a finding is made."""
-CONSTANT = 1e-3
-"""The share of an output that differs between examples under which it is constant."""
 _LARGE, _SATURATED, _DEAD = 10.0, 0.5, 0.5
-_FEW = 5  # products from which on a depth is talked about
 _NAMED = 3  # layers that a sentence names
 _LOOKED = 8  # values of each unit from which on it may be called dead
 _ROWS = {"collapsed router": 2, "starved experts": 10}
@@ -33,16 +26,17 @@ def find(seen: Seen) -> tuple[Finding, ...]:
     kinds = (
         (_not_finite, seen),
         (_nothing_to_learn, seen),
-        (_labels, seen),
+        (labels, seen),
+        (probabilities, seen),
         (_inputs, seen),
-        (_constant_answers, seen),
+        (constant_answers, seen),
         (_routing, seen),
-        (_depth, later),
+        (depth, later),
         (_units, later),
         (_saturation, seen),
         (_statistics, seen),
         (_unreached, later),
-        (_start, seen),
+        (start, seen),
         (_rate, seen),
     )
     return tuple(one for kind, look in kinds for one in kind(look))
@@ -54,7 +48,7 @@ def worth_another_look(seen: Seen) -> bool:
         bool(seen.zero_starts)
         or any(
             one.name != "exploding gradients"
-            for kind in (_constant_answers, _depth, _units, _unreached)
+            for kind in (constant_answers, depth, _units, _unreached)
             for one in kind(seen)
         )
     )
@@ -66,8 +60,9 @@ def _not_finite(seen: Seen) -> Iterator[Finding]:
         yield Finding(
             name="not a number",
             says=f"the loss is {seen.loss}: {seen.where}",
-            do="Scale the inputs to about -1 to 1, initialise with fan_in_variance(model), and "
-            "train in bfloat16 (Mixed()) rather than in float16",
+            do="Scale the inputs to about -1 to 1, initialise with "
+            "shoestring.kit.fan_in_variance(model), and train in bfloat16 "
+            "(shoestring.kit.Mixed()) rather than in float16",
             layers=() if bad is None else (bad,),
         )
 
@@ -89,16 +84,6 @@ def _nothing_to_learn(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _labels(seen: Seen) -> Iterator[Finding]:
-    targets = _targets(seen.batches)
-    if targets is not None and len(targets) > 1 and bool((targets == targets[0]).all()):
-        yield Finding(
-            name="constant labels",
-            says=f"all {len(targets)} labels of the batches are {targets[0].tolist()}",
-            do="Shuffle the training data, and check how labels are read",
-        )
-
-
 def _inputs(seen: Seen) -> Iterator[Finding]:
     first = next((one for one in seen.signals if one.weights), None)
     if first is not None and first.entering > _LARGE and first.function not in ("batch_norm",):
@@ -111,24 +96,6 @@ def _inputs(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _constant_answers(seen: Seen) -> Iterator[Finding]:
-    weighted = [one for one in seen.signals if one.function in PRODUCTS]
-    if not weighted or not weighted[-1].finite or not _several(seen.batches):
-        return
-    if seen.later is not None and next(_constant_answers(seen.later), None) is None:
-        return  # they only began so
-    if weighted[-1].size and weighted[-1].spread < CONSTANT < weighted[0].spread:
-        lost = next(one for one in weighted if one.spread < CONSTANT)
-        yield Finding(
-            name="constant answers",
-            says=f"what {weighted[-1].name} gives differs from example to example by "
-            f"{weighted[-1].spread:.1e} of its size: from {lost.name} on the inputs are lost",
-            do="Initialise with fan_in_variance(model) or unit_variance(model, task), or put a "
-            "norm after each layer",
-            layers=(lost.name,),
-        )
-
-
 def _routing(seen: Seen) -> Iterator[Finding]:
     for routing, likely, rows in zip(seen.routings, seen.probable, seen.rows, strict=True):
         if not likely.faults():
@@ -136,42 +103,6 @@ def _routing(seen: Seen) -> Iterator[Finding]:
         for one in routing.faults():
             if rows >= _ROWS.get(one.name, 0) * len(routing.shares):
                 yield Finding(name=one.name, says=one.says, do=one.do)
-
-
-def _depth(seen: Seen) -> Iterator[Finding]:
-    chain = seen.chain
-    if len(chain) < _FEW:
-        return
-    ratio, per_layer = _through_depth([one.gradient or 0.0 for one in chain])
-    ends = f"{chain[-1].gradient:.1e} at {chain[-1].name} and {chain[0].gradient:.1e} at "
-    ends += f"{chain[0].name}, {len(chain)} layers before"
-    if ratio < 1 / STEEP:
-        yield Finding(
-            name="vanishing gradients",
-            says=f"the gradient is {ends}: each layer leaves {per_layer:.2g} of it",
-            do="Add shortcuts around blocks of layers (PreActivation), initialise with "
-            "fan_in_variance(model) or unit_variance(model, task), or add norms; a higher rate "
-            "does not help",
-            layers=(chain[0].name,),
-        )
-    elif ratio > STEEP:
-        yield Finding(
-            name="exploding gradients",
-            says=f"the gradient is {ends}: each layer multiplies it by {per_layer:.2g}",
-            do="Add shortcuts around blocks of layers (PreActivation), and clip gradients "
-            "(Training(clipping=Clipped(1.0))). Norms alone do not stop it: batch norm multiplies "
-            "the gradient of a network without shortcuts at each layer",
-            layers=(chain[0].name,),
-        )
-
-
-def _through_depth(gradients: Sequence[float]) -> tuple[float, float]:
-    """(first over last gradient, the factor per layer) of the line through the logarithms."""
-    logs = torch.tensor([math.log(max(one, 1e-45)) for one in gradients], dtype=torch.float64)
-    places = torch.arange(len(logs), dtype=torch.float64)
-    centred = places - places.mean()
-    slope = float((centred * (logs - logs.mean())).sum() / centred.square().sum())
-    return math.exp(min(-slope * (len(logs) - 1), 700.0)), math.exp(min(-slope, 700.0))
 
 
 def _units(seen: Seen) -> Iterator[Finding]:
@@ -188,8 +119,8 @@ def _units(seen: Seen) -> Iterator[Finding]:
             name="dead units",
             says=f"{total} of {units} units of {_listed(dead)} give 0 for every example that was "
             "looked at, and get no gradient",
-            do="Lower the rate or warm up longer, initialise with fan_in_variance(model), and put "
-            "a norm before each ReLU",
+            do="Lower the rate or warm up longer, initialise with "
+            "shoestring.kit.fan_in_variance(model), and put a norm before each ReLU",
             layers=tuple(one.name for one in dead),
         )
 
@@ -201,8 +132,8 @@ def _saturation(seen: Seen) -> Iterator[Finding]:
             name="saturated activations",
             says=f"{100 * (bad[0].saturated or 0):.0f} % of the values of {_listed(bad)} are at "
             "the function's bounds, where hardly a gradient comes back",
-            do="Make what goes in smaller: scale the inputs, initialise with unit_variance(model, "
-            "task), put a norm before it, or use a ReLU",
+            do="Make what goes in smaller: scale the inputs, initialise with "
+            "shoestring.kit.unit_variance(model, task), put a norm before it, or use a ReLU",
             layers=tuple(one.name for one in bad),
         )
 
@@ -224,8 +155,9 @@ def _statistics(seen: Seen) -> Iterator[Finding]:
             name="running statistics are no numbers",
             says=f"the running mean or variance of {_listed(lost)} is NaN or infinite, so that in "
             "evaluation it answers NaN or the same for every example: a batch overflowed once",
-            do="Look for examples that are far too large, then call average_batch_norm(model, "
-            "task), which leaves batches that overflow out",
+            do="Look for examples that are far too large, then call "
+            "shoestring.kit.average_batch_norm(model, task), which leaves batches that overflow "
+            "out",
             layers=tuple(one.name for one in lost),
         )
     off = [
@@ -240,8 +172,8 @@ def _statistics(seen: Seen) -> Iterator[Finding]:
             says=f"what {worst.name} gets has {worst.variance_ratio:.3g} times the variance that "
             f"it would divide by in evaluation, and a mean {worst.mean_off:.2g} deviations away; "
             f"{len(off)} of {len(norms)} norms are off, and errors multiply through depth",
-            do="Before evaluation call average_batch_norm(model, task), or train with "
-            "Training(statistics=Averaged())",
+            do="Before evaluation call shoestring.kit.average_batch_norm(model, task), or train "
+            "with Training(statistics=Averaged()), both of shoestring.kit",
             layers=tuple(one.name for one, _ in off),
         )
 
@@ -282,21 +214,6 @@ def _unreached(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _start(seen: Seen) -> Iterator[Finding]:
-    targets = _targets(seen.batches)
-    if targets is None or not math.isfinite(seen.loss):
-        return
-    classes = _classes(seen.answered, seen.batches[len(seen.losses) - 1][1])
-    if classes > int(targets.max()) and classes > 1 and seen.loss > 2 * math.log(classes) + 1:
-        yield Finding(
-            name="a loss far above guessing",
-            says=f"the loss is {seen.loss:.3g}, and guessing among {classes} classes costs "
-            f"{math.log(classes):.3g}: the outputs are large and wrong",
-            do="Initialise the last layer smaller (its weight times 0.1), scale the inputs, or "
-            "check that the loss takes logits and not probabilities",
-        )
-
-
 def _rate(seen: Seen) -> Iterator[Finding]:
     if len(seen.rates) != 3:
         return
@@ -310,14 +227,15 @@ def _rate(seen: Seen) -> Iterator[Finding]:
             name="learning rate too high",
             says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
             f"and at {slow.rate:g} to {slow.after:.4g}",
-            do=f"Use AdamW({slow.rate:g}), or a longer warm-up (Cosine(0.1)) and Clipped(1.0)",
+            do=f"Use AdamW({slow.rate:g}), or a longer warm-up (Cosine(0.1)) and Clipped(1.0), all "
+            "of shoestring.kit",
         )
     elif not seen.zero_starts and gained(fast) > max(8 * gained(now), 0.003 * abs(fast.before)):
         yield Finding(
             name="learning rate too low",
             says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
             f"and at {fast.rate:g} to {fast.after:.4g}",
-            do=f"Use AdamW({fast.rate:g})",
+            do=f"Use shoestring.kit.AdamW({fast.rate:g})",
         )
     elif max(gained(one) for one in seen.rates) < 0.01 * abs(now.before):
         yield Finding(
@@ -327,40 +245,6 @@ def _rate(seen: Seen) -> Iterator[Finding]:
             do="Look at the findings above; where there are none, check that labels belong to "
             "their inputs",
         )
-
-
-def _targets(batches: Sequence[Any]) -> Tensor | None:
-    """The labels of batches that are (inputs, labels) with whole numbers; None for others."""
-    found: list[Tensor] = []
-    for batch in batches:
-        if not isinstance(batch, tuple | list) or len(batch) < 2:
-            return None
-        labels = batch[1]
-        if not isinstance(labels, Tensor) or labels.is_floating_point() or not labels.numel():
-            return None
-        found.append(labels.flatten())
-    return torch.cat(found)
-
-
-def _classes(answered: tuple[int, ...], labels: Tensor) -> int:
-    """Of how many classes answers of a shape are the logits; 0 where they are of none.
-
-    Answers are N×classes×... or N×...×classes for labels N×...
-    """
-    shape = tuple(labels.shape)
-    if len(answered) != len(shape) + 1 or answered[:1] != shape[:1]:
-        return 0
-    if answered[2:] == shape[1:]:
-        return answered[1]
-    return answered[-1] if answered[:-1] == shape else 0
-
-
-def _several(batches: Sequence[Any]) -> bool:
-    """Whether a batch has several examples that differ."""
-    first = next((one for one in tree.leaves(batches[0]) if isinstance(one, Tensor)), None)
-    if first is None or first.ndim == 0 or len(first) < 2:
-        return False
-    return bool((first != first[:1]).any())
 
 
 def _listed(signals: Sequence[Signal]) -> str:

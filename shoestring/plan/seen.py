@@ -37,6 +37,10 @@ class Seen:
     `rate`: the learning rate.
     `rates`: what rates did.
     `answered`: the shape of what the model gave for the last batch; () where that is no tensor.
+    `probabilities`: of how many classes that is the probabilities though the loss takes logits; 0
+        where it is not so.
+    `sigmoids`: the names of the sigmoids from which a layer gets what they give, and that are not
+        gates, which multiply something else.
     `later`: what another look at a copy gave after some steps; None where there was none.
     """
 
@@ -57,6 +61,8 @@ class Seen:
     rows: tuple[int, ...] = ()
     rates: tuple[RateTried, ...] = field(default=())
     answered: tuple[int, ...] = ()
+    probabilities: int = 0
+    sigmoids: tuple[str, ...] = ()
     later: Seen | None = None
 
     @property

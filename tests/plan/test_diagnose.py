@@ -457,7 +457,8 @@ def test_recurrent_networks_say_what_is_hidden_and_functions_are_heard():
 def test_tables():
     found = diagnose(deep(), images(), rate_steps=0)
     assert len(found.layers) == 166
-    assert "more rows: to_csv() has them all" in str(found) and str(found).count("\n") < 60
+    assert "of 166 rows and the last" in str(found) and "with --csv" in str(found)
+    assert str(found).count("\n") < 60
     assert len(found.to_csv().splitlines()) == 167
     assert "exploding gradients" in found._repr_html_()
     assert len(json.loads(found.to_json())["layers"]) == 166

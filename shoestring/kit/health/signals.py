@@ -21,6 +21,8 @@ from shoestring.kit.tracing.tape import function_name, inside
 
 RECTIFIERS = ("relu", "relu6")
 """Functions whose units are dead where they never give more than 0."""
+SIGMOIDS = ("sigmoid", "hardsigmoid")
+"""Functions that give a half where they get 0, with a slope of 1/4 at most."""
 _BOUNDS: dict[str, tuple[float, float]] = {
     "sigmoid": (0.01, 0.99),
     "tanh": (-0.99, 0.99),

@@ -21,10 +21,12 @@ class Ways:
     `longest`: of the functions that were asked for, the calls on the way that has most of them,
         from the input to the loss. Of parallel parts it is one, with what comes before and behind.
     `users`: for each call, the calls that its output goes into with nothing heard between.
+    `factors`: the calls whose outputs are multiplied by one another, such as gates.
     """
 
     longest: tuple[Key, ...] = ()
     users: dict[Key, set[Key]] = field(default_factory=dict)
+    factors: set[Key] = field(default_factory=set)
 
 
 def ways_to(loss: Tensor, signals: dict[Key, Signal], functions: tuple[str, ...]) -> Ways:
@@ -46,6 +48,8 @@ def ways_to(loss: Tensor, signals: dict[Key, Signal], functions: tuple[str, ...]
         length[node] = 0 if best is None else length[best]
         last[node] = None if best is None else last[best]
         nearest[node] = set().union(*(nearest[one] for one in before))
+        if len(before) == 2 and all(map(nearest.get, before)) and node.name().startswith("Mul"):
+            ways.factors |= nearest[node]
         if (key := nodes.get(node)) is not None:
             for one in nearest[node]:
                 ways.users.setdefault(one, set()).add(key)
