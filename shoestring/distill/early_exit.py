@@ -50,9 +50,9 @@ class EarlyExit(Technique):
     must take more operations than the classifier, where these can be counted. Skipped with a
     SkippedWarning: blocks for which it does not, and models without such a block, or that do not
     answer with logits N×classes. A ShortfallWarning says where there are fewer exits than asked
-    for. A planner does not use it unseen, since a task's example is one path through the network, and
-    not their mean. A model that has exits keeps them: they are trained on, and the threshold is
-    chosen again.
+    for. A planner does not use it unseen, since a task's example is one path through the network,
+    and not their mean. A model that has exits keeps them: they are trained on, and the threshold
+    is chosen again.
     Raises ValueError for settings out of range, patterns that match no block, and weights that are
     NaN or infinite.
     """

@@ -96,7 +96,7 @@ def test_what_is_no_family_is_refused():
     with pytest.raises(TypeError, match=r"returned float for the width 0\.5"):
         Replace(by=abs, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"the layer torch\.nn\.Linear, which no width alone makes"):
-        Replace(by=nn.Linear)
+        Replace(by=nn.Linear)  # type: ignore[arg-type]
     with pytest.raises(
         TypeError, match=r"two_numbers\(0\.5\) made no network .*'other'.*a width alone"
     ):
