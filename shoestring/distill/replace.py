@@ -41,8 +41,8 @@ class Replace(Technique):
     `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `training`: of the new network; Training(0) leaves it untrained.
 
-    A ShortfallWarning says where the new network has as many bytes of weights or operations as the
-    model, or more. Raises ValueError for a width that is not above 0, for images of a side for
+    A ShortfallWarning says where the new network has more bytes of weights or more operations than
+    the model. Raises ValueError for a width that is not above 0, for images of a side for
     which the family makes another network, and for a network whose answers have other shapes than
     the model's; TypeError where `by` is no function or makes no module.
     """
@@ -180,9 +180,9 @@ def _check_answers(new: nn.Module, model: nn.Module, task: Task) -> None:
 def _compare(new: nn.Module, model: nn.Module, task: Task, width: float) -> None:
     """Warn (ShortfallWarning) where the new network is larger or has more operations."""
     ours, theirs = parameter_bytes(new), parameter_bytes(model)
-    told = [f"{ours:,} bytes of weights for {theirs:,}"] if ours >= theirs else []
+    told = [f"{ours:,} bytes of weights for {theirs:,}"] if ours > theirs else []
     more, most = (_operations(one, task) for one in (new, model))
-    if more is not None and most is not None and more >= most:
+    if more is not None and most is not None and more > most:
         told.insert(0, f"{more:,} operations on the example for {most:,}")
     if told:
         warnings.warn(
