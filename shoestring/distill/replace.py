@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from shoestring.artifact import tree
 from shoestring.core import Stage, Strength, Task, Technique, device_of, evaluating, seeded
+from shoestring.core.device import called_from_processor
 from shoestring.core.kinds import outputs_of, shown
 from shoestring.distill.networks import Given
 from shoestring.distill.student import SoftTargets, Student
-from shoestring.kit import AdamW, Training
-from shoestring.kit.tracing.example import examples_of
+from shoestring.kit import AdamW, ShortfallWarning, Training, parameter_bytes
+from shoestring.kit.tracing.example import Example, examples_of
+from shoestring.kit.tracing.operations import CountedOperations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +32,8 @@ class Replace(Technique):
         of the model's class: `by(width)` makes the module that it can be loaded into.
     Source: Hinton, Vinyals & Dean 2015, section 2 (soft targets).
 
-    `width`: of the new network, above 0; 1 is the size at which the family was published.
+    `width`: of the new network, above 0; 1 is the size at which the family was published, whatever
+        size the model has.
     `by`: the family: makes an untrained network of a width. Those of `models` fit other networks'
         images and texts (`VGGFamily`); a function of your own in a module does too. Its name with
         its module, or its repr, is a part of this technique's name, and must be the same in every
@@ -37,8 +41,10 @@ class Replace(Technique):
     `targets`: how the model's answers are taught, or those of a teacher that the task has already.
     `training`: of the new network; Training(0) leaves it untrained.
 
-    Raises ValueError for a width that is not above 0, and for a network whose answers have other
-    shapes than the model's; TypeError where `by` is no function or makes no module.
+    A ShortfallWarning says where the new network has more bytes of weights or more operations than
+    the model. Raises ValueError for a width that is not above 0, for images of a side for
+    which the family makes another network, and for a network whose answers have other shapes than
+    the model's; TypeError where `by` is no function or makes no module.
     """
 
     stage: ClassVar = Stage.STRUCTURE
@@ -54,6 +60,11 @@ class Replace(Technique):
             raise TypeError(
                 f"by is a module ({type(self.by).__name__}), which has one width: give a function "
                 "that makes one of a width, or Student(network=Given(module))"
+            )
+        if isinstance(self.by, type) and self.by.__module__.startswith("torch.nn."):
+            raise TypeError(
+                f"by is the layer torch.nn.{self.by.__name__}, which no width alone makes: give a "
+                "function from a width to a network, such as a family of shoestring.models"
             )
         if not callable(self.by):
             raise TypeError(
@@ -80,17 +91,45 @@ class Replace(Technique):
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """The trained new network."""
-        new = self.by(self.width)
+        try:
+            new = self.by(self.width)
+        except TypeError as error:
+            raise TypeError(
+                f"{_named(self.by):.80}({self.width:g}) made no network ({error}): give a function "
+                "that takes a width alone, a float, and returns a network"
+            ) from error
         if not isinstance(new, nn.Module):
             raise TypeError(
                 f"{self.by!r:.80} returned {type(new).__name__} for the width {self.width:g}: it "
                 "must return a module"
             )
+        if isinstance(self.by, _Sighted):
+            for example in examples_of(task):
+                _show(self.by, example)
         new = new.to(device_of(model))
         _match_layout(new, model)
         _check_answers(new, model, task)
+        _compare(new, model, task, self.width)
         student = Student(network=Given(new), targets=self.targets, training=self.training)
         return student(model, task)
+
+
+@runtime_checkable
+class _Sighted(Protocol):
+    """A family that can tell whether inputs are those that its networks are made for."""
+
+    def check(self, inputs: torch.Tensor) -> None:
+        """Raise ValueError where they are not; no axis but 0 varies."""
+        ...
+
+
+def _show(family: _Sighted, example: Example) -> None:
+    """Let a family look at the example's input, where that is one tensor of a fixed size."""
+    first, *others = (*example.args, *example.kwargs.values())
+    if others or not isinstance(first, torch.Tensor):
+        return
+    if not set(example.axes.get(id(first), ())) - {0}:
+        family.check(first)
 
 
 def _named(by: Callable[[float], nn.Module]) -> str:
@@ -136,6 +175,37 @@ def _check_answers(new: nn.Module, model: nn.Module, task: Task) -> None:
                 f"the new network {type(new).__name__} answers {_told(ours)}, and the model "
                 f"{_told(theirs)}: give a family for these classes"
             )
+
+
+def _compare(new: nn.Module, model: nn.Module, task: Task, width: float) -> None:
+    """Warn (ShortfallWarning) where the new network is larger or has more operations."""
+    ours, theirs = parameter_bytes(new), parameter_bytes(model)
+    told = [f"{ours:,} bytes of weights for {theirs:,}"] if ours > theirs else []
+    more, most = (_operations(one, task) for one in (new, model))
+    if more is not None and most is not None and more > most:
+        told.insert(0, f"{more:,} operations on the example for {most:,}")
+    if told:
+        warnings.warn(
+            f"Replace made a {type(new).__name__} with {' and '.join(told)} of the model: give a "
+            f"smaller width than {width:g}",
+            ShortfallWarning,
+            stacklevel=3,
+        )
+
+
+def _operations(model: nn.Module, task: Task) -> int | None:
+    """The operations of the task's example, of all entries; None where some are not counted."""
+    # With gradients: without, torch runs a transformer's layer as one operator.
+    with (
+        called_from_processor(model),
+        seeded(0),
+        evaluating(model),
+        torch.enable_grad(),
+        CountedOperations() as counted,
+    ):
+        for example in examples_of(task):
+            example.run(model)
+    return counted.operations
 
 
 def _told(shapes: dict[str, tuple[int, ...]]) -> str:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         products,
     )
     from shoestring.kit.recovery import recover
+    from shoestring.kit.routing.exit_shares import ExitShare, exit_shares
     from shoestring.kit.routing.exits import EarlyExits
     from shoestring.kit.routing.mixture import MixtureOfExperts
     from shoestring.kit.routing.rows import in_order, rows_where
@@ -135,6 +136,7 @@ _HOMES = {
     "shoestring.kit.recovery": ["recover"],
     "shoestring.kit.exporting.restoring": ["load_into", "restore"],
     "shoestring.kit.training.resume": ["resuming"],
+    "shoestring.kit.routing.exit_shares": ["ExitShare", "exit_shares"],
     "shoestring.kit.routing.exits": ["EarlyExits"],
     "shoestring.kit.routing.mixture": ["MixtureOfExperts"],
     "shoestring.kit.routing.rows": ["in_order", "rows_where"],
@@ -203,6 +205,7 @@ __all__ = [
     "EarlyExits",
     "Edges",
     "Exactly",
+    "ExitShare",
     "ExportError",
     "Exported",
     "Grid",
@@ -251,6 +254,7 @@ __all__ = [
     "clone",
     "compressible",
     "edges",
+    "exit_shares",
     "expert_shares",
     "export",
     "fan_in_variance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -85,6 +85,11 @@ class Images:
             side, count = -(-side // 2), count + 1
         return count
 
+    @property
+    def pairs(self) -> int:
+        """How many pairs of convolutions `VGGFamily` makes: as often as what is left is halved."""
+        return min(4, max(self.side >> self.halvings, 2).bit_length() - 1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
@@ -117,15 +122,17 @@ class VGGFamily:
 
     images: Images
 
+    def check(self, inputs: torch.Tensor) -> None:
+        """Raise ValueError for images N×C×H×W for which a network of other layers is made."""
+        _check_side("VGGFamily", self.images, inputs)
+
     def __call__(self, width: float) -> nn.Module:
         """An untrained network."""
-        halvings = self.images.halvings
-        left = max(self.images.side >> halvings, 2)
         network = SmallVGG(
             channels_at("VGGFamily", 32, width, 4),
-            min(4, left.bit_length() - 1),
+            self.images.pairs,
             self.images.classes,
-            halvings=halvings,
+            halvings=self.images.halvings,
             normalise=self.images.normalised(),
         )
         return self.images.ending.added_to(network)
@@ -140,6 +147,10 @@ class ShuffleNetFamily:
     """
 
     images: Images
+
+    def check(self, inputs: torch.Tensor) -> None:
+        """Raise ValueError for images N×C×H×W for which a network of other layers is made."""
+        _check_side("ShuffleNetFamily", self.images, inputs)
 
     def __call__(self, width: float) -> nn.Module:
         """An untrained network."""
@@ -173,6 +184,20 @@ class NgramFamily:
             hidden=0,
         )
         return self.texts.ending.added_to(network)
+
+
+def _check_side(family: str, images: Images, inputs: torch.Tensor) -> None:
+    """Raise ValueError where images of their side would get a network of other layers."""
+    if inputs.ndim != 4:
+        return
+    side = min(inputs.shape[2:])
+    seen = replace(images, side=side)
+    if (seen.halvings, seen.pairs) != (images.halvings, images.pairs):
+        raise ValueError(
+            f"{family} is made for images of side {images.side}, and the task's example has "
+            f"{list(inputs.shape)}: give Images(side={side}), whose layers halve them as often as "
+            "they can be"
+        )
 
 
 def channels_at(family: str, whole: int, width: float, multiple: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,17 @@ from zoo import classified
 from shoestring.artifact import load
 from shoestring.core import score, seeded
 from shoestring.distill import EarlyExit, threshold_for
-from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, load_into, save, train
+from shoestring.kit import (
+    AdamW,
+    ShortfallWarning,
+    SkippedWarning,
+    Supervised,
+    Training,
+    exit_shares,
+    load_into,
+    save,
+    train,
+)
 from shoestring.kit.routing.exits import EarlyExits, Exit
 from shoestring.meters import Operations, over_inputs
 from shoestring.prune import Channels, OfChannels
@@ -117,7 +128,7 @@ def test_the_threshold_travels_with_the_weights(trained: nn.Module, tmp_path: Pa
     task, model = digits().sealed(), with_exits(trained)
     model.threshold = 0.62
     save(model, task, tmp_path / "exits.shoe")
-    again = EarlyExits(Blocks(), {"blocks.0": _copy(model, 0), "blocks.2": _copy(model, 1)})
+    again = EarlyExits(Blocks(), {"blocks.0": _copy(model, 0), "blocks.1": _copy(model, 1)})
     assert load_into(tmp_path / "exits.shoe", again).threshold == pytest.approx(0.62)  # type: ignore[union-attr]
     again.load_state_dict(model.state_dict())
     assert again.threshold == pytest.approx(0.62)
@@ -155,6 +166,65 @@ def test_blocks_that_cannot_be_left_are_skipped_by_name():
     assert EarlyExit().layers(Blocks(), digits().sealed()) == ["blocks.0", "blocks.1", "blocks.2"]
 
 
+def pooled(convolutions: int) -> nn.Sequential:
+    """Convolutions, a pool and a linear layer, all in one row."""
+    convs = [nn.Conv2d(a, 8, 3, padding=1) for a in (1, *[8] * (convolutions - 1))]
+    return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+
+
+def test_no_exit_stands_where_the_rest_costs_no_more_than_the_classifier():
+    made, task = EarlyExit(exits=2, training=Training(0)), digits().sealed()
+    found = made(pooled(4), task)
+    assert isinstance(found, EarlyExits) and found.names == ("0", "1")
+    two = (
+        r"save anything: a classifier costs as much as what follows 1 \([\d,]+ operations, and 160"
+    )
+    with pytest.warns(SkippedWarning, match=two):
+        left = EarlyExit(only=("1", "2"), training=Training(0))(pooled(2), task)
+    assert isinstance(left, nn.Sequential)
+
+
+def test_fewer_exits_than_asked_for_are_said():
+    made = EarlyExit(exits=9, training=Training(0))
+    with pytest.warns(ShortfallWarning, match=r"asked for 9 exits and set 3, .* what follows 3 "):
+        found = made(pooled(5), digits().sealed())
+    assert isinstance(found, EarlyExits) and found.names == ("0", "1", "2")
+
+
+def test_where_the_rest_cannot_be_counted_the_block_is_taken():
+    class Distances(nn.Module):
+        def forward(self, rows: Tensor) -> Tensor:
+            return torch.cdist(rows, torch.eye(4))
+
+    task = classified((4,))
+    net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), Distances())
+    found = EarlyExit(exits=1, training=Training(0))(net, task)
+    assert isinstance(found, EarlyExits) and len(found.names) == 1
+
+
+def test_the_shares_of_the_exits_and_the_scores_of_who_leaves(trained: nn.Module):
+    task, model = digits(), with_exits(trained)
+    rows = exit_shares(model, task)
+    assert [row.name for row in rows] == ["blocks.0", "blocks.1", ""]
+    assert sum(row.share for row in rows) == pytest.approx(1) and rows[0].share > 0
+    whole = sum(row.share * row.score for row in rows if row.score is not None)
+    assert whole == pytest.approx(score(task, model))
+    model.threshold = 1.0  # none leaves
+    first, _, last = exit_shares(model, task.sealed())
+    assert (first.share, first.score) == (0, None)
+    assert (last.share, last.score) == (1, pytest.approx(score(task, trained)))
+    with pytest.raises(ValueError, match="a Blocks and has no early exits"):
+        exit_shares(trained, task)
+
+
+def test_a_score_that_is_no_mean_over_examples_has_shares_alone(trained: nn.Module):
+    task = digits()
+    task = replace(task, metric=lambda outputs, targets: (outputs.argmax(1) == targets).mean())
+    rows = exit_shares(with_exits(trained), task)
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    assert {row.score for row in rows} == {None}
+
+
 class Signals(nn.Module):
     """Convolutions over texts of any length, T×8."""
 
@@ -173,7 +243,8 @@ class Words(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU())
+        layers = [nn.Linear(8, 8) for _ in range(6)]
+        self.blocks = nn.Sequential(*(m for one in layers for m in (one, nn.ReLU())))
         self.last = nn.Linear(8, 4)
 
     def forward(self, words: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from zoo import images
 
 from shoestring.core import score, seeded
 from shoestring.distill import Replace, SoftTargets
-from shoestring.kit import AdamW, Training, load_into, save
+from shoestring.kit import AdamW, ShortfallWarning, Training, load_into, save
 from shoestring.models import DigitsLeNet, Images, SmallVGG, VGGFamily
 from shoestring.tasks import digits
 
@@ -22,6 +22,25 @@ def narrow(width: float) -> nn.Module:
     """A perceptron for digits."""
     units = round(32 * width)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, units), nn.ReLU(), nn.Linear(units, 10))
+
+
+def two_numbers(width: float, other: float) -> nn.Module:
+    """Not a family: it takes two numbers."""
+    return narrow(width * other)
+
+
+def test_a_new_network_that_is_larger_is_named_with_both_numbers():
+    # 2 rows, 64 to 320 to 10: 2 * 2 * 74 * 320 operations, and 4 * 75 * 320 + 40 bytes; or of 304
+    same = r"Sequential with 94,720 operations .* for 89,984 and 96,040 bytes .* for 91,240 of the"
+    with pytest.warns(ShortfallWarning, match=f"{same} model: give a smaller width than 10"):
+        Replace(by=narrow, width=10.0, training=Training(0))(narrow(9.5), digits())
+    Replace(by=narrow, width=9.5, training=Training(0))(narrow(9.5), digits())  # no word of it
+
+
+def test_a_side_for_which_another_network_is_made_is_refused():
+    far = VGGFamily(images=Images(mean=(0.3,), deviation=(0.4,), side=32, classes=10))
+    with pytest.raises(ValueError, match=r"of side 32, .* \[2, 1, 8, 8\]: give Images\(side=8\)"):
+        Replace(by=far, width=0.125)(DigitsLeNet(), digits())
 
 
 def test_a_new_network_learns_from_the_model():
@@ -55,7 +74,7 @@ def test_a_function_of_ones_own_is_a_family_and_its_name_is_in_the_repr():
 def test_the_new_network_is_laid_out_as_the_model_is_and_keeps_its_mode():
     model = DigitsLeNet().to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     last = torch.channels_last
-    new = Replace(by=DIGITS, training=Training(0))(model, digits())
+    new = Replace(by=DIGITS, width=0.25, training=Training(0))(model, digits())
     deep = [one for one in new.parameters() if one.ndim == 4 and one.shape[1] > 1]
     assert deep and all(one.is_contiguous(memory_format=last) for one in deep)
     assert not new.training and all(one.dtype == torch.float32 for one in new.parameters())
@@ -76,6 +95,12 @@ def test_what_is_no_family_is_refused():
         Replace(by=partial(narrow))
     with pytest.raises(TypeError, match=r"returned float for the width 0\.5"):
         Replace(by=abs, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"the layer torch\.nn\.Linear, which no width alone makes"):
+        Replace(by=nn.Linear)  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"two_numbers\(0\.5\) made no network .*'other'.*a width alone"
+    ):
+        Replace(by=two_numbers, width=0.5)(DigitsLeNet(), digits())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"<lambda>, a name that other functions have too"):
         Replace(by=lambda width: SmallVGG(round(4 * width)))
 
@@ -88,7 +113,7 @@ def test_what_is_no_family_is_refused():
 
 def test_a_network_for_other_inputs_or_classes_is_refused_by_name():
     model, task = DigitsLeNet(), digits()
-    colours = Images(mean=(0.5,) * 3, deviation=(0.2,) * 3, side=32, classes=10)
+    colours = Images(mean=(0.5,) * 3, deviation=(0.2,) * 3, side=8, classes=10)
     with pytest.raises(ValueError, match="SmallVGG cannot read what the model reads"):
         Replace(by=VGGFamily(images=colours))(model, task)
     others = Images(mean=(0.3,), deviation=(0.4,), side=8, classes=7)
@@ -98,6 +123,6 @@ def test_a_network_for_other_inputs_or_classes_is_refused_by_name():
 
 def test_numbers_of_the_targets_are_those_of_a_student():
     task = images((1, 8, 8))
-    technique = Replace(by=narrow, targets=SoftTargets(weight=2.0), training=Training(1))
+    technique = Replace(by=narrow, width=0.1, targets=SoftTargets(weight=2.0), training=Training(1))
     with pytest.raises(ValueError, match=r"a weight of 2\.0"):
         technique(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task)

@@ -88,6 +88,7 @@ class EarlyExits(nn.Module):
     `inner`: the network. It answers with logits N×classes, and treats each row by itself.
     `heads`: the classifiers by the paths of the blocks that they stand behind, in the order in
         which these are called.
+    `names`: the paths of `heads`, in their order.
     `threshold`: the probability above which an exit is sure, 0 to 1; at 1 no example leaves. It can
         be set later. It is a buffer, `sure_above`, of files and state dicts.
 
@@ -107,6 +108,7 @@ class EarlyExits(nn.Module):
             block = inner.get_submodule(path)
             setattr(inner.get_submodule(parent), last, Exit(block, head, self.passage))
         self.inner = inner
+        self.names = tuple(heads)
 
     @property
     def threshold(self) -> float:

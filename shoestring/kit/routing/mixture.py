@@ -69,6 +69,8 @@ class MixtureOfExperts(nn.Module):
     ) -> None:
         super().__init__()
         self.experts = nn.ModuleList(experts)
+        if not len(self.experts):
+            raise ValueError("the mixture has no experts: give a list of two modules or more")
         if not isinstance(top_k, int) or not 1 <= top_k <= len(self.experts):
             raise ValueError(
                 f"top_k is {top_k} of {len(self.experts)} experts: give an integer, 1 up to their "
@@ -102,6 +104,11 @@ class MixtureOfExperts(nn.Module):
             others, such as padding, are sent to experts as well, so that a file needs no mask. In
             training they take no seats of the capacity and have no part in the losses and shares.
         """
+        if logits is not None and not logits.is_floating_point():
+            raise ValueError(
+                f"the logits are {logits.dtype}: where these are ids, and the router a HashRouter, "
+                "call the mixture with mixture(values, mixture.router(ids))"
+            )
         logits = self._routed(values) if logits is None else logits
         if logits.shape[-1] != len(self.experts):
             raise ValueError(

@@ -311,6 +311,10 @@ def test_logits_for_other_rows_are_refused(shape: tuple[int, ...]):
 
 
 def test_what_it_refuses():
+    with pytest.raises(ValueError, match="no experts: give a list of two modules or more"):
+        MixtureOfExperts([])
+    with pytest.raises(ValueError, match=r"the logits are torch.int64: .*values, mixture.router"):
+        mixture()(torch.randn(2, 6), torch.zeros(2, 4, dtype=torch.int64))
     with pytest.raises(ValueError, match="top_k is 5 of 4 experts"):
         mixture(top_k=5)
     with pytest.raises(ValueError, match=r"top_k is 1\.5 of 4 experts: give an integer"):
