@@ -311,6 +311,7 @@ def _timed(rows: Rows, subject: Subject, baseline: Path, files: dict[str, Path])
         )
         for what, timing in zip(files, others, strict=True):
             rows.add_ratio(f"{subject.name}, {what}", batch, ratio(timing, first), 0)
+        rows.add_ratio(f"{subject.name}, baseline", batch, ratio(first, first), 0)
 
 
 if __name__ == "__main__":
