@@ -13,7 +13,7 @@ from rows import FILES, RESULTS, Rows
 from shoestring.core import Task, prove, score, seeded
 from shoestring.distill import EarlyExit, threshold_for
 from shoestring.kit import AdamW, Training, load_into, save
-from shoestring.kit.routing.exits import EarlyExits
+from shoestring.kit.routing.exits import EarlyExits, are_sure
 from shoestring.meters import over_inputs
 from shoestring.meters.interleaved import ratio
 from shoestring.models import ResNet20
@@ -84,7 +84,7 @@ def chance_rows(rows: Rows, name: str, sealed: Task, model: EarlyExits, seed: in
             count += len(labels)
             logits = model.at_each(*images) if isinstance(images, tuple) else model.at_each(images)
             for at, one in enumerate(logits):
-                sure = one.softmax(-1).amax(-1) > model.threshold
+                sure = are_sure(one, model.sure_above)
                 leaves = stays & (sure if at + 1 < len(logits) else True)
                 left[at] += float(leaves.sum())
                 right[at] += float((one.argmax(-1) == labels).sum())

@@ -23,7 +23,7 @@ from shoestring.kit import (
     clone,
     train,
 )
-from shoestring.kit.routing.exits import EarlyExits, Exit
+from shoestring.kit.routing.exits import EarlyExits, Exit, are_sure
 from shoestring.kit.tracing.example import examples_of
 
 _THRESHOLDS = (*(round(0.3 + 0.02 * step, 2) for step in range(35)), 0.99, 0.995, 0.999, 1.0)
@@ -198,6 +198,6 @@ class _Replay(nn.Module):
         *early, answer = self.calls[self.at]
         self.at += 1
         for logits in reversed(early):
-            sure = logits.float().softmax(-1).amax(-1, keepdim=True) > self.threshold
-            answer = torch.where(sure, logits, answer)
+            sure = are_sure(logits, self.threshold)
+            answer = torch.where(sure[:, None], logits, answer)
         return answer

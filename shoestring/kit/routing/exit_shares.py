@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from shoestring.core import Task, array, seeded
 from shoestring.core.device import called_from_processor
 from shoestring.core.task import evaluating
-from shoestring.kit.routing.exits import EarlyExits
+from shoestring.kit.routing.exits import EarlyExits, are_sure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,7 @@ class _Watched(nn.Module):
         *early, answer = self.model.at_each(*args, **kwargs)
         left = torch.full((len(answer),), len(early), device=answer.device)
         for at, logits in reversed(list(enumerate(early))):
-            probability = logits.float().softmax(-1).amax(-1)
-            sure = probability > self.model.sure_above.float()
+            sure = are_sure(logits, self.model.sure_above)
             left = torch.where(sure, at, left)
             answer = torch.where(sure[:, None], logits, answer)
         self.left.append(left.cpu())

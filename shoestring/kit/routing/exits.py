@@ -64,8 +64,7 @@ class Exit(nn.Module):
         features, learns = self.block(*args, **kwargs), self.passage.does is Learn
         assert self.passage.threshold is not None, "an exit is called by its EarlyExits alone"
         logits = self.head(features.detach() if learns else features)
-        # In single precision: half precision has no number between 0.996 and 1.
-        leaves = logits.float().softmax(-1).amax(-1) > self.passage.threshold.float()
+        leaves = are_sure(logits, self.passage.threshold)
         if learns:  # the same calls as in evaluation, so that a quantised network finds its places
             leaves = torch.zeros_like(leaves)
         self.passage.logits.append(logits)
@@ -155,6 +154,16 @@ class EarlyExits(nn.Module):
             ),
             torch.zeros((), device=answer.device),
         )
+
+
+def are_sure(logits: Tensor, threshold: Tensor | float) -> Tensor:
+    """Which rows of logits N×classes leave at an exit (N, bool): highest probability above it.
+
+    In single precision: half precision has no number between 0.996 and 1.
+    """
+    if isinstance(threshold, Tensor):
+        threshold = threshold.float()
+    return logits.float().softmax(-1).amax(-1) > threshold
 
 
 def _checked(threshold: float) -> float:
