@@ -275,9 +275,9 @@ def converted(model: nn.Module, kinds: Mapping[str, Kind]) -> nn.Module:
         for a name that is no dense convolution of the model, and for a kind that does not fit it.
     """
     check_kinds(tuple(kinds.values()))
-    cheap = clone(model)
+    modules, new = dict(model.named_modules()), dict[str, nn.Module]()
     for name, kind in kinds.items():
-        layer: Any = dict(model.named_modules()).get(name)
+        layer: Any = modules.get(name)
         if not isinstance(layer, _KINDS) or getattr(layer, "groups", 1) > 1:
             what = "has no such layer" if layer is None else f"has {type(layer).__name__} there"
             raise ValueError(
@@ -290,16 +290,13 @@ def converted(model: nn.Module, kinds: Mapping[str, Kind]) -> nn.Module:
                 f"converted: {kind!r} does not fit {name}, {layer}: give the kinds that "
                 "CheapConvolutions told, and the model as it was before"
             )
-        cheap = replaced(cheap, name, layers)
-    return cheap
+        new[name] = layers
+    return replaced(model, new)
 
 
 def _with(model: nn.Module, taken: dict[str, Candidate]) -> nn.Module:
     """A copy of the model with candidates in the place of the layers of these names."""
-    cheap = clone(model)
-    for name, candidate in taken.items():
-        cheap = replaced(cheap, name, candidate.layers)
-    return cheap
+    return replaced(model, {name: one.layers for name, one in taken.items()})
 
 
 def _layers(model: nn.Module) -> list[str]:

@@ -123,8 +123,7 @@ class LowRank(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with pairs of thin layers."""
         check_finite(model)
-        thin = clone(model)
-        names = _layers(thin)
+        names = _layers(model)
         names = (
             chosen(names, self.only, self.keep, "LowRank")
             if names or self.only or self.keep
@@ -136,7 +135,7 @@ class LowRank(Technique):
                 SkippedWarning,
                 stacklevel=2,
             )
-            return thin
+            return clone(model)
         statistics = (
             _output_statistics(model, task, names, self.directions.batches)
             if isinstance(self.directions, Outputs)
@@ -144,8 +143,9 @@ class LowRank(Technique):
         )
         needed = those_needed(model, names, examples_of(task))
         before = after = 0
+        pairs: dict[str, nn.Module] = {}
         for name in names:
-            layer: Any = thin.get_submodule(name)
+            layer: Any = model.get_submodule(name)
             pair = self._pair(layer, statistics.get(name))
             before, after = before + layer.weight.numel(), after + layer.weight.numel()
             if pair is None:
@@ -153,7 +153,7 @@ class LowRank(Technique):
             if why := needed.get(name):
                 warnings.warn(f"LowRank skipped {name}: {why}", SkippedWarning, stacklevel=2)
                 continue
-            thin = replaced(thin, name, pair)
+            pairs[name] = pair
             after += (
                 sum(weight.numel() for weight in pair.parameters() if weight.ndim > 1)
                 - layer.weight.numel()
@@ -166,8 +166,9 @@ class LowRank(Technique):
             say_how_far(
                 "LowRank", self.rank.share, after / max(before, 1), "weights of its layers", why
             )
-        if before == after:
+        if not pairs:
             return unchanged(model, self.training, "LowRank")
+        thin = replaced(model, pairs)
         return recover(
             thin, task, model, self.training, what="training thin layers", key=repr(self)
         )

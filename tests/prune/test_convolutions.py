@@ -466,7 +466,7 @@ def test_a_shuffle_survives_the_file(tmp_path: Any):
     layers = Grouped(2, 1).of(model[3])
     assert layers is not None and isinstance(layers[0], Shuffled)
     assert layers[0].order.tolist() == [*range(0, 16, 2), *range(1, 16, 2)]
-    shuffled = replaced(model, "3", layers).eval()
+    shuffled = replaced(model, {"3": layers}).eval()
     save(shuffled, task, tmp_path / "shuffled.shoe")
     x = task.validation[0][0]
     answers = torch.from_numpy(load(tmp_path / "shuffled.shoe")(x.numpy()))

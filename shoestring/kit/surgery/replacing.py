@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,14 @@ def put_in_place(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
         setattr(model.get_submodule(parent), last, new)
 
 
-def replaced(model: nn.Module, name: str, new: nn.Module) -> nn.Module:
-    """A copy of the model with a copy of `new` in the place of a layer, under all its names."""
-    model, copied = clone(model), clone(new)
-    put_in_place(model, model.get_submodule(name), copied)
+def replaced(model: nn.Module, new: Mapping[str, nn.Module]) -> nn.Module:
+    """A copy of the model with copies of `new` in the places of the layers of these names.
+
+    A layer is replaced under all names that it has.
+    """
+    model = clone(model)
+    for name, layer in new.items():
+        put_in_place(model, model.get_submodule(name), clone(layer))
     return model
 
 
