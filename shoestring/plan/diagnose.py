@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
-from shoestring.kit import AdamW, Training, clone
+from shoestring.kit import AdamW, Training
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
 from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
@@ -21,6 +21,7 @@ from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
+from shoestring.kit.weights.copying import clone_in_training
 from shoestring.plan.answer_findings import probable_classes, too_few
 from shoestring.plan.diagnosis import Diagnosis, Finding, LayerHealth, RateTried
 from shoestring.plan.findings import find, listed, worth_another_look
@@ -70,8 +71,7 @@ def diagnose(
     model = unwrapped(model)
     _check(model, training, looked_at, rate_steps)
     with seeded(seed):
-        copy = clone(model).train()
-        _keep_frozen(copy, model)
+        copy = clone_in_training(model)
         shown = list(islice(batches(task, "train", copy), looked_at))
     if not shown:
         raise ValueError("the task's training split has no batches: there is nothing to look at")
@@ -108,13 +108,6 @@ def _check(model: nn.Module, training: Training, looked_at: int, rate_steps: int
         )
     if any(isinstance(one, nn.parameter.UninitializedParameter) for one in model.parameters()):
         raise ValueError("the model has lazy layers that have seen no input: run it once before")
-
-
-def _keep_frozen(copy: nn.Module, model: nn.Module) -> None:
-    """Give the copy of a model in training mode the modes that its parts have."""
-    if model.training:
-        for part, own in zip(copy.modules(), model.modules(), strict=False):
-            part.training = own.training
 
 
 def _look(
@@ -275,8 +268,7 @@ def _moved(
     model: nn.Module, task: Task, shown: Sequence[Any], training: Training, seed: int
 ) -> nn.Module:
     """A copy after some steps on the batches."""
-    copy = clone(model).train()
-    _keep_frozen(copy, model)
+    copy = clone_in_training(model)
     stepping = Steps(copy, task, training)
     with seeded(seed):
         for step in range(LATER):
@@ -290,8 +282,7 @@ def _moved(
 def _tried(
     model: nn.Module, task: Task, shown: Sequence[Any], training: Training, seed: int
 ) -> RateTried:
-    copy = clone(model).train()
-    _keep_frozen(copy, model)
+    copy = clone_in_training(model)
     stepping = Steps(copy, task, training)
 
     def losses() -> float:

@@ -14,7 +14,7 @@ from shoestring.kit.health.signals import ACTIVATIONS
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.tracing.product import PRODUCTS
 from shoestring.kit.tracing.tape import Call, Tape, record
-from shoestring.kit.weights.copying import clone
+from shoestring.kit.weights.copying import clone, clone_in_training
 from shoestring.kit.weights.parameters import SkippedWarning
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "rms_norm", "instance_norm")
@@ -213,9 +213,7 @@ def _silenced(model: nn.Module, task: Task, found: list[_Branch]) -> list[_Branc
 
 def _reached(model: nn.Module, task: Task, branches: list[_Branch]) -> dict[_Branch, Tensor]:
     """For each branch, which of its last layer's units get a gradient at the first step."""
-    copy = clone(model)
-    if not copy.training:  # in a model in training mode, parts in evaluation mode are frozen
-        copy.train()
+    copy = clone_in_training(model)
     parameters = dict(copy.named_parameters())
     names = [name for one in branches for name in one.names]
     with seeded(0):

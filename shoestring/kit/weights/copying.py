@@ -74,6 +74,15 @@ def clone(model: nn.Module) -> nn.Module:
     return copied
 
 
+def clone_in_training(model: nn.Module) -> nn.Module:
+    """A clone in training mode, in which frozen parts of a model in training mode stay frozen.
+
+    Such parts are those in evaluation mode.
+    """
+    copied = clone(model)
+    return copied if copied.training else copied.train()
+
+
 def _check_closures(model: nn.Module) -> None:
     """Raises UncopyableError for a function, kept on a module, that holds a part of the model.
 
