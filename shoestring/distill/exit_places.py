@@ -14,7 +14,7 @@ from shoestring.core import Task, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import SkippedWarning, clone
 from shoestring.kit.tracing.example import Example, examples_of
-from shoestring.kit.tracing.operations import CountedOperations
+from shoestring.kit.tracing.operations import counted_as_trained
 
 _HIDDEN = 32
 """Channels of a head's convolution, or the width inside a head."""
@@ -151,15 +151,14 @@ def _counted(
 
     handles = [model.get_submodule(name).register_forward_hook(note(name)) for name in found]
     try:
-        # With gradients: without, torch runs a transformer's layer as one operator.
-        with torch.enable_grad(), CountedOperations() as counted:
+        with counted_as_trained() as counted:
             example.run(model)
     finally:
         for handle in handles:
             handle.remove()
     total, known = counted.operations, dict[str, Features]()
     for name, one in found.items():
-        with seeded(0), torch.enable_grad(), CountedOperations() as own:
+        with seeded(0), counted_as_trained() as own:
             head_for(one, classes).to(one.output.dtype)(one.output)
         before, head = until[name], own.operations
         if total is not None and before is not None and head is not None:

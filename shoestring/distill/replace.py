@@ -18,7 +18,7 @@ from shoestring.distill.networks import Given
 from shoestring.distill.student import SoftTargets, Student
 from shoestring.kit import AdamW, ShortfallWarning, Training, parameter_bytes
 from shoestring.kit.tracing.example import Example, examples_of
-from shoestring.kit.tracing.operations import CountedOperations
+from shoestring.kit.tracing.operations import counted_as_trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,13 +195,11 @@ def _compare(new: nn.Module, model: nn.Module, task: Task, width: float) -> None
 
 def _operations(model: nn.Module, task: Task) -> int | None:
     """The operations of the task's example, of all entries; None where some are not counted."""
-    # With gradients: without, torch runs a transformer's layer as one operator.
     with (
         called_from_processor(model),
         seeded(0),
         evaluating(model),
-        torch.enable_grad(),
-        CountedOperations() as counted,
+        counted_as_trained() as counted,
     ):
         for example in examples_of(task):
             example.run(model)

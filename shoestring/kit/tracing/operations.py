@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -77,6 +79,16 @@ class CountedOperations(TorchDispatchMode):
         return output
 
 
+@contextmanager
+def counted_as_trained() -> Iterator[CountedOperations]:
+    """Within, operations are counted, with gradients.
+
+    Without gradients torch runs a transformer's layer as one operator, which is not counted.
+    """
+    with torch.enable_grad(), CountedOperations() as counted:
+        yield counted
+
+
 def _operations(func: Any, args: Any, kwargs: dict[str, Any], output: Any) -> int | None:
     """The operations of one operator; None where it is not counted."""
     packet = getattr(func, "overloadpacket", None)
@@ -84,8 +96,6 @@ def _operations(func: Any, args: Any, kwargs: dict[str, Any], output: Any) -> in
         return None
     name = packet.__name__
     if (formula := flop_registry.get(packet)) is None and name in _SAME_AS:
-        import torch
-
         formula = flop_registry.get(getattr(torch.ops.aten, _SAME_AS[name]))
     if formula is not None:
         return int(formula(*args, **kwargs, out_val=output))
