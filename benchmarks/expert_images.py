@@ -7,6 +7,7 @@ All train alike, from the start.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from time import process_time, thread_time
 
 import torch
@@ -40,8 +41,12 @@ def mixed(*, learns: bool = True) -> nn.Module:
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * WIDTH, EXPERTS)
     ).requires_grad_(learns)
     # The losses would reach the features before a router that does not learn itself.
-    losses = {} if learns else {"balance": 0.0, "router_z": 0.0}
-    model.blocks = nn.Sequential(*first, MixtureOfExperts(stages, router, **losses))
+    mixture = (
+        MixtureOfExperts(stages, router)
+        if learns
+        else MixtureOfExperts(stages, router, balance=0.0, router_z=0.0)
+    )
+    model.blocks = nn.Sequential(*first, mixture)
     return model
 
 
@@ -59,8 +64,6 @@ def image_rows(rows: Rows) -> None:
     task = cifar10()
     if rows.quick:
         task = few(task, 2000, 500)
-    folder = RESULTS / "unfinished" / f"expert_images{'.quick' if rows.quick else ''}"
-    folder.mkdir(parents=True, exist_ok=True)
     for seed in range(1 if rows.quick else 3):
         for name in NETWORKS:
             if not rows.done(IMAGES + name, seed) and rows.wanted(f"{IMAGES}{name}.{seed}"):
@@ -70,7 +73,7 @@ def image_rows(rows: Rows) -> None:
     if all(rows.has(IMAGES + name, last) for name in timed):
         return
     for batch in BATCHES:
-        paths = [folder / f"{name}.0.shoe" for name in timed]
+        paths = [file_of(rows, name, 0) for name in timed]
         seconds = 1.0 if rows.quick else 10.0
         timings = alternate(
             paths, task.sealed(), threads=1, batch=batch, seconds=seconds, clock=thread_time
@@ -84,8 +87,7 @@ def image_rows(rows: Rows) -> None:
 def network_rows(rows: Rows, name: str, task: Supervised, seed: int) -> None:
     """The rows and the file of one seed of a network."""
     sealed, subject = task.sealed(), IMAGES + name
-    folder = RESULTS / "unfinished" / f"expert_images{'.quick' if rows.quick else ''}"
-    kept = folder / f"{name}.{seed}.shoe"
+    kept = file_of(rows, name, seed)
     steps = (1 if rows.quick else PASSES) * -(-len(task.train[1]) // SETTINGS.batch_size)
     training = Training(steps, AdamW(SETTINGS.learning_rate, weight_decay=SETTINGS.weight_decay))
     with seeded(seed):
@@ -99,3 +101,10 @@ def network_rows(rows: Rows, name: str, task: Supervised, seed: int) -> None:
     if any(isinstance(part, MixtureOfExperts) for part in model.modules()):
         rows.add(subject, "experts in use", expert_shares(model, sealed)[0].spread, "", seed)
     rows.add(subject, "done", 1, "", seed)
+
+
+def file_of(rows: Rows, name: str, seed: int) -> Path:
+    """Where the trained network of a seed is kept."""
+    folder = RESULTS / "unfinished" / f"expert_images{'.quick' if rows.quick else ''}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.{seed}.shoe"

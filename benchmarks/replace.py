@@ -207,11 +207,10 @@ class Trained:
 
         They are of the processor, which a run on one thread has to itself.
         """
-        with patch("shoestring.meters.interleaved.perf_counter", process_time):
-            pair = alternate(
-                [file, self.folder / "original.shoe"], self.task.sealed(), seconds=seconds
-            )
-        return ratio(*pair).median
+        files = [file, self.folder / "original.shoe"]
+        return ratio(
+            *alternate(files, self.task.sealed(), seconds=seconds, clock=process_time)
+        ).median
 
     def _step(self, technique: Technique, taught: Task) -> float:
         """Seconds of the processor for a step of taught training of what a technique makes."""
@@ -247,7 +246,7 @@ def planned(rows: Rows, name: str, budget: str, minutes: float, new: bool) -> No
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         for clock in CLOCKS:
             stack.enter_context(patch(f"shoestring.{clock}", process_time))
-        offered = patch("shoestring.plan.replacing.replacements", lambda *given: known)
+        offered = patch("shoestring.plan.replacing.replacements", lambda *given, **said: known)
         stack.enter_context(offered)
         outcome = compress(model, task, budget, Path(folder) / "model.shoe", minutes=minutes)
         unit = outcome.trials[0].cost.milliseconds or 1.0
