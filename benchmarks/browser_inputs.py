@@ -61,7 +61,9 @@ def real(file: Path, count: int, start: int = 0) -> dict[str, np.ndarray]:
     if chain is not None and isinstance(chain.steps[0], TextStep):
         texts = [one.text for one in _treebank()][start : start + count]
         ids, *states = ports  # a recurrent network begins with states of zeros
-        zeros = {one.name: np.zeros((count, *one.shape[1:]), np.float32) for one in states}
+        zeros = {
+            one.name: np.zeros((count, *map(int, one.shape[1:])), np.float32) for one in states
+        }
         return {ids.name: chain.steps[0](texts), **zeros}
     *inputs, _ = _flat(_test_split(task_of(file.name)))
     chosen = [np.ascontiguousarray(array(one)[start : start + count]) for one in inputs]

@@ -180,7 +180,7 @@ def tagged(
         rows = np.full((len(some), len(sentences[some[-1]])), len(numbers), np.int64)
         for row, at in zip(rows, some, strict=True):
             row[: len(index[at])] = index[at]
-        best = np.asarray(loaded(table[rows])).argmax(-1).tolist()
+        best: list[list[int]] = np.asarray(loaded(table[rows])).argmax(-1).tolist()
         for row, at in zip(best, some, strict=True):
             found[at] = [labels[one] for one in row[: len(index[at])]]
     return found

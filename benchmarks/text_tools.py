@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from rows import RESULTS, Rows, start
 
-from shoestring.artifact import load
+from shoestring.artifact import HashedWords, load
 from shoestring.artifact.chains.tokens import words_of
 from shoestring.recipes.text_tools import (
     PLAIN_TAGGER,
@@ -132,7 +132,9 @@ def ours(rows: Rows, name: str, job: Job, seed: int) -> None:
     unlabelled = unlabelled_english() if job.language == "en" else []
     arguments = {"size": job.size, "settings": settings, "unlabelled": unlabelled, "folder": kept}
     if job.job == "tag":
-        known = clusters(folder, data, unlabelled) if settings.step.clusters else None
+        step = settings.step
+        wanted = isinstance(step, HashedWords) and step.clusters
+        known = clusters(folder, data, unlabelled) if wanted else None
         made = tagger(data, path, clusters=known, seed=seed, **arguments)
     else:
         made = segmenter(data, path, seed=seed, **arguments)
@@ -274,7 +276,7 @@ def trained_peer(rows: Rows, language: str, tool: str, subject: str) -> None:
     if of_tags:
         count, unit = sum(len(one.words) for one in data["test"]), "words/s"
     else:
-        count, unit = sum(len(one["text"]) for one in asked["test"]), "characters/s"
+        count, unit = sum(len(str(one["text"])) for one in asked["test"]), "characters/s"
     rows.add(subject, "training", told["minutes"], "minutes of a core")
     rows.add(subject, "size", told["bytes"], "bytes")
     rows.add(subject, "speed", count / told["seconds"], unit, timed=True)

@@ -76,4 +76,4 @@ def main(steps: int = 1000, path: str | None = None) -> None:
 if __name__ == "__main__":
     steps = [int(one) for one in sys.argv[1:] if one.isdigit()]
     texts = [one for one in sys.argv[1:] if not one.isdigit()]
-    main(*(steps or [1000])[:1], *texts[:1])
+    main((steps or [1000])[0], next(iter(texts), None))

@@ -54,4 +54,4 @@ def main(steps: int = 600, path: Path | None = None) -> None:
 if __name__ == "__main__":
     steps = [int(one) for one in sys.argv[1:] if one.isdigit()]
     files = [Path(one) for one in sys.argv[1:] if not one.isdigit()]
-    main(*(steps or [600])[:1], *files[:1])
+    main((steps or [600])[0], next(iter(files), None))

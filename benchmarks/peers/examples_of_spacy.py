@@ -12,7 +12,7 @@ import importlib
 import json
 from pathlib import Path
 
-import spacy.lang
+import spacy.lang  # pyright: ignore[reportMissingImports]
 
 
 def main() -> None:

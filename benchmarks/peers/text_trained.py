@@ -33,7 +33,7 @@ Answers = Callable[[list], list]
 
 def udpipe_tags(folder: Path, data: dict) -> Answers:
     """From sentences to the tags of their words."""
-    from ufal.udpipe import Model
+    from ufal.udpipe import Model  # pyright: ignore[reportMissingImports]
 
     model = _udpipe(folder / "tags.udpipe", data, "none", _TAGGER)
 
@@ -51,7 +51,7 @@ def udpipe_tags(folder: Path, data: dict) -> Answers:
 
 def udpipe_words(folder: Path, data: dict) -> Answers:
     """From sentences to the words of their texts; each text is one sentence."""
-    from ufal.udpipe import Model, Sentence
+    from ufal.udpipe import Model, Sentence  # pyright: ignore[reportMissingImports]
 
     model = _udpipe(folder / "words.udpipe", data, _TOKENIZER, "none")
 
@@ -73,7 +73,7 @@ def udpipe_words(folder: Path, data: dict) -> Answers:
 
 def _udpipe(path: Path, data: dict, tokenizer: str, tagger: str):
     """A model, trained where there is none; validation sentences choose its pass."""
-    from ufal.udpipe import Model, ProcessingError, Trainer
+    from ufal.udpipe import Model, ProcessingError, Trainer  # pyright: ignore[reportMissingImports]
 
     if not path.exists():
         error = ProcessingError()
@@ -94,7 +94,7 @@ def _udpipe(path: Path, data: dict, tokenizer: str, tagger: str):
 
 
 def _sentence(words: list[str], tags: list[str] | None = None, spaces: list[bool] | None = None):
-    from ufal.udpipe import Sentence
+    from ufal.udpipe import Sentence  # pyright: ignore[reportMissingImports]
 
     made = Sentence()
     for place, form in enumerate(words):
@@ -108,7 +108,7 @@ def _sentence(words: list[str], tags: list[str] | None = None, spaces: list[bool
 
 def pkuseg(folder: Path, data: dict) -> Answers:
     """From sentences to the words of their texts."""
-    import spacy_pkuseg as tool
+    import spacy_pkuseg as tool  # pyright: ignore[reportMissingImports]
 
     model = folder / "pkuseg"
     if not (model / "weights.npz").exists():
@@ -137,7 +137,7 @@ def main() -> None:
     answers = act(folder, data)
     if not told.exists():
         told.write_text(str((_processor() - began) / 60))
-    taken = []
+    taken, test = [], None
     for _ in range(_RUNS):
         began = process_time()
         test = answers(data["test"])

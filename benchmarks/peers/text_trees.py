@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from time import process_time
 
-from ufal.udpipe import Model, ProcessingError, Sentence, Trainer, Word
+from ufal.udpipe import Model, ProcessingError, Sentence, Trainer, Word  # pyright: ignore[reportMissingImports]
 
 _SETTINGS = (
     "iterations=3;embedding_upostag=20;embedding_feats=0;embedding_xpostag=0;"
@@ -30,9 +30,9 @@ def sentence(words, tags, heads=None, relations=None) -> Sentence:
     for place, (form, tag) in enumerate(zip(words, tags, strict=True)):
         word: Word = made.addWord(form)
         word.upostag = tag
-        if heads is not None:
+        if heads is not None and relations is not None:
             word.head, word.deprel = heads[place], relations[place]
-    if heads is not None:
+    if heads is not None and relations is not None:
         for place, head in enumerate(heads):
             made.setHead(place + 1, head, relations[place])
     return made

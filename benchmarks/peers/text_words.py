@@ -8,6 +8,7 @@ Reads a list of texts as JSON, and writes their words and the processor seconds 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import metadata
 from time import process_time
@@ -16,7 +17,7 @@ from time import process_time
 def jieba():
     import logging
 
-    import jieba as tool
+    import jieba as tool  # pyright: ignore[reportMissingImports]
 
     tool.setLogLevel(logging.ERROR)
     tool.initialize()
@@ -24,14 +25,14 @@ def jieba():
 
 
 def fugashi():
-    from fugashi import Tagger
+    from fugashi import Tagger  # pyright: ignore[reportMissingImports]
 
     tagger = Tagger()
     return lambda text: [word.surface for word in tagger(text)], ("fugashi", "unidic-lite")
 
 
 def sudachi(mode: str):
-    from sudachipy import Dictionary, SplitMode
+    from sudachipy import Dictionary, SplitMode  # pyright: ignore[reportMissingImports]
 
     splits = {"A": SplitMode.A, "B": SplitMode.B, "C": SplitMode.C}
     tokenizer = Dictionary().create()
@@ -50,7 +51,7 @@ def main() -> None:
     words = [cut(text) for text in texts]
     seconds = process_time() - began
     size = sum(
-        (file.locate().stat().st_size if file.locate().is_file() else 0)
+        (os.path.getsize(file.locate()) if os.path.isfile(file.locate()) else 0)
         for package in packages
         for file in metadata.files(package) or []
     )
