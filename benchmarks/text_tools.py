@@ -51,7 +51,7 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
-from shoestring.tasks.conllu import NO_TAG
+from shoestring.kit.corpora.conllu import NO_TAG
 
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}
