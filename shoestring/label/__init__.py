@@ -1,5 +1,37 @@
 """Fewer labels: which to ask for, which are wrong, and how to collect them."""
 
 from shoestring.label.example import Annotation, Box, Choice, Collection, Example, Label, Span
+from shoestring.label.weak import (
+    Accuracies,
+    Between,
+    DawidSkene,
+    HasAny,
+    MajorityVote,
+    Says,
+    Votes,
+    Weak,
+    combined,
+    rule_table,
+    votes_of,
+)
 
-__all__ = ["Annotation", "Box", "Choice", "Collection", "Example", "Label", "Span"]
+__all__ = [
+    "Accuracies",
+    "Annotation",
+    "Between",
+    "Box",
+    "Choice",
+    "Collection",
+    "DawidSkene",
+    "Example",
+    "HasAny",
+    "Label",
+    "MajorityVote",
+    "Says",
+    "Span",
+    "Votes",
+    "Weak",
+    "combined",
+    "rule_table",
+    "votes_of",
+]
