@@ -12,8 +12,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 
@@ -21,23 +21,32 @@ import numpy as np
 import torch
 from rows import Rows, start
 from torch import Tensor, nn
-from weak_rules import SST2, TREC
+from weak_rules import TREC
 
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Supervised, Training, train
-from shoestring.label import MajorityVote, Says, Votes, Weak, combined, rule_table, votes_of
-from shoestring.label.weak import Accuracies, DawidSkene
+from shoestring.label import (
+    DawidSkene,
+    MajorityVote,
+    Says,
+    Votes,
+    Weak,
+    combined,
+    rule_table,
+    votes_of,
+)
 from shoestring.models import NgramClassifier
+from shoestring.recipes.film_rules import FILM_RULES
 from shoestring.tasks import Vocabulary
 
 SEEDS = (0, 1, 2)
-PLAIN = (40, 100, 200, 400, 1000, 2000, 4000)
+PLAIN = (40, 100, 200, 400, 1000, 2000)
 """Labels of the network that has no rules; all of them are trained on."""
-RULED = (0, 40, 140, 940)
+RULED = (0, 40, 140)
 """Labels to train on of the network that has rules; `CHECKED` more are validated on."""
 CHECKED = 60
-TRAINING = Training(400, AdamW(5e-3))
-COMBINERS = (MajorityVote(), Accuracies(), DawidSkene())
+TRAINING = Training(200, AdamW(1e-2))
+COMBINERS = (MajorityVote(), DawidSkene())
 PEER = Path(__file__).parent / "peers" / "snorkel_votes.py"
 
 
@@ -48,15 +57,11 @@ class Texts:
     files: Mapping[str, str]
     classes: tuple[str, ...]
     rules: Mapping[str, Says]
-    folder: Path = field(
-        default_factory=lambda: (
-            Path(os.environ.get("SHOESTRING_DATA", "")) / "sentence-classification"
-        )
-    )
 
     def split(self, name: str) -> tuple[list[str], list[int]]:
         """Texts and classes; a line is a class, a space and the text."""
-        path = self.folder / f"{self.files[name]}.gz"
+        folder = Path(os.environ.get("SHOESTRING_DATA", "")) / "sentence-classification"
+        path = folder / f"{self.files[name]}.gz"
         if not path.is_file():
             sys.exit(f"{path} is not there: set SHOESTRING_DATA to a folder that has it")
         lines = gzip.decompress(path.read_bytes()).decode("latin1").splitlines()
@@ -68,7 +73,7 @@ SETS = {
     "SST-2": Texts(
         files={"train": "stsa.binary.train", "test": "stsa.binary.test"},
         classes=("0", "1"),
-        rules=SST2,
+        rules=FILM_RULES,
     ),
     "TREC": Texts(
         files={"train": "TREC.train.all", "test": "TREC.test.all"},
@@ -143,7 +148,38 @@ def main() -> None:
                 else:
                     networks(rows, subject, data, seed)
                 rows.add(subject, "done", 1, "", seed)
+        worth(rows, name, seeds)
     rows.close()
+
+
+def worth(rows: Rows, name: str, seeds: Sequence[int]) -> None:
+    """How many true labels the network needs alone for the score that it has with rules.
+
+    By the curve of the same seed, along the logarithm of the number of labels.
+    """
+    for seed in seeds:
+        found = {
+            row["metric"]: row["value"]
+            for row in rows.rows
+            if row["subject"] == f"{name}, networks" and row["seed"] == seed
+        }
+        alone = sorted(
+            (int(metric.rpartition(" ")[2]), value)
+            for metric, value in found.items()
+            if metric.startswith("true labels, ")
+        )
+        for count in RULED:
+            subject = f"{name}, rules and {count + CHECKED} labels"
+            score_of = found.get(f"rules and {count + CHECKED} labels")
+            if score_of is None or rows.done(subject, seed):
+                continue
+            rises = np.maximum.accumulate([value for _, value in alone])
+            logarithm = np.interp(score_of, rises, np.log([labels for labels, _ in alone]))
+            as_many = f"{name}, true labels for the score of rules and {count + CHECKED} labels"
+            for one, labels in ((subject, count + CHECKED), (as_many, float(np.exp(logarithm)))):
+                rows.add(one, "labels", labels, "labels", seed)
+                rows.add(one, "test error", 100 - score_of, "%", seed)
+            rows.add(subject, "done", 1, "", seed)
 
 
 def label_quality(rows: Rows, subject: str, data: Prepared) -> None:
@@ -187,16 +223,11 @@ def networks(rows: Rows, subject: str, data: Prepared, seed: int) -> None:
     for count in RULED[:2] if rows.quick else RULED:
         task, pool = data.task(count, CHECKED, seed)
         votes = data.votes.at(pool)
-        technique = Weak(rules=votes, training=TRAINING, tuning=Training(60, AdamW(1e-3)))
+        technique = Weak(rules=votes, training=TRAINING, tuning=Training(40, AdamW(1e-3)))
         with seeded(seed):
             network, scores = technique.tried(data.network(), task.sealed())
         test = 100 * score(task, network, "test")
         rows.add(subject, f"rules and {count + CHECKED} labels", test, "%", seed)
-        vote = replace(technique, models=())
-        with seeded(seed):
-            network, _ = vote.tried(data.network(), task.sealed())
-        test = 100 * score(task, network, "test")
-        rows.add(subject, f"the vote and {count + CHECKED} labels", test, "%", seed)
         for name, value in scores.items():
             rows.add(subject, f"validation, {count + CHECKED}: {name}", 100 * value, "%", seed)
     # The labels alone, without a network: the rule is asked about the known labels only.

@@ -2,7 +2,6 @@
 
 from shoestring.label.example import Annotation, Box, Choice, Collection, Example, Label, Span
 from shoestring.label.weak import (
-    Accuracies,
     Between,
     DawidSkene,
     HasAny,
@@ -16,7 +15,6 @@ from shoestring.label.weak import (
 )
 
 __all__ = [
-    "Accuracies",
     "Annotation",
     "Between",
     "Box",

@@ -8,10 +8,10 @@ from typing import final
 
 import numpy as np
 
-from shoestring.label.weak.combining import Accuracies, Combiner, DawidSkene, MajorityVote
+from shoestring.label.weak.combining import Combiner, DawidSkene, MajorityVote
 from shoestring.label.weak.votes import Votes
 
-MODELS: tuple[Combiner, ...] = (Accuracies(), DawidSkene())
+MODELS: tuple[Combiner, ...] = (DawidSkene(),)
 
 
 @final

@@ -1,4 +1,4 @@
-"""From votes to probabilities of classes: the majority, and two models of how good rules are."""
+"""From votes to probabilities of classes: the majority, and a model of how good rules are."""
 
 from __future__ import annotations
 
@@ -37,43 +37,6 @@ class MajorityVote(Combiner):
         count_NC = counts(votes)
         most = count_NC == count_NC.max(1, keepdims=True)
         return most / most.sum(1, keepdims=True)
-
-
-@final
-@dataclass(frozen=True)
-class Accuracies(Combiner):
-    """Each rule is right with a probability of its own, and votes wherever it votes by chance.
-
-    Source: Ratner et al. 2016, section 3 (the generative model with independent rules); fitted by
-    expectation maximization, as Dawid & Skene 1979, section 3.
-    Differs: there is no parameter for coverage, since abstentions say nothing here; the accuracies
-    have a prior of `prior` votes, of which `expected` are right, so that a rule with few votes is
-    not called perfect.
-
-    `iterations`: of expectation maximization at most, 1 or more.
-    `prior`: 0 or more; `expected`: 0 to 1.
-    """
-
-    iterations: int = 100
-    prior: float = 10.0
-    expected: float = 0.75
-
-    def probabilities(self, votes: Votes) -> np.ndarray:
-        """The posterior of the classes, which are equally probable beforehand."""
-        said, classes = one_hot(votes), len(votes.classes)
-        voted_NF = said.sum(2)
-        total_F = voted_NF.sum(0)
-        belief_NC = MajorityVote().probabilities(votes)
-        for _ in range(self.iterations):
-            right_F = np.einsum("nfc,nc->f", said, belief_NC)
-            accuracy_F = (right_F + self.prior * self.expected) / (total_F + self.prior)
-            accuracy_F = accuracy_F.clip(1e-3, 1 - 1e-3)
-            right, wrong = np.log(accuracy_F), np.log((1 - accuracy_F) / (classes - 1))
-            score_NC = np.einsum("nfc,f->nc", said, right - wrong)
-            before, belief_NC = belief_NC, _normalised(score_NC)
-            if np.abs(belief_NC - before).max(initial=0.0) < 1e-6:
-                break
-        return belief_NC
 
 
 @final

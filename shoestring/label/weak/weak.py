@@ -23,12 +23,12 @@ class Weak(Technique):
     """Train on the labels that rules give to the pool, then on the true labels that there are.
 
     The labels of the rules are combined by a majority vote and by label models. A network learns
-    from each, and then from the true labels alone. The majority's is used, unless a model's has a
-    higher validation score by more than the score's standard error; and the network that learns
-    from the true labels alone is used where it is the best of all.
+    from each, and then from the true labels; one more learns from the true labels alone. The
+    majority's is used, unless another has a higher validation score by more than its standard
+    error: so rules that hurt are not used.
 
     Saves: labels, where the rules are better than chance and cover much of the pool.
-    Costs: the time of writing rules; three trainings more, and as many short ones.
+    Costs: the time of writing rules; two trainings more, and two short ones.
     Source: Ratner et al. 2016 and 2019 (labelling functions and label models).
     Differs: the network gets the most probable class of each example, with a weight of 0 where all
     classes are as probable and of 1 where one is certain; and the true labels come last.
@@ -130,7 +130,6 @@ def _best(scores: dict[str, float], networks: dict[str, nn.Module], task: Task) 
     with evaluating(networks[vote]):
         margin = task.standard_error(networks[vote], "validation") or 0.0
     for name, score in scores.items():
-        if name not in (vote, _TRUE) and score > max(scores[vote] + margin, scores[best]):
+        if name != vote and score > max(scores[vote] + margin, scores[best]):
             best = name
-    # Rules that hurt are left out, without a margin: the true labels are the simpler way.
-    return _TRUE if scores.get(_TRUE, -1.0) >= scores[best] else best
+    return best
