@@ -50,6 +50,8 @@ from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
 from replace_table import planned as replace_planned
 from replace_table import replaced
+from retrieve_table import clips as retrieve_clips
+from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
@@ -67,6 +69,7 @@ from text_costs_table import preordering as text_orders
 from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
 from text_tools_table import segmenters, sizes, taggers
+from weak_labels_table import label_quality, weak_labels
 from xnor_table import kernels, latency
 from xnor_table import recipe as xnor_recipe
 
@@ -333,6 +336,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "structure": structure,
     "converted": converted,
     "label-studio": label_studio,
+    "weak-labels": weak_labels,
+    "weak-label-quality": label_quality,
+    "retrieve-texts": retrieve_texts,
+    "retrieve-clips": retrieve_clips,
     "converted-layers": converted_layers,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

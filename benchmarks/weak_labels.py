@@ -194,8 +194,7 @@ def label_quality(rows: Rows, subject: str, data: Prepared) -> None:
         belief = combiner.probabilities(data.votes)
         seconds = process_time() - began
         name = type(combiner).__name__
-        right = 100 * float((belief.argmax(1) == truth)[covered].mean())
-        rows.add(subject, f"{name}: right where covered", right, "%")
+        rows.add(subject, f"{name}: right where covered", right(belief, truth, covered), "%")
         rows.add(subject, f"{name}: seconds", seconds, "s", timed=True)
     peer = os.environ.get("WEAK_PEERS")
     if peer:
@@ -208,9 +207,16 @@ def label_quality(rows: Rows, subject: str, data: Prepared) -> None:
             return
         answer = json.loads(done.stdout.splitlines()[-1])
         for key, belief in answer["beliefs"].items():
-            right = 100 * float((np.array(belief).argmax(1) == truth)[covered].mean())
-            rows.add(subject, f"{key}: right where covered", right, "%")
+            share = right(np.array(belief), truth, covered)
+            rows.add(subject, f"{key}: right where covered", share, "%")
         rows.add(subject, "snorkel: seconds", answer["seconds"], "s", timed=True)
+
+
+def right(belief_NC: np.ndarray, truth: np.ndarray, covered: np.ndarray) -> float:
+    """Per cent of the covered texts; of several most probable classes each counts its share."""
+    most = belief_NC >= belief_NC.max(1, keepdims=True) - 1e-9
+    share = most[np.arange(len(truth)), truth] / most.sum(1)
+    return 100 * float(share[covered].mean())
 
 
 def networks(rows: Rows, subject: str, data: Prepared, seed: int) -> None:
