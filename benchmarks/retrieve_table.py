@@ -51,4 +51,6 @@ def clips() -> str:
                 f"{mean(values(found, 'clips', metric)):.1f} %",
                 name,
             )
-    return "\n".join(lines) + f"\n\n{conditions_told(found)}"
+    ratio = seen["multiplications of the expensive one, of the small one's"]
+    told = f"The expensive network takes {ratio:,.0f} times the multiplications of the small one."
+    return "\n".join(lines) + f"\n\n{told}\n\n{conditions_told(found)}"

@@ -46,7 +46,11 @@ RULED = (0, 40, 140)
 """Labels to train on of the network that has rules; `CHECKED` more are validated on."""
 CHECKED = 60
 TRAINING = Training(200, AdamW(1e-2))
-COMBINERS = (MajorityVote(), DawidSkene())
+COMBINERS = {
+    "majority": MajorityVote(),
+    "DawidSkene": DawidSkene(),
+    "DawidSkene, 100 iterations": DawidSkene(iterations=100),
+}
 PEER = Path(__file__).parent / "peers" / "snorkel_votes.py"
 
 
@@ -189,11 +193,10 @@ def label_quality(rows: Rows, subject: str, data: Prepared) -> None:
     print(table)
     rows.add(subject, "rules", len(table.rows), "")
     rows.add(subject, "covered", 100 * table.covered, "%")
-    for combiner in COMBINERS:
+    for name, combiner in COMBINERS.items():
         began = process_time()
         belief = combiner.probabilities(data.votes)
         seconds = process_time() - began
-        name = type(combiner).__name__
         rows.add(subject, f"{name}: right where covered", right(belief, truth, covered), "%")
         rows.add(subject, f"{name}: seconds", seconds, "s", timed=True)
     peer = os.environ.get("WEAK_PEERS")
