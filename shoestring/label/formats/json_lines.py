@@ -78,7 +78,7 @@ class JsonLines(Format):
             examples[example.name] = example
         kind = _kind(examples, counts, first if own else {})
         kept = tuple(_only(example, kind) for example in examples.values())
-        names = tuple(map(str, first[KEY].get("names", ()))) if own else ()
+        names = _written_names(first[KEY], records[0][0]) if own else ()
         names += tuple(name for name in names_in(kept) if name not in names)
         return Collection(examples=kept, kind=kind, names=names, notes=told(counts))
 
@@ -210,8 +210,8 @@ def _kind(
         one.__name__: one for one in (Choice, Span, Box)
     }
     written = first.get(KEY, {}).get("kind")
-    if written in kinds:
-        return kinds[written]
+    if str(written) in kinds:
+        return kinds[str(written)]
     seen = Counter(
         type(label).__name__
         for example in examples.values()
@@ -225,6 +225,14 @@ def _kind(
         if name != most:
             counts[f"Labels of the kind {name} beside those of {most}, left out"] += count
     return kinds[most]
+
+
+def _written_names(own: Record, where: str) -> tuple[str, ...]:
+    """The classes that the first line names."""
+    names = own.get("names", [])
+    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        raise FormatError(f"{where}: the names of the classes are {names!r}: a list is wanted")
+    return tuple(dict.fromkeys(names))
 
 
 def _only(example: Example, kind: type[Label]) -> Example:

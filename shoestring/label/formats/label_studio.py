@@ -24,7 +24,13 @@ from shoestring.label.formats.content import (
     told,
 )
 from shoestring.label.formats.format import Format, FormatError
-from shoestring.label.formats.label_studio_results import KINDS, Control, labels_of, results_in
+from shoestring.label.formats.label_studio_results import (
+    KINDS,
+    Control,
+    check_results,
+    labels_of,
+    results_in,
+)
 from shoestring.label.formats.label_studio_tasks import labelling_config, task_of
 from shoestring.label.formats.records import scalar
 
@@ -168,7 +174,7 @@ def _keys(data: Mapping[str, Any]) -> str:
 def _task(task: Any, where: str, counts: Counter[str]) -> dict[str, Any]:
     """A task with `data`, `annotations` and whole `predictions`, of whichever export."""
     if isinstance(task, dict) and "annotation_id" in task and "data" not in task:
-        return _short(task)
+        return _short(task, where)
     if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
         raise FormatError(f"{where} has no data, as each task of Label Studio has")
     said = task.get("annotations", task.get("completions"))  # before version 1.0
@@ -179,11 +185,13 @@ def _task(task: Any, where: str, counts: Counter[str]) -> dict[str, Any]:
             f"{where}: its annotations are {str(said)[:40]!r}: a list of objects is wanted. Export "
             "as JSON, and not in a newer form than that of Label Studio 1"
         )
+    for one in foretold:
+        _identity(one.get("id") if isinstance(one, dict) else one, where)
     whole = {one["id"]: one for one in foretold if isinstance(one, dict) and "id" in one}
     for one in said:  # an export may name predictions by number, and have them elsewhere
         used = one.get("prediction")
         if isinstance(used, dict) and "id" in used:
-            whole.setdefault(used["id"], used)
+            whole.setdefault(_identity(used["id"], where), used)
     predictions = []
     for one in foretold:
         if isinstance(one, dict):
@@ -195,19 +203,28 @@ def _task(task: Any, where: str, counts: Counter[str]) -> dict[str, Any]:
                 "Predictions of which the export has only the number, left out: those that were "
                 "imported have them"
             ] += 1
+    for one in (*said, *predictions):
+        check_results(one, where)
     return {
-        "id": task.get("id"),
+        "id": _identity(task.get("id"), where),
         "data": task["data"],
         "annotations": said,
         "predictions": predictions,
     } | ({} if task.get("id") is not None else {"id": scalar(task.get("inner_id", ""))})
 
 
+def _identity(value: Any, where: str) -> Any:
+    """The number of a task or a prediction."""
+    if value is not None and not isinstance(value, int | str):
+        raise FormatError(f"{where}: an id is {str(value)[:40]!r}: a number is wanted")
+    return value
+
+
 def _are_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
-def _short(task: Mapping[str, Any]) -> dict[str, Any]:
+def _short(task: Mapping[str, Any], where: str) -> dict[str, Any]:
     """A task of JSON-MIN: its data, its number, its results by name, then who and when.
 
     The data end with the number `id`; the results follow until `annotator`.
@@ -230,7 +247,7 @@ def _short(task: Mapping[str, Any]) -> dict[str, Any]:
             }
             results.append({"from_name": name, "type": kind or "unknown", "value": one, **sizes})
     return {
-        "id": task.get("id"),
+        "id": _identity(task.get("id"), where),
         "data": {key: task[key] for key in keys[: max(start, 0)]},
         "annotations": [
             {
@@ -271,11 +288,11 @@ def _control(
         seen: set[Control] = set()
         for said in (*task["annotations"], *task["predictions"]):
             for result in results_in(said):
-                kind, name = result.get("type"), str(result.get("from_name", ""))
+                kind, name = str(result.get("type")), str(result.get("from_name", ""))
                 if kind in KINDS:
-                    seen.add(Control(name, str(result.get("to_name", "")), str(kind)))
+                    seen.add(Control(name, str(result.get("to_name", "")), kind))
                 else:
-                    unknown[str(kind)] += 1
+                    unknown[kind] += 1
         controls.update(seen)
     notes = [
         f"Results of the type {kind!r}, which are not read: {count:,}."

@@ -57,13 +57,19 @@ class Control:
 
 
 def results_in(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The results of an annotation or a prediction."""
+    """The results of an annotation or a prediction that was checked."""
+    return said.get("result") or []
+
+
+def check_results(said: Mapping[str, Any], where: str) -> None:
+    """Raise FormatError where the results are no list of objects."""
     results = said.get("result")
-    if results is None:
-        return []
-    if not isinstance(results, list) or not all(isinstance(one, dict) for one in results):
-        raise FormatError(f"a result is {str(results)[:60]!r}: a list of objects is wanted")
-    return results
+    if results is not None and not (
+        isinstance(results, list) and all(isinstance(one, dict) for one in results)
+    ):
+        raise FormatError(
+            f"{where}: a result is {str(results)[:60]!r}: a list of objects is wanted"
+        )
 
 
 def labels_of(
