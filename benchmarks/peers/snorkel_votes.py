@@ -5,7 +5,10 @@ import sys
 import time
 
 import numpy as np
-from snorkel.labeling.model import LabelModel, MajorityLabelVoter
+from snorkel.labeling.model import (  # pyright: ignore[reportMissingImports]
+    LabelModel,
+    MajorityLabelVoter,
+)
 
 matrix, classes = json.load(sys.stdin)
 votes = np.array(matrix)

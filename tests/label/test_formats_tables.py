@@ -203,6 +203,9 @@ def test_plain_records_and_those_of_doccano(tmp_path: Path):
     record = {"id": 3, "text": "Ann sleeps", "label": [[0, 3, "PER"]]}
     (one,) = read(put(tmp_path, lines(record), "x.jsonl")).examples
     assert one.annotations[0].labels == (Span(start=0, end=3, name="PER"),)
+    assert one.fields == {"id": "3"}
+    odd = read(put(tmp_path, lines({"text": "a", "x": [1]}, {"text": "b"}), "x.jsonl"))
+    assert odd.notes == ("Fields that are lists or objects, left out: 1.",)
     both = {"text": "ab", "spans": [{"start": 0, "end": 1, "label": "X"}] * 2, "label": "pos"}
     collection = read(put(tmp_path, lines(both), "x.jsonl"))
     assert collection.kind is Span

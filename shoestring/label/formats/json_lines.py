@@ -23,7 +23,7 @@ from shoestring.label.formats.content import (
     told,
 )
 from shoestring.label.formats.format import Format, FormatError
-from shoestring.label.formats.records import KEY, example_of, record_of, scalar
+from shoestring.label.formats.records import KEY, example_of, fields_of, record_of, scalar
 from shoestring.label.formats.spans import box_of, span_of
 from shoestring.label.formats.table import relative
 
@@ -105,12 +105,10 @@ class JsonLines(Format):
             text = None
         said, labels_key = self._annotation(record, text, where, counts)
         prodigy = "_input_hash" in record
-        special = {key if text is not None else "", "image", labels_key, *_PRODIGY, "split", "id"}
-        fields = {
-            name: scalar(value)
-            for name, value in {**_mapping(record.get("meta")), **record}.items()
-            if name not in special and not isinstance(value, dict | list)
-        }
+        special = {key if text is not None else "", "image", labels_key, *_PRODIGY, "split"}
+        others = {**_mapping(record.get("meta")), **record}
+        others = {name: value for name, value in others.items() if name not in special}
+        fields = fields_of(others, counts)
         if text is None and picture is None and not fields:
             raise FormatError(
                 f"{where} has neither a text nor a picture: its keys are "

@@ -32,7 +32,7 @@ from shoestring.label.formats.label_studio_results import (
     results_in,
 )
 from shoestring.label.formats.label_studio_tasks import labelling_config, task_of
-from shoestring.label.formats.records import scalar
+from shoestring.label.formats.records import fields_of, scalar
 
 NAME, SPLIT, PRIORITY = "example", "split", "priority"
 """Keys of `data` that this package writes, so that Label Studio can show and sort by them."""
@@ -97,11 +97,8 @@ class LabelStudio(Format):
         priority = data.get(PRIORITY)
         priority = None if priority is None else number(priority, PRIORITY, where)
         own = {key, NAME, SPLIT, PRIORITY}
-        fields = {
-            str(name): scalar(value)
-            for name, value in data.items()
-            if name not in own and not isinstance(value, dict | list)
-        }
+        others = {name: value for name, value in data.items() if name not in own}
+        fields = fields_of(others, counts)
         name = data.get(NAME)
         return Example(
             name=name if isinstance(name, str) and name else scalar(task.get("id", at)),
@@ -187,6 +184,10 @@ def _task(task: Any, where: str, counts: Counter[str]) -> dict[str, Any]:
         )
     for one in foretold:
         _identity(one.get("id") if isinstance(one, dict) else one, where)
+    drafts = task.get("drafts")
+    counts["Drafts that nobody submitted, left out"] += (
+        len(drafts) if isinstance(drafts, list) else 0
+    )
     whole = {one["id"]: one for one in foretold if isinstance(one, dict) and "id" in one}
     for one in said:  # an export may name predictions by number, and have them elsewhere
         used = one.get("prediction")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,18 @@ def example_of(record: Mapping[str, Any], folder: Path, where: str) -> Example:
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise FormatError(f"{where} is not as it was written: {error!r} is wrong in it") from None
+
+
+def fields_of(values: Mapping[str, Any], counts: Counter[str]) -> dict[str, str]:
+    """The values of JSON that are fields of an example; lists and objects are counted, not kept."""
+    counts["Fields that are lists or objects, left out"] += sum(
+        isinstance(value, dict | list) for value in values.values()
+    )
+    return {
+        str(name): scalar(value)
+        for name, value in values.items()
+        if not isinstance(value, dict | list)
+    }
 
 
 def scalar(value: Any) -> str:
