@@ -1,0 +1,1 @@
+"""Boxes in pictures: how they are kept, dense maps of their centres, decoding, and the score."""
