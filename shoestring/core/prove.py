@@ -59,7 +59,7 @@ def proof(
     check_task(task)
     if not task.has_test:
         raise ValueError(
-            "the task has no test split to prove the file on: give it one (of from_loaders, test=)"
+            "the task has no test split to prove the file on: give it one (test=)"
         )
     path = Path(path)
     data = path.read_bytes()
