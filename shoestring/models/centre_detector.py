@@ -12,8 +12,6 @@ from shoestring.kit.boxes.maps import HEAT, OFFSETS, SIDES
 from shoestring.models.normalised import Normalised
 from shoestring.models.sizes import check_count
 
-DETECTOR_STRIDE = 4
-"""Pixels of the picture to a cell of CentreDetector's maps."""
 _RARE = 0.02  # the heat of an untrained network, about the share of places that have a centre
 _PER_SIDE = 16  # sides of the picture are whole multiples of this
 
@@ -23,8 +21,8 @@ class CentreDetector(nn.Module):
 
     Pictures N×channels×H×W in 0..1, of sides that are multiples of 16, to a mapping: `heat`
     (logits N×classes×H/4×W/4), `sides` (logarithms of width and height in cells, N×2×H/4×W/4) and
-    `offsets` (of the centre in its cell, N×2×H/4×W/4). `shoestring.recipes.own_boxes.boxes_in`
-    makes boxes of them. 196,023 parameters for three classes and a width of 24.
+    `offsets` (of the centre in its cell, N×2×H/4×W/4). `shoestring.kit.boxes.decode` makes boxes of
+    them. 292,495 parameters for three classes and a width of 24.
 
     Source: Zhou, Wang & Krähenbühl 2019, "Objects as Points", for the heads; He et al. 2016 for the
     blocks. Differs: a far smaller network, and logarithms of sides.
@@ -43,7 +41,9 @@ class CentreDetector(nn.Module):
         self.first = _convolution(channels, width, 2)
         self.fine = nn.Sequential(_Block(width, width, 2), _Block(width, width, 1))
         self.middle = nn.Sequential(_Block(width, 2 * width, 2), _Block(2 * width, 2 * width, 1))
-        self.coarse = nn.Sequential(_Block(2 * width, 3 * width, 2), _Block(3 * width, 3 * width, 1))
+        self.coarse = nn.Sequential(
+            _Block(2 * width, 3 * width, 2), _Block(3 * width, 3 * width, 1)
+        )
         self.to_middle = _convolution(3 * width, 2 * width, 1, 1)
         self.to_fine = _convolution(2 * width, width, 1, 1)
         self.joined = _convolution(width, width, 1)
@@ -54,6 +54,12 @@ class CentreDetector(nn.Module):
         nn.init.constant_(self.heat.bias, math.log(_RARE / (1 - _RARE)))  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The maps; raises ValueError for sides that are not multiples of 16."""
+        if not torch.compiler.is_exporting() and any(side % _PER_SIDE for side in images.shape[2:]):
+            raise ValueError(
+                f"pictures of {images.shape[3]}×{images.shape[2]} pixels: the sides must be "
+                f"multiples of {_PER_SIDE}, so resize or pad them"
+            )
         fine = self.fine(functional.relu(self.first(self.normalise(images))))
         middle = self.middle(fine)
         coarse = self.coarse(middle)

@@ -13,7 +13,7 @@ import torch
 
 from shoestring.artifact.errors import missing
 from shoestring.kit import Supervised
-from shoestring.kit.boxes.rows import box_rows
+from shoestring.kit.boxes.rows import box_rows, mirrored_both_ways
 from shoestring.kit.boxes.supervised import boxes_task
 from shoestring.tasks.fetch import DataError, Source, fetch, present
 
@@ -86,7 +86,7 @@ def blood_pictures() -> dict[str, BloodPictures]:
     return splits
 
 
-def bccd(*, batch_size: int = 16, size: tuple[int, int] = (120, 160)) -> Supervised:
+def bccd(*, batch_size: int = 16, size: tuple[int, int] = (128, 160)) -> Supervised:
     """Pictures N×3×H×W in 0..1, and their boxes as rows N×M×5 (class, left, top, width, height).
 
     An unused row has the class -1. There are 205 pictures for training, 87 for validation and 72
@@ -97,7 +97,7 @@ def bccd(*, batch_size: int = 16, size: tuple[int, int] = (120, 160)) -> Supervi
     Training mirrors pictures and boxes both ways.
 
     `batch_size`: pictures of a training batch, 1 or more.
-    `size`: height and width, multiples of 8 for CentreDetector.
+    `size`: height and width, multiples of 16 for CentreDetector.
     Source: github.com/Shenggan/BCCD_Dataset, in the splits that it has.
     Raises DataError where the files cannot be had or are damaged, and ModuleNotFoundError without
     the extra `images`.
@@ -107,7 +107,13 @@ def bccd(*, batch_size: int = 16, size: tuple[int, int] = (120, 160)) -> Supervi
         scale = np.array([1, *(size[1] / _WIDTH, size[0] / _HEIGHT) * 2])
         boxes = [[tuple(np.array(box) * scale) for box in own] for own in pictures.boxes]
         splits[split] = (_pixels(pictures.files, size), box_rows(boxes))
-    return boxes_task(splits, classes=len(BLOOD_CELLS), name="bccd", batch_size=batch_size)
+    return boxes_task(
+        splits,
+        names=BLOOD_CELLS,
+        name="bccd",
+        batch_size=batch_size,
+        together=mirrored_both_ways,
+    )
 
 
 def _pixels(files: tuple[bytes, ...], size: tuple[int, int]) -> torch.Tensor:
@@ -137,12 +143,12 @@ def _boxes(content: bytes, name: str) -> tuple[tuple[tuple[float, ...], ...], li
             for side in ("xmin", "ymin", "xmax", "ymax")
         )
         kind = BLOOD_CELLS.index(one.find("name").text)  # type: ignore[union-attr, arg-type]
-        cut = [min(max(x, 0), limit) for x, limit in
-               zip((left, top, right, bottom), (_WIDTH, _HEIGHT) * 2, strict=True)]  # fmt: skip
+        ends = zip((left, top, right, bottom), (_WIDTH, _HEIGHT) * 2, strict=True)
+        cut = [min(max(end, 0), limit) for end, limit in ends]
         width, height = cut[2] - cut[0], cut[3] - cut[1]
         if not (width > 0 and height > 0):
-            notes.append(f"{name} has a box of {right - left:g} by {bottom - top:g} pixels, which "
-                         "is left out")  # fmt: skip
+            size = f"{right - left:g} by {bottom - top:g} pixels"
+            notes.append(f"{name} has a box of {size}, which is left out")
             continue
         if cut != [left, top, right, bottom]:
             notes.append(f"{name} has a box that leaves the picture, which is cut")

@@ -67,10 +67,11 @@ def maps_of(rows_NM5: Tensor, classes: int, size: tuple[int, int], stride: int) 
     cells = torch.minimum(centres.floor().clamp(min=0), most - 1)
     deviations = (sides * (1 - _OVERLAP) / (1 + _OVERLAP) / 2).clamp(min=0.4)
     rows, columns = (
-        torch.exp(-((torch.arange(length) - cells[:, axis, None]) ** 2)
-                  / (2 * deviations[:, axis, None] ** 2))
+        torch.exp(
+            -(((torch.arange(length) - cells[:, axis, None]) / deviations[:, axis, None]) ** 2) / 2
+        )
         for axis, length in ((1, height), (0, width))
-    )  # fmt: skip
+    )
     heat = torch.zeros(len(rows_NM5) * classes, height * width)
     one = (rows[:, :, None] * columns[:, None, :]).flatten(1)
     place = (picture * classes + kinds)[:, None].expand_as(one)

@@ -29,7 +29,9 @@ def box_rows(
     """
     whole = [True] * len(boxes) if complete is None else list(complete)
     if len(whole) != len(boxes):
-        raise ValueError(f"{len(whole)} values of complete for {len(boxes)} pictures: give one each")
+        raise ValueError(
+            f"{len(whole)} values of complete for {len(boxes)} pictures: give one each"
+        )
     most = max((len(own) for own in boxes), default=0) + 1
     rows = torch.zeros(len(boxes), most, COLUMNS)
     rows[:, :, 0] = NONE
@@ -75,15 +77,22 @@ def only_some(rows_NM5: Tensor, count: int, seed: int) -> Tensor:
 
 
 def mirrored_boxes(images: Tensor, rows_NM5: Tensor) -> tuple[Tensor, Tensor]:
-    """Each picture N×C×H×W with its boxes, mirrored at random, left to right and top to bottom.
+    """Each picture N×C×H×W with its boxes, mirrored left to right with a probability of a half."""
+    return _mirrored(images, rows_NM5, 3, 1)
 
-    Each of the two happens with a probability of one half. It is for pictures that have no up and
-    down, such as those of a microscope.
+
+def mirrored_both_ways(images: Tensor, rows_NM5: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, and from top to bottom too, with a probability of a half of its own.
+
+    It is for pictures that have no up and down, such as those of a microscope.
     """
-    for axis, begin, length in ((3, 1, 3), (2, 2, 4)):
-        chosen = torch.rand(len(images)) < 0.5
-        images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
-        turned = rows_NM5.clone()
-        turned[:, :, begin] = images.shape[axis] - rows_NM5[:, :, begin] - rows_NM5[:, :, length]
-        rows_NM5 = torch.where(chosen[:, None, None], turned, rows_NM5)
-    return images, rows_NM5
+    return _mirrored(*_mirrored(images, rows_NM5, 3, 1), 2, 2)
+
+
+def _mirrored(images: Tensor, rows_NM5: Tensor, axis: int, begin: int) -> tuple[Tensor, Tensor]:
+    """`axis`: of the pictures. `begin`: the column of the rows with the beginning of a box."""
+    chosen = torch.rand(len(images)) < 0.5
+    images = torch.where(chosen[:, None, None, None], images.flip(axis), images)
+    turned = rows_NM5.clone()
+    turned[:, :, begin] = images.shape[axis] - rows_NM5[:, :, begin] - rows_NM5[:, :, begin + 2]
+    return images, torch.where(chosen[:, None, None], turned, rows_NM5)
