@@ -3,7 +3,8 @@
 Partial labels: BCCD with all boxes, with three and with one a picture, trained as if that were all,
 and with `Forgiving`; beside them as many boxes as one a picture makes, in fully marked pictures.
 Acquisition: 10, 20 and 40 fully marked pictures, chosen at random, by `peak_doubts`, and far apart.
-Continues after a kill; `--publish` writes what there is.
+`PYTHONPATH` may name a folder with pycocotools. Continues after a kill; `--publish` writes what
+there is.
 """
 
 from __future__ import annotations
@@ -14,28 +15,25 @@ from time import process_time
 
 import torch
 from boxes_classical import classical
+from peers.coco_precision import coco_precision
 from rows import Rows, start
 from torch import Tensor
 
 from shoestring.core import score, scores, seeded
-from shoestring.kit import AdamW, Supervised, Training, train
+from shoestring.kit import Supervised
 from shoestring.kit.boxes import (
-    BOX_STRIDE,
-    CentreLoss,
     Unmarked,
     as_background,
     average_precisions,
     mean_average_precision,
-    only_some,
 )
 from shoestring.kit.boxes.maps import HEAT
-from shoestring.label.peaks import peak_doubts
-from shoestring.label.unmarked import Forgiving
-from shoestring.models import CentreDetector
+from shoestring.label import Forgiving, peak_doubts
+from shoestring.recipes.few_boxes import DETECTING, detector, with_few_boxes
 from shoestring.tasks import BLOOD_CELLS, bccd
 
-STEPS, WIDTH, RATE, DECAY = 400, 24, 3e-3, 1e-2
-FEW_STEPS, FEW_WIDTH = 150, 16
+WIDTH = 16
+FEW_STEPS = 150
 """Of the detectors that choose pictures: there are seven a seed."""
 PARTIAL_SEEDS, ACTIVE_SEEDS = range(3), range(20)
 SIZES = (10, 20, 40)
@@ -69,7 +67,7 @@ WAYS = {
 def main() -> None:
     torch.set_num_threads(1)
     rows = start("boxes", "bccd-cpu", __doc__ or "", seeds=True)
-    task = replace(bccd(), autocast=torch.bfloat16)
+    task = bccd()
     _classical(rows, task)
     for seed in PARTIAL_SEEDS if not rows.quick else (0,):
         for name, way in WAYS.items():
@@ -97,39 +95,35 @@ def _classical(rows: Rows, task: Supervised) -> None:
 
 
 def _partial(rows: Rows, task: Supervised, name: str, way: Way, seed: int) -> None:
-    images, targets = task.train
-    assert isinstance(images, Tensor)
-    one_each = int((only_some(targets, 1, seed)[:, :, 0] >= 0).sum())
-    if way.boxes is not None:
-        targets = only_some(targets, way.boxes, seed)
+    given = with_few_boxes(task, way.boxes, way.unmarked, seed)
     if way.whole:
-        order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-        so_far = (targets[order, :, 0] >= 0).sum(1).cumsum(0)
-        order = order[: int((so_far < one_each).sum()) + 1]
-        images, targets = images[order], targets[order]
-    given = replace(
-        task,
-        train=(images, targets),
-        criterion=CentreLoss(stride=BOX_STRIDE, unmarked=way.unmarked),
-        _pool=None,
-    )
+        given = _whole_pictures(given, int((task.train[1][:, 0, 0] >= 0).sum()), seed)
     began = process_time()
-    model = _trained(given, WIDTH, 4 if rows.quick else STEPS, seed)
+    model = _trained(given, 4 if rows.quick else DETECTING.steps, seed)
     rows.add(name, "minutes of a core", (process_time() - began) / 60, "minutes of a core", seed)
-    rows.add(name, "boxes", int((targets[:, :, 0] >= 0).sum()), "boxes", seed)
-    rows.add(name, "pictures", len(targets), "pictures", seed)
+    rows.add(name, "boxes", int((given.train[1][:, :, 0] >= 0).sum()), "boxes", seed)
+    rows.add(name, "pictures", len(given.train[1]), "pictures", seed)
     for split in SPLITS:
         rows.add(name, f"{split} mAP", 100 * score(task, model, split), "%", seed)
         for kind, value in scores(task, model, split).items():
             rows.add(name, f"{split} AP, {kind}", 100 * value, "%", seed)
+    if way == Way() and (other := coco_precision(task, model)) is not None:
+        rows.add(name, "validation mAP by pycocotools", 100 * other, "%", seed)
     rows.add(name, "done", 1, "", seed)
 
 
-def _trained(task: Supervised, width: int, steps: int, seed: int) -> torch.nn.Module:
-    with seeded(seed):
-        model = CentreDetector(len(BLOOD_CELLS), width)
-        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        return train(model, task, Training(steps, AdamW(RATE, DECAY)))
+def _whole_pictures(task: Supervised, boxes: int, seed: int) -> Supervised:
+    """The task with as few of its pictures, drawn by the seed, as have so many boxes."""
+    images, targets = task.train
+    assert isinstance(images, Tensor)
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+    so_far = (targets[order, :, 0] >= 0).sum(1).cumsum(0)
+    order = order[: int((so_far < boxes).sum()) + 1]
+    return replace(task, train=(images[order], targets[order]))
+
+
+def _trained(task: Supervised, steps: int, seed: int) -> torch.nn.Module:
+    return detector(task, len(BLOOD_CELLS), WIDTH, replace(DETECTING, steps=steps), seed)
 
 
 def _active(rows: Rows, task: Supervised, seed: int) -> None:
@@ -141,7 +135,6 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
         train=(images[:0], targets[:0]),
         unlabelled=images,
         answer=targets,
-        _pool=None,
     )
     begin = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[: SIZES[0]]
     steps = 4 if rows.quick else FEW_STEPS
@@ -152,14 +145,14 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
             continue
         labelled = pool.buy(begin.tolist())
         if first is None:
-            first = _trained(labelled, FEW_WIDTH, steps, seed)
+            first = _trained(labelled, steps, seed)
         model, chosen = first, labelled
         for size in SIZES:
             if size > len(chosen.known()):
                 with seeded(1000 * seed + size):
                     picked = choose(model, chosen, size - len(chosen.known()))
                 chosen = chosen.buy(picked.tolist())
-                model = _trained(chosen, FEW_WIDTH, steps, seed)
+                model = _trained(chosen, steps, seed)
             boxes = int((chosen.train[1][:, :, 0] >= 0).sum())
             rows.add(subject, f"boxes at {size} pictures", boxes, "boxes", seed)
             for split in SPLITS:
