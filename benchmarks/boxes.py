@@ -99,7 +99,7 @@ def _partial(rows: Rows, task: Supervised, name: str, way: Way, seed: int) -> No
     if way.whole:
         given = _whole_pictures(given, int((task.train[1][:, 0, 0] >= 0).sum()), seed)
     began = process_time()
-    model = _trained(given, 4 if rows.quick else DETECTING.steps, seed)
+    model = _trained(given, 80 if rows.quick else DETECTING.steps, seed)
     rows.add(name, "minutes of a core", (process_time() - began) / 60, "minutes of a core", seed)
     rows.add(name, "boxes", int((given.train[1][:, :, 0] >= 0).sum()), "boxes", seed)
     rows.add(name, "pictures", len(given.train[1]), "pictures", seed)
@@ -137,7 +137,7 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
         answer=targets,
     )
     begin = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[: SIZES[0]]
-    steps = 4 if rows.quick else FEW_STEPS
+    steps = 20 if rows.quick else FEW_STEPS
     first: torch.nn.Module | None = None
     for name, choose in CHOICES.items():
         subject = f"active, {name}"
