@@ -2,7 +2,8 @@
 
 Partial labels: BCCD with all boxes, with three and with one a picture, trained as if that were all,
 and with `Forgiving`; beside them as many boxes as one a picture makes, in fully marked pictures.
-Acquisition: 10, 20 and 40 fully marked pictures, chosen at random, by `peak_doubts`, and far apart.
+Acquisition: 10, 20 and 40 fully marked pictures of 128×96, chosen at random, by `peak_doubts`, and
+far apart.
 `PYTHONPATH` may name a folder with pycocotools. Continues after a kill; `--publish` writes what
 there is.
 """
@@ -20,7 +21,7 @@ from rows import Rows, start
 from torch import Tensor
 
 from shoestring.core import score, scores, seeded
-from shoestring.kit import Supervised
+from shoestring.kit import AdamW, Supervised, Training
 from shoestring.kit.boxes import (
     Unmarked,
     as_background,
@@ -29,12 +30,13 @@ from shoestring.kit.boxes import (
 )
 from shoestring.kit.boxes.maps import HEAT
 from shoestring.label import Forgiving, peak_doubts
-from shoestring.recipes.few_boxes import DETECTING, detector, with_few_boxes
+from shoestring.recipes.partial_boxes import DETECTING, detector, with_few_boxes
 from shoestring.tasks import BLOOD_CELLS, bccd
 
 WIDTH = 16
-FEW_STEPS = 150
-"""Of the detectors that choose pictures: there are seven a seed."""
+SMALL = (96, 128)
+QUICKER = Training(120, AdamW(5e-3, 1e-2))
+"""Of the detectors that choose pictures, and the size of these: there are seven a seed."""
 PARTIAL_SEEDS, ACTIVE_SEEDS = range(3), range(20)
 SIZES = (10, 20, 40)
 SPLITS = ("validation", "test")
@@ -57,10 +59,14 @@ class Way:
 WAYS = {
     "all boxes": Way(),
     "one box, ordinary": Way(boxes=1),
-    "one box, forgiving": Way(boxes=1, unmarked=Forgiving()),
+    "one box, forgiving": Way(boxes=1, unmarked=Forgiving(weight=0.1)),
+    "one box, forgiving, classes apart": Way(boxes=1, unmarked=Forgiving(weight=0.1, another=0.1)),
     "as many boxes, whole pictures": Way(whole=True),
     "three boxes, ordinary": Way(boxes=3),
-    "three boxes, forgiving": Way(boxes=3, unmarked=Forgiving()),
+    "three boxes, forgiving": Way(boxes=3, unmarked=Forgiving(weight=0.3)),
+    "three boxes, forgiving, classes apart": Way(
+        boxes=3, unmarked=Forgiving(weight=0.3, another=0.3)
+    ),
 }
 
 
@@ -73,9 +79,10 @@ def main() -> None:
         for name, way in WAYS.items():
             if rows.seed in (None, seed) and rows.wanted(name) and not rows.done(name, seed):
                 _partial(rows, task, name, way, seed)
+    small = bccd(size=SMALL)
     for seed in ACTIVE_SEEDS if not rows.quick else (0,):
         if rows.seed in (None, seed) and rows.wanted("active"):
-            _active(rows, task, seed)
+            _active(rows, small, seed)
     if rows.seed is None:
         rows.close()
 
@@ -99,7 +106,8 @@ def _partial(rows: Rows, task: Supervised, name: str, way: Way, seed: int) -> No
     if way.whole:
         given = _whole_pictures(given, int((task.train[1][:, 0, 0] >= 0).sum()), seed)
     began = process_time()
-    model = _trained(given, 80 if rows.quick else DETECTING.steps, seed)
+    training = replace(DETECTING, steps=80) if rows.quick else DETECTING
+    model = _trained(given, training, seed)
     rows.add(name, "minutes of a core", (process_time() - began) / 60, "minutes of a core", seed)
     rows.add(name, "boxes", int((given.train[1][:, :, 0] >= 0).sum()), "boxes", seed)
     rows.add(name, "pictures", len(given.train[1]), "pictures", seed)
@@ -122,8 +130,8 @@ def _whole_pictures(task: Supervised, boxes: int, seed: int) -> Supervised:
     return replace(task, train=(images[order], targets[order]))
 
 
-def _trained(task: Supervised, steps: int, seed: int) -> torch.nn.Module:
-    return detector(task, len(BLOOD_CELLS), WIDTH, replace(DETECTING, steps=steps), seed)
+def _trained(task: Supervised, training: Training, seed: int) -> torch.nn.Module:
+    return detector(task, len(BLOOD_CELLS), WIDTH, training, seed)
 
 
 def _active(rows: Rows, task: Supervised, seed: int) -> None:
@@ -137,7 +145,7 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
         answer=targets,
     )
     begin = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))[: SIZES[0]]
-    steps = 20 if rows.quick else FEW_STEPS
+    training = replace(QUICKER, steps=40) if rows.quick else QUICKER
     first: torch.nn.Module | None = None
     for name, choose in CHOICES.items():
         subject = f"active, {name}"
@@ -145,14 +153,14 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
             continue
         labelled = pool.buy(begin.tolist())
         if first is None:
-            first = _trained(labelled, steps, seed)
+            first = _trained(labelled, training, seed)
         model, chosen = first, labelled
         for size in SIZES:
             if size > len(chosen.known()):
                 with seeded(1000 * seed + size):
                     picked = choose(model, chosen, size - len(chosen.known()))
                 chosen = chosen.buy(picked.tolist())
-                model = _trained(chosen, steps, seed)
+                model = _trained(chosen, training, seed)
             boxes = int((chosen.train[1][:, :, 0] >= 0).sum())
             rows.add(subject, f"boxes at {size} pictures", boxes, "boxes", seed)
             for split in SPLITS:

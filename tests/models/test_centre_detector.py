@@ -51,23 +51,35 @@ def squares(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return images, box_rows(boxes)
 
 
-def test_it_learns_and_its_file_finds_the_same(tmp_path: Path):
-    task = boxes_task(
+def of_squares():
+    return boxes_task(
         {"train": squares(64, 0), "validation": squares(16, 1), "test": squares(16, 2)},
         names=("bright", "dark"),
         name="squares",
     )
+
+
+def test_it_learns():
+    task = of_squares()
     with seeded(0):
         model = CentreDetector(2, 8, channels=1)
         before = score(task, model)
-        train(model, task, Training(100, AdamW(5e-3)))
-    assert before < 0.2 and score(task, model) > 0.9
+        train(model, task, Training(60, AdamW(8e-3)))
+    assert before < 0.2 and score(task, model) > 0.8
+
+
+@pytest.mark.slow
+def test_its_file_finds_the_same(tmp_path: Path):
+    task = of_squares()
+    with seeded(0):
+        model = train(CentreDetector(2, 8, channels=1), task, Training(100, AdamW(5e-3)))
     save(model, task, tmp_path / "squares.shoe")
     file = load(tmp_path / "squares.shoe")
-    assert score(task, file) == pytest.approx(score(task, model), abs=1e-3)
+    ours = score(task, model)
+    assert ours > 0.9 and score(task, file) == pytest.approx(ours, abs=1e-3)
     images, rows = task.validation
     assert isinstance(images, torch.Tensor)
     found = decode(file(images.numpy()), stride=BOX_STRIDE, least=0.3)
-    near = [abs(one.boxes[one.kinds == 0][0] - rows[n, 0, 1:].numpy()).max() < 2
-            for n, one in enumerate(found) if (one.kinds == 0).any()]  # fmt: skip
-    assert sum(near) >= 14
+    gaps = [abs(one.boxes[one.kinds == 0][0] - row[0, 1:].numpy()).max()
+            for one, row in zip(found, rows, strict=True) if (one.kinds == 0).any()]  # fmt: skip
+    assert sum(gap < 2 for gap in gaps) >= 14
