@@ -17,12 +17,10 @@ from shoestring.artifact.progress import progress
 from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training
 from shoestring.kit.boxes import BOX_STRIDE, box_rows, boxes_task, decode, overlaps
-from shoestring.label.example import Annotation, Box, Collection, Example
-from shoestring.label.unmarked import Forgiving
+from shoestring.label import Annotation, Box, Collection, Example, Forgiving
 from shoestring.models import CentreDetector
+from shoestring.recipes.own_data import HELD_OUT
 
-HELD_OUT = 0.2
-"""The share of the marked pictures that is held out to validate on."""
 _SHORTEST, _LONGEST = 160, 320  # pixels of a picture's longer side, as the network sees it
 _SMALL = 8  # such pixels that a small box should have
 _MULTIPLE = 16  # of which the network's sides are multiples
@@ -44,6 +42,7 @@ class OwnBoxes:
     `examples`: the name of the picture at each index of the task: first the pool's.
     `validation`: the names of the pictures that are validated on, in their order.
     `scales`: at each index of the task, pixels of the network's picture to a pixel of the file's.
+    `sizes`: the width and height of these files' pictures.
     `notes`: what was left out or assumed, a sentence each.
     """
 
@@ -54,6 +53,7 @@ class OwnBoxes:
     examples: tuple[str, ...] = field(repr=False)
     validation: tuple[str, ...] = field(repr=False)
     scales: tuple[float, ...] = field(repr=False)
+    sizes: tuple[tuple[int, int], ...] = field(repr=False)
     notes: tuple[str, ...] = ()
 
     def proposals(
@@ -63,20 +63,23 @@ class OwnBoxes:
 
         `model`: a trained module, or a loaded file.
         `least`: the lowest score of a box, 0 to 1.
-        The score of an annotation is that of its least sure box, and 0 where it has none.
+        The score of an annotation is that of its least sure decision: the score of a box, or 1
+        minus that of one that was left out.
         """
         outputs = self.task.outputs(model, self.task.inputs(indices))
-        every = decode(outputs, stride=BOX_STRIDE, least=least)
         proposed = []
-        for index, found in zip(indices, every, strict=True):
-            labels = []
-            for kind, corners in zip(found.kinds, found.boxes / self.scales[index], strict=True):
-                left, top, width, height = corners.tolist()
-                labels.append(
-                    Box(left=left, top=top, width=width, height=height, name=self.names[kind])
-                )
-            sure = float(found.scores.min()) if labels else 0.0
-            proposed.append(Annotation(labels=tuple(labels), by="model", score=sure))
+        for index, found in zip(indices, decode(outputs, stride=BOX_STRIDE), strict=True):
+            kept = found.scores >= least
+            sure = np.where(kept, found.scores, 1 - found.scores).min(initial=1.0)
+            labels: list[Box] = []
+            for kind, box in zip(found.kinds[kept], found.boxes[kept], strict=True):
+                first = np.maximum(box[:2] / self.scales[index], 0)
+                last = np.minimum((box[:2] + box[2:]) / self.scales[index], self.sizes[index])
+                if (last > first).all():
+                    left, top, width, height = (*first.tolist(), *(last - first).tolist())
+                    name = self.names[kind]
+                    labels.append(Box(left=left, top=top, width=width, height=height, name=name))
+            proposed.append(Annotation(labels=tuple(labels), by="model", score=float(sure)))
         return proposed
 
 
@@ -121,6 +124,7 @@ def own_boxes(collection: Collection, *, held_out: float = HELD_OUT, seed: int =
         examples=tuple(one.example.name for one in of_task),
         validation=tuple(pictures[place].example.name for place in parts["validation"]),
         scales=tuple(one.scale for one in of_task),
+        sizes=tuple(one.size for one in of_task),
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -135,11 +139,15 @@ class _Marked:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Picture:
-    """A picture as the network sees it: bytes 3×H×W, how much it was reduced, and its boxes."""
+    """A picture as the network sees it: bytes 3×H×W, how much it was reduced, and its boxes.
+
+    `size`: the width and height of the file's picture.
+    """
 
     example: Example
     pixels: np.ndarray
     scale: float
+    size: tuple[int, int]
     marked: _Marked | None
 
 
@@ -259,7 +267,15 @@ def _pictures(
             if one is not None:
                 kept = _inside(example, one, picture.width, picture.height, notes)
                 inside = _Marked(boxes=kept, complete=one.complete)
-            found.append(_Picture(example=example, pixels=pixels, scale=scale, marked=inside))
+            found.append(
+                _Picture(
+                    example=example,
+                    pixels=pixels,
+                    scale=scale,
+                    size=(picture.width, picture.height),
+                    marked=inside,
+                )
+            )
     if closed:
         notes.append(
             f"{len(closed):,} pictures do not open and are left out: {', '.join(closed[:3])}"

@@ -66,6 +66,7 @@ def test_boxes_come_in_the_pixels_of_the_network(picture):
     assert are_complete(rows).tolist() == [True, False]
     assert label_task(own.task).pool().tolist() == [0] and own.task.left() == 0
     assert any("seen at 160×112" in note for note in own.notes)
+    assert own.sizes == ((48, 64), (96, 64), (96, 64))
     pixels = own.task.inputs([0])[0][0]
     assert pixels[:, :, :84].max() < 0.4 and pixels[:, :, 85:].min() > 0.45, "padded with grey"
     unmarked = own.task.criterion.unmarked  # type: ignore[union-attr]
@@ -131,6 +132,31 @@ def test_which_are_held_out_stays_while_boxes_come_in(picture):
     marked = [picture(f"{number}.png", said(box(1, 1, 9, 9))) for number in range(12)]
     few, more = (set(own_boxes(of(*marked[:count])).validation) for count in (8, 12))
     assert few and few <= more
+
+
+class Knows(torch.nn.Module):
+    """Finds one box in every picture, and half of another one."""
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        height, width = (side // 4 for side in images.shape[2:])
+        heat = torch.full((len(images), 2, height, width), -9.0)
+        heat[:, 1, 3, 4], heat[:, 0, 20, 30] = 2.0, -1.0
+        sides = torch.full((len(images), 2, height, width), 10.0).log()
+        return {"heat": heat, "sides": sides, "offsets": torch.zeros_like(sides)}
+
+
+def test_proposals_are_in_the_pixels_of_the_file_and_inside(picture):
+    whole = said(box(1, 1, 9, 9), box(30, 30, 9, 9, "other"))
+    own = own_boxes(of(picture("a.png", whole), picture("b.png", size=(192, 128))), held_out=0)
+    (proposed,) = own.proposals(Knows(), [0])
+    (only,) = proposed.labels
+    assert isinstance(only, Box) and only.name == "other"
+    # a centre at (16, 12) pixels of 160, 40 wide and high, so cut at both edges; the file has 192
+    assert (only.left, only.top) == (0, 0)
+    assert (only.width, only.height) == pytest.approx((36 * 1.2, 32 * 1.2))
+    assert proposed.score == pytest.approx(1 - 1 / (1 + np.exp(1.0)), abs=1e-3)
+    (all_of_it,) = own.proposals(Knows(), [1], least=0.2)
+    assert len(all_of_it.labels) == 2
 
 
 def blood(folder: Path, count: int) -> list[Example]:
