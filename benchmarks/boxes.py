@@ -60,13 +60,9 @@ WAYS = {
     "all boxes": Way(),
     "one box, ordinary": Way(boxes=1),
     "one box, forgiving": Way(boxes=1, unmarked=Forgiving(weight=0.1)),
-    "one box, forgiving, classes apart": Way(boxes=1, unmarked=Forgiving(weight=0.1, another=0.1)),
     "as many boxes, whole pictures": Way(whole=True),
     "three boxes, ordinary": Way(boxes=3),
     "three boxes, forgiving": Way(boxes=3, unmarked=Forgiving(weight=0.3)),
-    "three boxes, forgiving, classes apart": Way(
-        boxes=3, unmarked=Forgiving(weight=0.3, another=0.3)
-    ),
 }
 
 

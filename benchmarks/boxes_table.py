@@ -11,7 +11,7 @@ from rows import conditions_told, results, values
 WAYS = {
     "all boxes": "all boxes",
     "three boxes, ordinary": "three boxes a picture, as if they were all",
-    "three boxes, forgiving": "three boxes a picture, `Forgiving()`",
+    "three boxes, forgiving": "three boxes a picture, `Forgiving(weight=0.3)`",
     "one box, ordinary": "one box a picture, as if it were all",
     "one box, forgiving": "one box a picture, `Forgiving()`",
     "as many boxes, whole pictures": "as many boxes, in whole pictures",

@@ -19,27 +19,24 @@ class Forgiving:
     Give it to a `CentreLoss` as `unmarked`, or call it in a loss of your own over any dense map of
     logits. In a completely marked picture everything counts fully. In another, places around a
     marked box count fully too, as the annotator has looked there; any other place counts `weight`,
-    and nothing where the model is surer than `above` that there is something. Where it is, the
-    other classes count `another`: what is surely a red cell is no white one.
+    and nothing for the class of which the model is surest there, where it is surer than `above`.
 
     Source: Wu et al. 2019, "Soft Sampling for Robust Object Detection" (a low weight far from what
     is marked); Zhang et al. 2020, "Solving Missing-Annotation Object Detection with Background
     Recalibration Loss" (confident places are no background). Differs: confident places are left out
-    and do not become centres, the weight has two levels, and classes exclude each other.
+    and do not become centres, of one class a place; and the weight has two levels.
 
     `weight`: of an unmarked place, 0 to 1; about the share of the boxes that are marked is good. 0
         leaves nothing that teaches what background is.
     `above`: the probability from which on an unmarked place does not count, 0 to 1; 1: never.
-    `another`: of an unmarked place where the model is surer than `above` of another class, 0 to 1.
     Raises ValueError for numbers out of range.
     """
 
     weight: float = 0.1
     above: float = 0.3
-    another: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("weight", "above", "another"):
+        for name in ("weight", "above"):
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} is {value}: give a number from 0 to 1")
 
@@ -48,7 +45,5 @@ class Forgiving:
         near = maps.heat.amax(1, keepdim=True) > _NEAR
         known = near | maps.complete[:, None, None, None]
         heat = logits_NCHW.sigmoid()
-        best = heat.amax(1, keepdim=True)
-        doubted = self.weight * (heat <= self.above).to(heat)
-        doubted = torch.where((best > self.above) & (heat < best), self.another, doubted)
-        return torch.where(known, 1.0, doubted)
+        found = (heat > self.above) & (heat == heat.amax(1, keepdim=True))
+        return torch.where(known, 1.0, torch.where(found, 0.0, self.weight))
