@@ -14,6 +14,8 @@ from statistics import mean
 
 import demo_figures
 import depth_table
+from boxes_table import active as boxes_active
+from boxes_table import partial as boxes_partial
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -296,6 +298,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
+    "boxes-partial": boxes_partial,
+    "boxes-active": boxes_active,
     "browser": browser,
     "trellis": trellis,
     "graphs": graphs,

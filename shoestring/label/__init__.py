@@ -1,6 +1,8 @@
 """Fewer labels: which to ask for, which are wrong, and how to collect them."""
 
 from shoestring.label.example import Annotation, Box, Choice, Collection, Example, Label, Span
+from shoestring.label.peaks import peak_doubts
+from shoestring.label.unmarked import Forgiving
 from shoestring.label.weak import (
     Between,
     DawidSkene,
@@ -22,6 +24,7 @@ __all__ = [
     "Collection",
     "DawidSkene",
     "Example",
+    "Forgiving",
     "HasAny",
     "Label",
     "MajorityVote",
@@ -30,6 +33,7 @@ __all__ = [
     "Votes",
     "Weak",
     "combined",
+    "peak_doubts",
     "rule_table",
     "votes_of",
 ]
