@@ -87,8 +87,9 @@ def dawid_skene(
     each = (cast[:, :, None] == np.arange(classes)).astype(float)  # N×A×C
     seen = (cast >= 0).any(1)
     shares = np.where(seen[:, None], np.nan_to_num(majority(cast, classes)), 0.0)
-    confusion, done = _confusion(shares, each), 0
-    for done in range(1, rounds + 1):
+    confusion, change, done = _confusion(shares, each), np.inf, 0
+    while change > tolerance and done < rounds:
+        done += 1
         prior = (shares.sum(0) + _SMOOTHING) / (shares.sum() + classes * _SMOOTHING)
         logs = np.log(prior) + np.einsum("nal,acl->nc", each, np.log(confusion))
         logs -= logs.max(1, keepdims=True)
@@ -96,8 +97,6 @@ def dawid_skene(
         change = np.abs(fresh - shares).max()
         shares = fresh
         confusion = _confusion(shares, each)
-        if change <= tolerance:
-            break
     rows = [
         _row(index, cast, shares, confusion[index])
         for index in range(cast.shape[1])

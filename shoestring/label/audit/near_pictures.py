@@ -19,6 +19,9 @@ _BITS, _LOW = 64, 8
 _BLOCK = 4_096
 _LIGHTER = 0.2
 """How far the mean of near duplicates may differ, of 0 to 1."""
+_MOST, _EQUAL = 5, 0.01
+"""A picture that is like more others than this is a common shape (a written 1), unless the two are
+equal but for noise."""
 _FLAT = 1e-2
 """A deviation below this is taken for this: the noise of a plain picture is not its content."""
 
@@ -101,18 +104,20 @@ def _of_array(pixels: np.ndarray) -> Any:
 def near_pictures(
     pictures: Sequence[Path] | np.ndarray | Thumbnails,
     *,
-    bits: int = 6,
-    difference: float = 0.03,
+    bits: int = 10,
+    difference: float = 0.06,
 ) -> Near:
     """The pictures that are the same or nearly so.
 
     Candidates are pairs whose perceptual hashes differ in few of 64 bits (the signs of the lowest
     frequencies of a cosine transform); they are pairs where the pixels of their thumbnails, too,
-    are nearly equal. Mirrored or rotated copies are not found.
+    are nearly equal. A picture that is like more than five others is a common shape, such as a
+    written 1, and its pairs are left out (`notes` says how many). Mirrored or rotated copies are
+    not found.
 
     `pictures`: as for `thumbnails`, or what it returned.
     `bits`: how many of the hashes may differ, 0 to 64.
-    `difference`: half of the mean difference of two thumbnails (32×32, grey, each brought to mean 0
+    `difference`: half of the mean difference of two thumbnails (16×16, grey, each brought to mean 0
         and deviation 1) that may remain, 0 or more. The similarity of a pair is 1 less this.
 
     Source: the hash is that of Zauner 2010, "Implementation and benchmarking of perceptual image
@@ -131,22 +136,42 @@ def near_pictures(
             pairs.append(Pair(first=first, second=index, similarity=1.0, exact=True))
     distinct = np.array(sorted(first_of.values()), np.int64)
     grey = small.grey[distinct]
-    light, spread = grey.mean((1, 2)), grey.std((1, 2))
-    even = (grey - light[:, None, None]) / np.maximum(spread, _FLAT)[:, None, None]
+    found = [np.zeros((0, 2), np.int64)]
+    shares = [np.zeros(0)]
+    even, light = _even(grey)
     for a, b in _candidates(_signs(grey), bits):
         share = np.abs(even[a] - even[b]).mean((1, 2)) / 2
         alike = (share <= difference) & (np.abs(light[a] - light[b]) <= _LIGHTER)
-        pairs += [
-            Pair(
-                first=int(distinct[a[k]]),
-                second=int(distinct[b[k]]),
-                similarity=float(1 - share[k]),
-                exact=False,
-            )
-            for k in np.flatnonzero(alike)
-        ]
-    notes = _unread(small.why)
-    return near(len(small.digests), pairs, unreadable=tuple(small.why), notes=notes)
+        found.append(np.stack([a[alike], b[alike]], 1))
+        shares.append(share[alike])
+    places, share = np.concatenate(found), np.concatenate(shares)
+    kept = _not_common(places, share, len(grey))
+    pairs += [
+        Pair(first=first, second=second, similarity=1 - far, exact=False)
+        for (first, second), far in zip(
+            distinct[places[kept]].tolist(), share[kept].tolist(), strict=True
+        )
+    ]
+    notes = [*_unread(small.why)]
+    if not kept.all():
+        notes.append(
+            f"{int((~kept).sum()):,} pairs of alike pictures were left out, as each has a picture "
+            f"that is like more than {_MOST} others: that is a common shape, and not a copy"
+        )
+    return near(len(small.digests), pairs, unreadable=tuple(small.why), notes=tuple(notes))
+
+
+def _even(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thumbnails of 16×16, each brought to mean 0 and deviation 1; and their means, 0 to 1."""
+    half = grey.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+    light, spread = half.mean((1, 2)), half.std((1, 2))
+    return (half - light[:, None, None]) / np.maximum(spread, _FLAT)[:, None, None], light
+
+
+def _not_common(places: np.ndarray, share: np.ndarray, count: int) -> np.ndarray:
+    """Whether a pair is kept: it is nearly equal, or neither picture is like many others."""
+    partners = np.bincount(places.reshape(-1), minlength=count)
+    return (share <= _EQUAL) | (partners[places].max(1, initial=0) <= _MOST)
 
 
 def _unread(why: dict[int, str]) -> tuple[str, ...]:

@@ -42,8 +42,8 @@ def rate(hits: int, count: int) -> Rate:
         hits=hits,
         count=count,
         value=share,
-        low=max(0.0, middle - half),
-        high=min(1.0, middle + half),
+        low=0.0 if not hits else max(0.0, middle - half),
+        high=1.0 if hits == count else min(1.0, middle + half),
     )
 
 

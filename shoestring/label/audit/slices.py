@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -112,7 +113,7 @@ def quarters(name: str, numbers: Any) -> tuple[Slice, ...]:
         return ()
     edges = np.unique(np.quantile(known, (0, 0.25, 0.5, 0.75, 1)))
     slices = []
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         held = (values <= high) & ((values > low) if number else (values >= low))
         slices.append(Slice(name=f"{name} is {low:g} to {high:g}", held=held))
     return tuple(slices)
