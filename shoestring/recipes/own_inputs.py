@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean, pstdev
 
 import numpy as np
@@ -21,9 +22,12 @@ from shoestring.kit import moved
 from shoestring.label import Example
 from shoestring.models import NgramClassifier, ResNet, TabularNet
 
-SIDE = 32
-"""Pixels of a picture's side, as the network sees it; SHARP where most pictures are larger."""
-SHARP = 64
+SIDES = ((16, 16), (64, 32))
+"""Pixels of the smaller side that half of the pictures have at most, and of the side that is seen.
+
+Pictures of more pixels are seen at 64×64.
+"""
+_LARGE = 64
 _STEP = HashedText(lengths=(1, 2, 3, 4), buckets=1 << 16, most=1024)
 _MOST_VALUES = 200  # of a column of categories
 _UNKNOWN = 0
@@ -108,7 +112,8 @@ def _pictures(examples: Sequence[Example]) -> Inputs:
                 sides.append(min(file.size))
         except (OSError, ValueError, Image.DecompressionBombError):
             continue
-    side = SHARP if sides and sorted(sides)[len(sides) // 2] > SHARP else SIDE
+    middle = sorted(sides)[len(sides) // 2] if sides else _LARGE
+    side = next((seen for most, seen in SIDES if middle <= most), _LARGE)
     pixels = np.zeros((len(examples), 3, side, side), np.uint8)
     kept: list[int] = []
     faults: list[str] = []
@@ -133,18 +138,10 @@ def _pictures(examples: Sequence[Example]) -> Inputs:
         tensors=(images,),
         examples=tuple(examples[place] for place in kept),
         network=lambda classes: ResNet(8, 16, classes),
-        augment=_shifted if side == SIDE else _shifted_more,
-        learning_rate=0.01,
+        augment=partial(moved, pixels=side // 16),
+        learning_rate=0.005,
         notes=tuple(notes),
     )
-
-
-def _shifted(images: Tensor) -> Tensor:
-    return moved(images, 2)
-
-
-def _shifted_more(images: Tensor) -> Tensor:
-    return moved(images, 4)
 
 
 def _pixels(path: str, side: int) -> np.ndarray:

@@ -85,7 +85,7 @@ def test_digits_become_pictures_and_are_learned_again(tmp_path: Path):
     assert collection.names == tuple("0123456789") and len(collection.examples) == 210
     own = own_data(collection)
     assert len(own.validation) == 60 and not len(own.task.pool())
-    assert "32×32" in own.notes[0]
+    assert "16×16" in own.notes[0]
     assert score(own.task, trained(own)) > 0.6
     pool = own_data_of_pool(collected(few, tmp_path, labelled=False))
     assert len(pool.task.pool()) == 190 and pool.examples[0] == "train/000020.png"
