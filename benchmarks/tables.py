@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import audit_table
 import demo_figures
 import depth_table
 from browser_table import browser
@@ -278,6 +279,10 @@ def _printed(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "audit-votes": audit_table.votes,
+    "audit-speed": audit_table.speed,
+    "audit-flags": audit_table.flags,
+    "audit-trained": audit_table.trained,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,

@@ -82,7 +82,8 @@ def audit(
         answers = audits(collection, attribute=attribute, minutes=minutes, most=most, folder=folder)
         first = next(answers)
         if not as_json:
-            print(f"First answer, after a short training:\n{as_text(first)}\n", flush=True)
+            said = as_text(first, shown=2)
+            print(f"First answer, after a short training:\n{said}\n", flush=True)
         found = next(answers)
     print(in_json(found) if as_json else as_text(found))
     if out is not None:

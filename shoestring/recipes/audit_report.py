@@ -13,6 +13,7 @@ from shoestring.recipes.auditing import Audit
 
 SHOWN = 5
 """Rows of each kind that the text has."""
+_CHARACTERS = 60  # of a text, beside its name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Finding:
     `quality`: of the label, 0 (wrong) to 1 (right), or how alike or how far; what orders a kind.
     `other`: the name of the other example of a pair; "" else.
     `why`: a sentence.
+    `text`: of the example; "" for pictures and rows.
     """
 
     example: str
@@ -37,6 +39,7 @@ class Finding:
     quality: float
     other: str
     why: str
+    text: str = ""
 
 
 def findings(audit: Audit) -> Iterator[Finding]:
@@ -115,6 +118,7 @@ def _of(
         quality=round(quality, 4),
         other="" if other is None else audit.examples[other],
         why=why,
+        text=audit.texts[index] if audit.texts else "",
     )
 
 
@@ -128,7 +132,8 @@ def as_csv(audit: Audit) -> str:
 
 
 def proposal(audit: Audit) -> str:
-    """What to change, as CSV: name, label, new_label, action, quality; the worst first.
+    """What to change, as CSV: name, label, new_label, action, quality, other, text; the worst
+    first.
 
     `action` is "relabel", with the class that the models find likeliest, or "settle", where two
     examples contradict each other, or "remove", for leaks and duplicates. An example is there once.
@@ -136,14 +141,15 @@ def proposal(audit: Audit) -> str:
     """
     made = io.StringIO()
     writer = csv.writer(made, lineterminator="\n")
-    writer.writerow(["name", "label", "new_label", "action", "quality", "other"])
+    writer.writerow(["name", "label", "new_label", "action", "quality", "other", "text"])
     done: set[str] = set()
     rows = sorted(findings(audit), key=lambda row: row.finding != "wrong label")
     for row in rows:
         if row.proposal != "look" and row.example not in done:
             done.add(row.example)
+            new = row.label_proposed
             writer.writerow(
-                [row.example, row.label, row.label_proposed, row.proposal, row.quality, row.other]
+                [row.example, row.label, new, row.proposal, row.quality, row.other, row.text]
             )
     return made.getvalue()
 
@@ -180,8 +186,11 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def as_text(audit: Audit) -> str:
-    """A short report, the worst first, with what to do."""
+def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
+    """A short report, the worst first, with what to do.
+
+    `shown`: rows of each kind, 1 or more.
+    """
     rows = list(findings(audit))
     lines = [
         f"{len(audit.examples):,} examples of {len(audit.names)} classes; models that did not see "
@@ -191,8 +200,8 @@ def as_text(audit: Audit) -> str:
         some = [row for row in rows if row.finding == kind]
         if some:
             lines += ["", f"{len(some):,} {title}: {todo}"]
-            lines += [f"  {_line(row)}" for row in some[:SHOWN]]
-            lines += [f"  … and {len(some) - SHOWN:,} more"] * (len(some) > SHOWN)
+            lines += [f"  {_line(row)}" for row in some[:shown]]
+            lines += [f"  … and {len(some) - shown:,} more"] * (len(some) > shown)
     lines += _of_the_whole(audit)
     if not rows:
         lines.append("nothing is wrong with single examples, as far as these models can tell")
@@ -212,6 +221,9 @@ _KINDS = (
 
 def _line(row: Finding) -> str:
     name, label = plain(row.example), plain(row.label)
+    if row.text:
+        short = plain(" ".join(row.text.split()))
+        name += f" “{short[:_CHARACTERS]}{'…' if len(short) > _CHARACTERS else ''}”"
     if row.proposal == "relabel":
         return (
             f"{name}: {label!r}, rather {plain(row.label_proposed)!r} (quality {row.quality:.3f})"

@@ -52,6 +52,7 @@ class Audit:
     `annotators`, `people`: their quality, and the names of the columns; None for fewer than two.
     `influence`, `fit`: None where they were not measured; `notes` says why.
     `notes`: what was left out, sampled or assumed, a sentence each.
+    `texts`: of each example; () for pictures and rows.
     """
 
     examples: tuple[str, ...] = field(repr=False)
@@ -72,6 +73,7 @@ class Audit:
     influence: Influence | None = None
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
+    texts: tuple[str, ...] = field(default=(), repr=False)
 
 
 def audit(
@@ -193,6 +195,7 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
         annotators=dawid_skene(votes, len(own.names)) if len(people) > 1 else None,
         people=people,
         notes=(*notes, *near.notes),
+        texts=tuple(one.text or "" for one in examples) if examples[0].text is not None else (),
     )
     parts = _slices(examples, features, seed)
     return _Data(own=own, used=used, seen=seen, parts=parts, groups=values)

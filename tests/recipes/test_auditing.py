@@ -62,7 +62,7 @@ def reviews(count: int = 160) -> tuple[Collection, set[str]]:
 
 @pytest.fixture(scope="module")
 def answers() -> list[Audit]:
-    return list(audits(reviews()[0], attribute="town", minutes=0.2))
+    return list(audits(reviews()[0], attribute="town", minutes=0.03))
 
 
 def test_planted_wrong_labels_contradictions_and_leaks_are_found(answers: list[Audit]):
@@ -137,13 +137,13 @@ def test_rows_of_a_table_and_a_class_with_one_example():
         examples.append(Example(name=str(number), fields=fields, annotations=said(name)))
     examples.append(replace(examples[3], name="copy"))
     made = Collection(examples=tuple(examples), kind=Choice)
-    found = audit(made, minutes=0.05, most=1000)
+    found = audit(made, minutes=0.03, most=1000)
     assert "50" not in {found.examples[row.index] for row in found.errors}
     assert any("nothing is said of their labels" in note for note in found.notes)
     assert next((row.name, row.count) for row in found.balance) == ("lonely", 1)
     exact = [row for row in found.near.rows if row.exact]
     assert [(found.examples[r.first], found.examples[r.second]) for r in exact] == [("3", "copy")]
-    fewer = audit(made, minutes=0.05, most=30)
+    fewer = audit(made, minutes=0.03, most=30)
     assert len(fewer.examples) == 30
     assert any("30 of 91 examples were drawn" in note for note in fewer.notes)
 
@@ -164,7 +164,17 @@ def test_pictures_and_those_that_do_not_open(tmp_path: Path):
     (tmp_path / "cut.png").write_bytes((tmp_path / "9.png").read_bytes()[:100])
     for name, label in (("7b.png", "red"), ("cut.png", "red")):
         examples.append(Example(name=name, picture=tmp_path / name, annotations=said(label)))
-    found = audit(Collection(examples=tuple(examples), kind=Choice), minutes=0.05)
+    found = audit(Collection(examples=tuple(examples), kind=Choice), minutes=0.03)
     assert [found.examples[row.index] for row in found.errors] == ["7.png"]
     assert [r.pair.exact for r in found.contradictions] == [True]
     assert any("cut.png" in note for note in found.notes) and "cut.png" not in found.examples
+
+
+@pytest.mark.slow
+def test_with_minutes_it_is_measured_what_the_wrong_labels_cost():
+    found = audit(reviews()[0], minutes=20)
+    assert found.influence is not None and found.fit is not None
+    assert len(found.influence.without) == 3
+    text = as_text(found)
+    assert "What the wrong labels cost" in text and "Underfit or contradiction?" in text
+    assert not any("more minutes" in note for note in found.notes)

@@ -56,7 +56,8 @@ class Fit:
             Reason.FITS: "the network fits its labels",
             Reason.CONTRADICTION: f"settle the labels of {self.contradicting} duplicates first: no "
             "network can learn them",
-            Reason.UNDERFIT: "train longer or take a larger network: the labels allow it",
+            Reason.UNDERFIT: "to bring it down, train longer or take a larger network: the labels "
+            "allow it",
             Reason.UNEXPLAINED: "look at the wrong labels, or take a much larger network",
         }
         return f"{self.reason.value}: {says}; {todo[self.reason]}"
