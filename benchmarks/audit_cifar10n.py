@@ -21,6 +21,7 @@ from rows import RESULTS, Rows
 
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Supervised, Training, resuming, train
+from shoestring.kit.training.splits import Split
 from shoestring.label.audit.confident import ByConfidence, LabelErrors, label_errors
 from shoestring.label.audit.out_of_sample import out_of_sample
 from shoestring.models import ResNet20
@@ -49,7 +50,7 @@ def noisy(quick: bool) -> Noisy:
     """The pictures that are used, in the order of their drawing."""
     whole = cifar10()
     order = torch.randperm(50_000, generator=torch.Generator().manual_seed(0)).argsort()
-    images = torch.cat([whole.train[0], whole.validation[0]])[order]
+    images = torch.cat([_images(whole.train), _images(whole.validation)])[order]
     labels = torch.cat([whole.train[1], whole.validation[1]])[order].numpy()
     path = Path(os.environ["SHOESTRING_DATA"]) / "cifar10n" / "CIFAR-10_human.pt"
     with zipfile.ZipFile(path) as archive:
@@ -64,7 +65,8 @@ def noisy(quick: bool) -> Noisy:
     )
     chosen = draw.permutation(chosen)
     inputs, targets = images[chosen], torch.from_numpy(given[chosen]).long()
-    test = (whole.test[0][::20], whole.test[1][::20]) if quick else whole.test
+    assert whole.test is not None
+    test = (_images(whole.test)[::20], whole.test[1][::20]) if quick else whole.test
     task = replace(
         whole,
         train=(inputs, targets),
@@ -75,6 +77,12 @@ def noisy(quick: bool) -> Noisy:
         name="cifar10n-jpeg",
     )
     return Noisy(task=task, given=given[chosen], clean=labels[chosen])
+
+
+def _images(split: Split) -> torch.Tensor:
+    images, _ = split
+    assert isinstance(images, torch.Tensor)
+    return images
 
 
 def probabilities(rows: Rows, data: Noisy) -> np.ndarray:

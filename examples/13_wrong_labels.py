@@ -31,8 +31,8 @@ def main(steps: int = 600) -> None:
     task, training = mine(), Training(steps)
 
     # Nobody has to look at a network for this: the pictures alone tell.
-    images, labels = (part.numpy() for part in task.train)
-    near = near_pictures(np.asarray(images))
+    images, labels = map(np.asarray, task.train)
+    near = near_pictures(images)
     print(f"{len(near.rows)} pairs of pictures are nearly the same, and of these "
           f"{len(contradictions(near, labels))} have different labels")  # fmt: skip
 

@@ -16,48 +16,54 @@ if TYPE_CHECKING:
     from shoestring.label import Collection
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="a folder of pictures with a folder for each class, a table (CSV, TSV) or JSON "
+        "lines with a text and a label, or MODULE:FUNCTION that returns a task of images",
+        show_default=False,
+    ),
+]
+Text = Annotated[
+    str | None,
+    typer.Option(help="the column of the text, where it is not clear", show_default=False),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(help="the column of the label, where it is not clear", show_default=False),
+]
+Attribute = Annotated[
+    str, typer.Option(help="a column whose groups are compared (bias)", show_default=False)
+]
+Minutes = Annotated[float, typer.Option(help="about how long it may take, above 0")]
+Most = Annotated[
+    int, typer.Option(help="examples that are looked at; more are drawn at random", min=20)
+]
+Out = Annotated[Path | None, typer.Option(help="write all findings as CSV", show_default=False)]
+Fix = Annotated[
+    Path | None,
+    typer.Option(
+        help="write what to change as CSV, for you to look at; the data stays as it is, and so "
+        "does a file that is there already",
+        show_default=False,
+    ),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="remembers trainings, to go on after an interruption", show_default=False),
+]
+
+
 def audit(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="a folder of pictures with a folder for each class, a table (CSV, TSV) or JSON "
-            "lines with a text and a label, or MODULE:FUNCTION that returns a task of images",
-            show_default=False,
-        ),
-    ],
-    text: Annotated[
-        str | None,
-        typer.Option(help="the column of the text, where it is not clear", show_default=False),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(help="the column of the label, where it is not clear", show_default=False),
-    ] = None,
-    attribute: Annotated[
-        str,
-        typer.Option(help="a column whose groups are compared (bias)", show_default=False),
-    ] = "",
-    minutes: Annotated[float, typer.Option(help="about how long it may take, above 0")] = 10.0,
-    most: Annotated[
-        int, typer.Option(help="examples that are looked at; more are drawn at random", min=20)
-    ] = 5_000,
-    out: Annotated[
-        Path | None, typer.Option(help="write all findings as CSV", show_default=False)
-    ] = None,
-    fix: Annotated[
-        Path | None,
-        typer.Option(
-            help="write what to change as CSV, for you to look at; the data stays as it is, and a "
-            "file that is there too",
-            show_default=False,
-        ),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            help="remembers trainings, to go on after an interruption", show_default=False
-        ),
-    ] = None,
+    source: Source,
+    text: Text = None,
+    label: LabelColumn = None,
+    attribute: Attribute = "",
+    minutes: Minutes = 10.0,
+    most: Most = 5_000,
+    out: Out = None,
+    fix: Fix = None,
+    folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Which labels are wrong, and what else: duplicates, contradictions, leaks, outliers, slices.

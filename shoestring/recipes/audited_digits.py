@@ -57,7 +57,7 @@ def audited(
 def end_to_end(run: Run) -> None:
     """A tenth of the labels is changed (simulated); trained with all, without the flags, clean."""
     torch.set_num_threads(1)
-    training = Training(150 if run.quick else 800, AdamW(2e-3))
+    training = Training(150 if run.quick else 300, AdamW(4e-3))
     task = replace(digits(), augment=_moved)
     labels = task.train[1].numpy()
     draw = np.random.default_rng(run.seed)

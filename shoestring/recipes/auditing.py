@@ -170,12 +170,7 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
     by_name = {example.name: example for example in used.examples}
     examples = [by_name[name] for name in own.examples]
     splits = {example.name: example.split or "train" for example in collection.examples}
-    values = tuple(example.fields.get(attribute, "") for example in examples) if attribute else ()
-    if attribute and not any(values):
-        known = sorted({name for example in examples for name in example.fields})
-        raise ValueError(
-            f"no example has the field {attribute!r}: the fields are {', '.join(known) or 'none'}"
-        )
+    values = _grouped(examples, attribute) if attribute else ()
     near, features = seen_alone(examples)
     labels = np.asarray(own.task.labels(own.task.known()))
     people, votes = _votes(examples, own.names)
@@ -199,6 +194,32 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
     )
     parts = _slices(examples, features, seed)
     return _Data(own=own, used=used, seen=seen, parts=parts, groups=values)
+
+
+def _grouped(examples: Sequence[Example], attribute: str) -> tuple[str, ...]:
+    """Of each example its value of the attribute; of many numbers the quarter it is in."""
+    values = [example.fields.get(attribute, "") for example in examples]
+    kinds = set(values) - {""}
+    if not kinds:
+        known = sorted({name for example in examples for name in example.fields})
+        raise ValueError(
+            f"no example has the field {attribute!r}: the fields are {', '.join(known) or 'none'}"
+        )
+    if len(kinds) == 1:
+        raise ValueError(
+            f"the field {attribute!r} is {kinds.pop()!r} in all examples: give another"
+        )
+    parts = field_slices({attribute: values})
+    if not parts:
+        raise ValueError(
+            f"the field {attribute!r} has {len(kinds):,} different values, which are no numbers: "
+            "give one whose values are groups"
+        )
+    groups = [""] * len(values)
+    for part in parts:
+        for place in np.flatnonzero(part.held).tolist():
+            groups[place] = part.name.removeprefix(f"{attribute} is ") if values[place] else ""
+    return tuple(groups)
 
 
 def _used(collection: Collection, most: int, seed: int, notes: list[str]) -> Collection:

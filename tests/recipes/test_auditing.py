@@ -106,6 +106,13 @@ def test_what_cannot_be_audited_is_named():
     made, _ = reviews(40)
     with pytest.raises(ValueError, match="no example has the field 'age': the fields are town"):
         audit(made, attribute="age")
+    whole = [replace(e, fields={"age": str(k), "to": "all", "who": f"p{k}"}) for k, e in
+             enumerate(made.examples)]  # fmt: skip
+    for field, says in (("to", "is 'all' in all examples"), ("who", "different values")):
+        with pytest.raises(ValueError, match=says):
+            next(audits(replace(made, examples=tuple(whole)), attribute=field))
+    ages = next(audits(replace(made, examples=tuple(whole)), attribute="age")).groups
+    assert len({row.group for row in ages}) == 4
     with pytest.raises(ValueError, match="minutes is 0"):
         audit(made, minutes=0)
     boxes = Collection(

@@ -84,8 +84,8 @@ def dawid_skene(
     cast = _checked(votes, classes)
     if not (cast >= 0).any():
         raise ValueError("nobody voted: give at least one vote")
-    each = (cast[:, :, None] == np.arange(classes)).astype(float)  # N×A×C
-    seen = (cast >= 0).any(1)
+    each = np.equal(cast[:, :, None], np.arange(classes)).astype(float)  # N×A×C
+    seen = np.asarray((cast >= 0).any(1))
     shares = np.where(seen[:, None], np.nan_to_num(majority(cast, classes)), 0.0)
     confusion, change, done = _confusion(shares, each), np.inf, 0
     while change > tolerance and done < rounds:

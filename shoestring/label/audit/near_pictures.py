@@ -188,7 +188,7 @@ def _signs(grey: np.ndarray) -> np.ndarray:
     """The hashes as numbers -1 and 1, N×64."""
     from scipy.fft import dctn
 
-    low = dctn(grey, axes=(1, 2), norm="ortho")[:, :_LOW, :_LOW].reshape(len(grey), -1)
+    low = np.asarray(dctn(grey, axes=(1, 2), norm="ortho"))[:, :_LOW, :_LOW].reshape(len(grey), -1)
     middle = np.median(low[:, 1:], 1, keepdims=True)  # the first one is the brightness
     return np.where(low > middle, 1.0, -1.0).astype(np.float32)
 

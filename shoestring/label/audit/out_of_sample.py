@@ -65,12 +65,7 @@ def out_of_sample(
     """
     labelled = label_task(task.sealed())
     indices = np.asarray(labelled.known())
-    labels = np.asarray(labelled.labels(indices))
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels have shape {list(labels.shape)} and are {labels.dtype}: give one class for "
-            "each example, an integer"
-        )
+    labels = _classes(labelled.labels(indices))
     fold = folds_of(labels, folds, groups=groups, seed=seed)
     table: np.ndarray | None = None
     told = np.ones(len(labels), bool)
@@ -86,16 +81,12 @@ def out_of_sample(
                     what=f"fold {number + 1} of {folds}",
                     key=f"fold {number} of {folds}, seed {seed}",
                 )
-            answers = _probabilities(part.outputs(trained, part.inputs(indices[held])))
+            outputs = part.outputs(trained, part.inputs(indices[held]))
+            answers = _probabilities(outputs, int(labels.max()))
             table = np.zeros((len(labels), answers.shape[1])) if table is None else table
             table[held] = answers
             told[held] = np.isin(labels[held], labels[rest])
     assert table is not None
-    if labels.max() >= table.shape[1]:
-        raise ValueError(
-            f"a label is {labels.max()}, and the model has {table.shape[1]} outputs: give a model "
-            "with an output for each class"
-        )
     return OutOfSample(
         indices=indices,
         labels=labels,
@@ -106,10 +97,26 @@ def out_of_sample(
     )
 
 
-def _probabilities(logits: Any) -> np.ndarray:
+def _classes(given: Any) -> np.ndarray:
+    labels = np.asarray(given)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels have shape {list(labels.shape)} and are {labels.dtype}: give one class for "
+            "each example, an integer"
+        )
+    return labels
+
+
+def _probabilities(logits: Any, largest: int) -> np.ndarray:
+    """N×C; `largest`: of the labels."""
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(f"the model gives {shape}: it must give logits, examples × classes")
+    if largest >= logits.shape[1]:
+        raise ValueError(
+            f"a label is {largest}, and the model has {logits.shape[1]} outputs: give a model with "
+            "an output for each class"
+        )
     return torch.softmax(logits.double(), 1).numpy()
 
 

@@ -135,7 +135,7 @@ def cluster_slices(features: Any, *, clusters: int = 10, seed: int = 0) -> tuple
     count = min(clusters, len(table) // 20)
     if count < 2:
         return ()
-    found = KMeans(count, n_init=1, random_state=seed).fit_predict(table)
+    found = KMeans(count, random_state=seed).fit_predict(table)
     nearest = [
         int(np.flatnonzero(found == one)[_central(table[found == one])]) for one in range(count)
     ]
