@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import audit_table
 import demo_figures
 import depth_table
 from boxes_table import active as boxes_active
@@ -283,6 +284,10 @@ def _printed(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "audit-votes": audit_table.votes,
+    "audit-speed": audit_table.speed,
+    "audit-flags": audit_table.flags,
+    "audit-trained": audit_table.trained,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,
