@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from io import StringIO
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
@@ -45,71 +46,100 @@ class Learned:
 
     `suggestions`: the examples to label next, the one that is worth most first.
     `point`: of the curve; None where there was nothing to score it on.
+    `forecast`: what more labels would bring, in a sentence; "" where that is not known.
     `notes`: sentences for the person who labels.
     """
 
     suggestions: tuple[Suggestion, ...] = ()
     point: Point | None = None
+    forecast: str = ""
     notes: tuple[str, ...] = ()
 
 
-Learn = Callable[[Collection], Learned]
-"""Trains a model on a collection. A function of a module, since another process calls it. It raises
-ValueError, whose sentence the page shows, where there are too few labels."""
+Learn = Callable[[Collection, Sequence[Point]], Learned]
+"""Trains a model on a collection, and is told the curve so far. A function of a module, since
+another process calls it. It raises ValueError, whose sentence the page shows, where there are too
+few labels."""
 Deliver = Callable[[Collection, Path], str]
 """Trains a model on a collection and writes it as a file; returns a sentence about it."""
 
 
-def labelled_now(collection: Collection, path: Path) -> Collection:
-    """The collection with the answers of a project, and with splits where it has none.
+def split_as_drawn(collection: Collection) -> Collection:
+    """A collection with splits, where it has none.
 
     The examples that no model chose are its "validation" split, the others "train".
     """
-    answers, names = read(path, collection)
-    found = annotated(collection, answers, names)
-    if any(one.split for one in found.examples):
-        return found
+    if any(one.split for one in collection.examples):
+        return collection
     examples = tuple(
         replace(one, split="validation" if is_honest(one.name) else "train")
-        for one in found.examples
+        for one in collection.examples
     )
-    return replace(found, examples=examples)
+    return replace(collection, examples=examples)
+
+
+def learn_now(collection: Collection, path: Path, learn: Learn) -> Learned:
+    """What a model learns from the answers of a project as they are now."""
+    answers, names, curve = read(path, collection)
+    return learn(split_as_drawn(annotated(collection, answers, names)), curve)
+
+
+def deliver_now(collection: Collection, path: Path, deliver: Deliver, target: Path) -> str:
+    """Train and write a file from the answers of a project as they are now."""
+    answers, names, _ = read(path, collection)
+    return deliver(split_as_drawn(annotated(collection, answers, names)), target)
 
 
 def _work(
     call: Callable[..., Any], collection: Collection, path: Path, connection: Connection, *more: Any
 ) -> None:
-    """What the other process does: learns whenever it is asked to, until nobody asks."""
+    """What the other process does: answers whenever it is asked, until nobody asks."""
     with contextlib.suppress(AttributeError, OSError):
         os.nice(10)  # people come first
     # Ctrl-C in a terminal reaches every process; the server ends this one.
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while connection.recv():
             try:
-                answer = call(labelled_now(collection, path), *more)
+                with contextlib.redirect_stderr(StringIO()):  # the terminal belongs to the server
+                    answer = call(collection, path, *more)
             except Exception as error:
                 kind = (
                     "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
                 )
-                answer = f"{kind}{error}"[:1000], isinstance(error, ValueError)
+                answer = _Failed(f"{kind}{error}"[:1000], isinstance(error, ValueError))
             connection.send(answer)
 
 
-class Aside:
-    """A process that calls a function on the labels so far, each time it is asked.
+@final
+@dataclass(frozen=True)
+class _Failed:
+    """What a call raised; `expected`: as a ValueError, which explains itself."""
 
-    `call`: called with the collection as it is labelled then, and `more`.
-    `path`: the file of the project.
+    sentence: str
+    expected: bool
+
+
+@final
+class Aside:
+    """A process that calls a function each time it is asked.
+
+    `call`: called with the collection, the file of its project, and `more`.
+    `alone`: whether it may start processes of its own; `stop` it, or this one waits for it.
     """
 
     def __init__(
-        self, call: Callable[..., Any], collection: Collection, path: Path, *more: Any
+        self,
+        call: Callable[..., Any],
+        collection: Collection,
+        path: Path,
+        *more: Any,
+        alone: bool = False,
     ) -> None:
         # Not a fork: that would copy the locks of the server's threads, held or not.
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
-            target=_work, args=(call, collection, path, theirs, *more), daemon=True
+            target=_work, args=(call, collection, path, theirs, *more), daemon=not alone
         )
         self._process.start()
         theirs.close()
@@ -130,9 +160,8 @@ class Aside:
             answer = self._ours.recv()
         except OSError as error:
             raise EOFError(str(error)) from error
-        if isinstance(answer, tuple):
-            sentence, expected = answer
-            raise (ValueError if expected else RuntimeError)(sentence)
+        if isinstance(answer, _Failed):
+            raise (ValueError if answer.expected else RuntimeError)(answer.sentence)
         return answer
 
     def stop(self) -> None:
@@ -142,6 +171,7 @@ class Aside:
         self._ours.close()
 
 
+@final
 class Background:
     """Learns again and again, and tells what came of it.
 
@@ -176,7 +206,9 @@ class Background:
                 continue
             self.state, self.learning, done = f"learns from {now:,} labels", True, now
             try:
-                self._aside = self._aside or Aside(self._learn, self._collection, self._path)
+                self._aside = self._aside or Aside(
+                    learn_now, self._collection, self._path, self._learn
+                )
                 began = time.monotonic()
                 learned = self._aside.ask()
                 self._take(learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,14 @@ from shoestring.label.collect.answer import (
     checked_name,
     plain,
 )
-from shoestring.label.collect.background import Aside, Background, Deliver, Learn, Learned
+from shoestring.label.collect.background import (
+    Aside,
+    Background,
+    Deliver,
+    Learn,
+    Learned,
+    deliver_now,
+)
 from shoestring.label.collect.order import Order
 from shoestring.label.collect.store import Store
 from shoestring.label.example import Annotation, Collection, Example
@@ -63,6 +71,7 @@ class Project:
         self.notes = [*collection.notes, *notes]
         self.target = target
         self._deliver, self._delivered = deliver, ""
+        self._delivering: Aside | None = None
         self._lock, self._seen = RLock(), dict[str, tuple[str, float]]()
         self._file = _alone(path)
         try:
@@ -87,6 +96,7 @@ class Project:
             one.name: one.predictions[-1] for one in collection.examples if one.predictions
         }
         self._learned_notes: tuple[str, ...] = ()
+        self._forecast = ""
         self._background = None
         if learn is not None:
             self._background = Background(learn, collection, path, self._count, self._learned)
@@ -100,7 +110,7 @@ class Project:
             self.order.choose([one.name for one in learned.suggestions])
             fresh = {s.name: s.prediction for s in learned.suggestions if s.prediction is not None}
             self._predictions |= fresh
-            self._learned_notes = learned.notes
+            self._learned_notes, self._forecast = learned.notes, learned.forecast
         if learned.point is not None:
             self.store.add_point(learned.point)
 
@@ -187,6 +197,7 @@ class Project:
             "model": None if background is None else background.state,
             "learning": background is not None and background.learning,
             "rounds": 0 if background is None else background.rounds,
+            "forecast": self._forecast,
             "notes": list(self._learned_notes),
             "delivered": self._delivered,
             "names": list(self.store.names()),
@@ -211,7 +222,9 @@ class Project:
 
     def _deliver_now(self) -> None:
         assert self._deliver is not None and self.target is not None
-        aside = Aside(self._deliver, self.collection, self.path, self.target)
+        aside = self._delivering = Aside(
+            deliver_now, self.collection, self.path, self._deliver, self.target, alone=True
+        )
         try:
             self._delivered = aside.ask()
         except (ValueError, RuntimeError) as error:
@@ -225,10 +238,20 @@ class Project:
         """The collection with the answers that hold now."""
         return annotated(self.collection, self.store.answers(self.collection), self.store.names())
 
+    def announce(self, address: str) -> None:
+        """Write down where the page is, for a second process that wants the project.
+
+        Without its token: who may read the lock need not be who may read the labels.
+        """
+        with contextlib.suppress(OSError):
+            self._file.path.write_text(address.partition("?")[0])
+
     def close(self) -> None:
         """Stop the model, close the file and release the lock."""
         if self._background is not None:
             self._background.stop()
+        if self._delivering is not None:
+            self._delivering.stop()
         self.store.close()
         self._file.delete()
 

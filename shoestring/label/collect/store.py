@@ -289,7 +289,10 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read(path: Path, collection: Collection) -> tuple[list[Answer], tuple[str, ...]]:
-    """The answers and the classes that a project has now; another process may be writing to it."""
+def read(path: Path, collection: Collection) -> tuple[list[Answer], tuple[str, ...], list[Point]]:
+    """The answers, the classes and the curve that a project has now.
+
+    Another process may be writing to it.
+    """
     with closing(Store(path)) as store:
-        return store.answers(collection), store.names()
+        return store.answers(collection), store.names(), store.curve()
