@@ -19,7 +19,7 @@ from shoestring.artifact.chains.rows import positions
 from shoestring.artifact.progress import progress
 from shoestring.core.kinds import ClassLogits
 from shoestring.kit import Supervised
-from shoestring.tasks.conllu import NO_TAG, Sentence
+from shoestring.kit.corpora.conllu import NO_TAG, Sentence
 
 _ASKED = 256  # rows that a teacher is asked about together
 _ROW = 60  # places of a training row that are scored
