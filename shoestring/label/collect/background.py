@@ -223,7 +223,7 @@ class Background:
             except EOFError:
                 if self._ended.is_set():
                     return
-                self._aside, tries = None, tries + 1
+                self._aside, tries, done = None, tries + 1, 0
                 self.state = f"its process ended {tries} times: the order stays as it was"
                 if tries == _TRIES:
                     return

@@ -91,7 +91,7 @@ class Order:
                 self.held[one.example] = held
             if one.undoes and session:
                 self.leases[one.example] = (session, self._clock() + LEASE_SECONDS)
-            elif self.leases.get(one.example, ("",))[0] == session:
+            elif session and self.leases.get(one.example, ("",))[0] == session:
                 del self.leases[one.example]
 
     def choose(self, names: Sequence[str]) -> None:

@@ -329,10 +329,10 @@ def _alone(path: Path) -> FileLock:
         return FileLock(lock)
     except BlockingIOError:
         said = lock.read_text(errors="replace").strip() if sys.platform != "win32" else ""
-        where = f" at {said}" if said.startswith("http") else ""
+        where = f" (its page: {said})" if said.startswith("http") else ""
         raise BlockingIOError(
-            f"another process has the project {path}{where}: open that page in a second browser "
-            "window to label with another person, or end that process first"
+            f"another process has the project {path}{where}: to label with another person, open "
+            "the address that it printed in a second browser window, or end that process first"
         ) from None
 
 

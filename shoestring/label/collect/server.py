@@ -187,7 +187,7 @@ class Pages:
                     return JSONResponse({"error": "the request is too long"}, 413)
             try:
                 asked = json.loads(bytes(body))
-            except ValueError:
+            except (ValueError, RecursionError):
                 return JSONResponse({"error": "requests are JSON"}, 400)
             if not isinstance(asked, dict):
                 return JSONResponse({"error": "requests are JSON objects"}, 400)

@@ -202,6 +202,10 @@ class Store:
             if now is None or now.get(row[1]) == row[2]
         ]
 
+    def count(self) -> int:
+        """How many rows there are, undone ones and undoings too."""
+        return self._read("select count(*) from answers")[0][0]
+
     def names(self) -> tuple[str, ...]:
         """The classes, in the order in which they came."""
         return tuple(name for (name,) in self._read("select name from classes order by number"))
