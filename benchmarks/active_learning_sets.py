@@ -114,10 +114,10 @@ SETS: dict[str, Labelled] = {
     "EWT tags": Labelled(
         task=lambda: replace(ewt(), batch_size=32),
         network=lambda: SmallTagger(*ewt_vocabulary().sizes),
-        pool=3000,
+        pool=2000,
         begin=25,
-        labels=6000,
-        rounds=6,
+        labels=5000,
+        rounds=5,
         training=Training(80, AdamW(1e-2, 0.1)),
         prices=ByLength(),
         unit="words",

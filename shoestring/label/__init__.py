@@ -6,12 +6,14 @@ from shoestring.label.choosing.batches import Clustered, FarApart, Stochastic, W
 from shoestring.label.choosing.buying import AsRanked, Balanced, purchases
 from shoestring.label.choosing.prices import ByLength, Equal, Listed
 from shoestring.label.example import Annotation, Box, Choice, Collection, Example, Label, Span
+from shoestring.label.forecast import CurvePoint, Interval, LabelForecast, label_forecast
 from shoestring.label.k_centre import KCentre
 from shoestring.label.least_confident import LeastConfident
 from shoestring.label.margin import Margin
 from shoestring.label.predictive_entropy import PredictiveEntropy
 from shoestring.label.prob_cover import ProbCover
 from shoestring.label.random_choice import Random
+from shoestring.label.stopping import Verdict, little_to_gain, stabilised
 from shoestring.label.typical import Typical
 
 __all__ = [
@@ -25,11 +27,14 @@ __all__ = [
     "Choice",
     "Clustered",
     "Collection",
+    "CurvePoint",
     "Equal",
     "Example",
     "FarApart",
+    "Interval",
     "KCentre",
     "Label",
+    "LabelForecast",
     "LeastConfident",
     "Listed",
     "Margin",
@@ -39,6 +44,10 @@ __all__ = [
     "Span",
     "Stochastic",
     "Typical",
+    "Verdict",
     "Worthiest",
+    "label_forecast",
+    "little_to_gain",
     "purchases",
+    "stabilised",
 ]

@@ -44,7 +44,7 @@ class Badge(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 5
@@ -76,7 +76,8 @@ class Badge(Technique):
 
     def _ranked(self, model: nn.Module, task: LabelTask, pool: Tensor, count: int) -> Tensor:
         parts = list(states_of_places(model, task, pool.numpy()))
-        price_N = self.prices.of(task, pool)
+        places_N = torch.cat([places.counts() for places, _ in parts])
+        price_N = self.prices.rates(task, pool, places_N)
         if all(len(places.owner_P) == places.examples for places, _ in parts):
             factors = [(error(places.probabilities_PC), states) for places, states in parts]
             to = ProductsSquaredTo(*(torch.cat(column) for column in zip(*factors, strict=True)))

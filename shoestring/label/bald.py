@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Task, Technique
 from shoestring.core.labels import LabelTask
 from shoestring.kit import SkippedWarning, Training
-from shoestring.label.choosing.answers import answers, entropy
+from shoestring.label.choosing.answers import Places, answers, entropy
 from shoestring.label.choosing.batches import Batch, Clustered
 from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_buying, ordered
 from shoestring.label.choosing.prices import Equal, Prices
@@ -52,7 +52,7 @@ class Bald(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 5
@@ -87,31 +87,26 @@ class Bald(Technique):
         return ordered(self._ranked, self.classes, model, task, count)
 
     def _ranked(self, model: nn.Module, task: LabelTask, pool: Tensor, count: int) -> Tensor:
-        worth_N = information(model, task, pool.numpy(), self.samples)
-        return self.batch.of(worth_N / self.prices.of(task, pool), model, task, pool, count)
+        worth_N, places_N = information(model, task, pool.numpy(), self.samples)
+        worth_N = worth_N / self.prices.rates(task, pool, places_N)
+        return self.batch.of(worth_N, model, task, pool, count)
 
 
-def information(model: nn.Module, task: LabelTask, indices: Any, samples: int) -> Tensor:
-    """The mutual information of each example's class and the dropped units, in nats: N.
+def information(
+    model: nn.Module, task: LabelTask, indices: Any, samples: int
+) -> tuple[Tensor, Tensor]:
+    """The mutual information of each example's class and the dropped units, in nats, N; places N.
 
     The entropy of the answer, with a SkippedWarning, where the model drops nothing.
     """
-    mean_PC, entropy_P, owners, count = None, torch.zeros(()), torch.zeros(()), 0
-    alike = True
-    for _ in range(samples):
-        with _dropping(model):
-            parts = list(answers(model, task, indices))
-        rows_PC = torch.cat([one.probabilities_PC for one in parts])
-        if mean_PC is None:
-            begins = np.cumsum([0, *(one.examples for one in parts)])
-            owners = torch.cat(
-                [one.owner_P + int(at) for one, at in zip(parts, begins, strict=False)]
-            )
-            first_PC, count, mean_PC = rows_PC, int(begins[-1]), torch.zeros_like(rows_PC)
-        alike = alike and torch.equal(rows_PC, first_PC)
-        mean_PC, entropy_P = mean_PC + rows_PC / samples, entropy_P + entropy(rows_PC) / samples
-    assert mean_PC is not None
-    if alike:
+    found = [_dropped(model, task, indices) for _ in range(samples)]
+    rows_KPC = torch.stack([torch.cat([one.probabilities_PC for one in parts]) for parts in found])
+    begins = np.cumsum([0, *(one.examples for one in found[0])])
+    owners = torch.cat(
+        [one.owner_P + int(at) for one, at in zip(found[0], begins[:-1], strict=True)]
+    )
+    entropy_P = torch.stack([entropy(rows_PC) for rows_PC in rows_KPC]).mean(0)
+    if all(torch.equal(rows_PC, rows_KPC[0]) for rows_PC in rows_KPC):
         warnings.warn(
             f"{type(model).__name__} drops nothing in training, so that its answers never "
             "disagree: the entropy of its answer takes the place of their disagreement",
@@ -119,8 +114,14 @@ def information(model: nn.Module, task: LabelTask, indices: Any, samples: int) -
             stacklevel=2,
         )
         entropy_P = torch.zeros_like(entropy_P)
-    worth_P = (entropy(mean_PC) - entropy_P).clamp(min=0)
-    return torch.zeros(count).index_add(0, owners, worth_P)
+    worth_P = (entropy(rows_KPC.mean(0)) - entropy_P).clamp(min=0)
+    places_N = torch.bincount(owners, minlength=int(begins[-1])).float()
+    return torch.zeros(int(begins[-1])).index_add(0, owners, worth_P), places_N
+
+
+def _dropped(model: nn.Module, task: LabelTask, indices: Any) -> list[Places]:
+    with _dropping(model):
+        return list(answers(model, task, indices))
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class KCentre(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 5

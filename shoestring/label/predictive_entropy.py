@@ -42,7 +42,7 @@ class PredictiveEntropy(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 5
@@ -77,7 +77,8 @@ class PredictiveEntropy(Technique):
 def _ranked(
     technique: PredictiveEntropy, model: nn.Module, task: LabelTask, pool: Tensor, count: int
 ) -> Tensor:
-    worth_N = worths(model, task, pool.numpy(), _of_place) / technique.prices.of(task, pool)
+    worth_N, places_N = worths(model, task, pool.numpy(), _of_place)
+    worth_N = worth_N / technique.prices.rates(task, pool, places_N)
     return technique.batch.of(worth_N, model, task, pool, count)
 
 

@@ -47,7 +47,7 @@ class ProbCover(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 5

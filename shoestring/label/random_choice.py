@@ -36,7 +36,7 @@ class Random(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar[Stage | None] = Stage.LABELS
 
     labels: int = 100
     rounds: int = 1

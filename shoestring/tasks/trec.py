@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from shoestring.kit import Supervised
@@ -36,7 +38,7 @@ _FILES = {
 
 
 def trec_vocabulary() -> Vocabulary:
-    """The words in lower case and pairs of neighbours ("how_many") that two training questions have.
+    """The words, in lower case, and pairs of them ("how_many") that two training questions have.
 
     The most frequent come first. Raises DataError.
     """
@@ -78,7 +80,7 @@ def _with_pairs(questions: list[str]) -> list[str]:
     found = []
     for question in questions:
         words = question.lower().split()
-        pairs = [f"{one}_{two}" for one, two in zip(words, words[1:], strict=False)]
+        pairs = [f"{one}_{two}" for one, two in pairwise(words)]
         found.append(" ".join([*words, *pairs]))
     return found
 

@@ -48,6 +48,10 @@ class Places:
         """The sum over the places of each example: N."""
         return torch.zeros(self.examples, dtype=values_P.dtype).index_add(0, self.owner_P, values_P)
 
+    def counts(self) -> Tensor:
+        """How many places each example has: N."""
+        return torch.bincount(self.owner_P, minlength=self.examples).float()
+
 
 def answers(model: nn.Module, task: LabelTask, indices: Any) -> Iterator[Places]:
     """The answers of a model to examples, in chunks of 500.
@@ -71,9 +75,7 @@ def chunks(indices: Any) -> Iterator[np.ndarray]:
         yield indices[begin : begin + CHUNK]
 
 
-def places(
-    outputs: Any, kind: Kind, path: str, inputs: Sequence[Tensor], indices: Sequence[int]
-) -> Places:
+def places(outputs: Any, kind: Kind, path: str, inputs: Sequence[Tensor], indices: Any) -> Places:
     """The places of a chunk of outputs; raises ValueError for NaN and for a single class."""
     values = outputs_of(outputs)[path].float()
     if values.isnan().any():
@@ -164,14 +166,18 @@ def _told_by_loss(model: nn.Module, task: LabelTask, given: Any) -> dict[str, An
 
 def worths(
     model: nn.Module, task: LabelTask, indices: Any, of_place: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """The worth of each example: a function of the probabilities of its places, summed over them.
+) -> tuple[Tensor, Tensor]:
+    """The worth of each example N, and how many places it has, N.
+
+    The worth is a function of the probabilities at a place, summed over the places.
 
     `of_place`: from probabilities P×C to P numbers, 0 or more.
     """
-    return torch.cat(
-        [one.summed(of_place(one.probabilities_PC)) for one in answers(model, task, indices)]
-    )
+    found = [
+        (one.summed(of_place(one.probabilities_PC)), one.counts())
+        for one in answers(model, task, indices)
+    ]
+    return torch.cat([worth for worth, _ in found]), torch.cat([count for _, count in found])
 
 
 def entropy(probabilities_PC: Tensor) -> Tensor:

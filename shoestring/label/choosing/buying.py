@@ -132,10 +132,7 @@ def bought(technique: Buys, model: Any, task: Task, *, first: Buys | None = None
 
     Raises LabelBudgetError, before any work, where the pool or the task's limit has fewer labels.
     """
-    learner = None
-    for learner, _ in purchases(technique, model, task, first=first):
-        pass
-    assert learner is not None
+    *_, (learner, _) = purchases(technique, model, task, first=first)
     return learner
 
 

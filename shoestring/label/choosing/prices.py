@@ -21,6 +21,13 @@ class Prices(Protocol):
         """The price of each example, above 0: N."""
         ...
 
+    def rates(self, task: LabelTask, indices: Any, places_N: Tensor) -> Tensor:
+        """What the worth of each example is divided by: N.
+
+        `places_N`: how many places each has, over which its worth is a sum.
+        """
+        ...
+
 
 @final
 @dataclass(frozen=True)
@@ -31,13 +38,20 @@ class Equal:
         """Ones: N."""
         return torch.ones(len(indices))
 
+    def rates(self, task: LabelTask, indices: Any, places_N: Tensor) -> Tensor:
+        """Ones: N."""
+        return torch.ones(len(indices))
+
 
 @final
 @dataclass(frozen=True)
 class ByLength:
     """A label costs as much as the example has tokens, 1 at least.
 
-    Tokens are the places of the first integer input N×T… that are not 0, which is padding.
+    Tokens are the places of the first integer input N×T… that are not 0, which is padding. Worth is
+    divided by the tokens for each place: of a text with one class that is its length. Of a sentence
+    to tag it is 1, since its worth is the sum over its tokens, which grows with the price already
+    (their mean finds short oddities, and did worse than random choice on EWT).
     """
 
     def of(self, task: LabelTask, indices: Any) -> Tensor:
@@ -47,6 +61,10 @@ class ByLength:
         """
         counts = [_tokens(task.inputs(chunk)) for chunk in chunks(indices)]
         return torch.cat([torch.zeros(0), *counts]).clamp(min=1)
+
+    def rates(self, task: LabelTask, indices: Any, places_N: Tensor) -> Tensor:
+        """The tokens for each place: N."""
+        return self.of(task, indices) / places_N.clamp(min=1)
 
 
 def _tokens(inputs: tuple[Tensor, ...]) -> Tensor:
@@ -94,3 +112,7 @@ class Listed:
                 f"{least}: give one for each index of the pool, in the order of the indices"
             )
         return torch.tensor(self.values)[torch.as_tensor(np.asarray(indices), dtype=torch.long)]
+
+    def rates(self, task: LabelTask, indices: Any, places_N: Tensor) -> Tensor:
+        """The prices: N."""
+        return self.of(task, indices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def farthest_first(points_ND: Tensor, count: int, taken_MD: Tensor) -> Tensor:
         return (square_N - 2 * points_ND @ one_D + one_D.square().sum()).clamp(min=0)
 
     nearest_N = torch.full((len(points_ND),), torch.inf)
-    for part in taken_MD.split(500):
+    for part in taken_MD.split(500) if len(taken_MD) else ():
         to_NM = square_N[:, None] - 2 * points_ND @ part.T + part.square().sum(1)
         nearest_N = nearest_N.minimum(to_NM.clamp(min=0).amin(1))
     chosen: list[int] = []
@@ -41,7 +42,7 @@ def farthest_first(points_ND: Tensor, count: int, taken_MD: Tensor) -> Tensor:
 
 
 def seeded_far_apart(
-    squared_to: SquaredTo, count: int, first: int, weights_N: Tensor | None = None
+    squared_to: Callable[[int], Tensor], count: int, first: int, weights_N: Tensor | None = None
 ) -> Tensor:
     """The numbers of `count` points by the seeding of k-means++.
 
@@ -86,7 +87,7 @@ def clusters(points_ND: Tensor, count: int, weights_N: Tensor | None = None) -> 
     from sklearn.exceptions import ConvergenceWarning
 
     kind = MiniBatchKMeans if len(points_ND) * count > 500_000 else KMeans
-    means = kind(n_clusters=min(count, len(points_ND)), n_init=1, random_state=seed())
+    means = kind(n_clusters=min(count, len(points_ND)), n_init="auto", random_state=seed())
     with warnings.catch_warnings():
         # It says that there are fewer distinct points than clusters, which is no fault here.
         warnings.simplefilter("ignore", ConvergenceWarning)
