@@ -15,8 +15,6 @@ _RESAMPLES = 400
 _LOW, _HIGH = 0.1, 0.9
 _FARTHEST = 1000.0
 """Times the labels there are, beyond which nothing is said."""
-_WIDER = 1.0
-"""By how much the noise of a curve is multiplied, so that intervals hold (docs/choose.md)."""
 
 
 @final
@@ -185,7 +183,7 @@ def label_forecast(
     )
     draw = np.random.default_rng(seed)
     fitted, noise = fits(
-        labels_P, scores_P, errors_P, ceiling=ceiling, resamples=_RESAMPLES, wider=_WIDER, draw=draw
+        labels_P, scores_P, errors_P, ceiling=ceiling, resamples=_RESAMPLES, draw=draw
     )
     return LabelForecast(points=tuple(known), ceiling=ceiling, _fits=fitted, _noise=noise)
 

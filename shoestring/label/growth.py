@@ -9,6 +9,19 @@ import numpy as np
 
 _LEAST_NOISE = 1e-4
 """Of a score: what no curve is more certain than."""
+_EVEN = 0.2
+"""Share of the curves whose form is drawn without regard to the fit.
+
+This and the next two are chosen so that the intervals hold on curves of five seeds of each set in
+benchmarks/active_learning.py; docs/choose.md has how they do on others.
+"""
+_KNOWN = 0.5
+"""Share of the squared standard error of a score that is noise from point to point.
+
+Scores of one test set err together.
+"""
+_PRIOR = 2
+"""How many residuals the standard error counts as."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,6 @@ def fits(
     *,
     ceiling: float,
     resamples: int,
-    wider: float,
     draw: np.random.Generator,
 ) -> tuple[Fit, np.ndarray]:
     """Curves drawn by a parametric bootstrap over the forms, and the noise of a score: R."""
@@ -87,7 +99,9 @@ def fits(
     # of the weighted squares, as Akaike's criterion for a noise of unknown size has them
     criterion = count * np.log(np.maximum(sums, 1e-12) / count) + 2 * parameters
     share = np.exp(-0.5 * (criterion - criterion.min()))
-    forms_R = draw.choice(len(FORMS), size=resamples, p=share / share.sum())
+    # A few points hardly tell forms apart that lead elsewhere.
+    share = (1 - _EVEN) * share / share.sum() + _EVEN / len(FORMS)
+    forms_R = draw.choice(len(FORMS), size=resamples, p=share)
     shapes_R, tops_R, slopes_R = (np.empty(resamples) for _ in range(3))
     noise_R = np.empty(resamples)
     for number, form in enumerate(FORMS):
@@ -97,9 +111,10 @@ def fits(
         shape, top, slope, _ = (column[0] for column in best[number])
         curve_P = top - slope * form.falls(points_P, shape)
         free = max(1, count - int(parameters[number]))
-        spread = wider * max(float(np.sqrt(((scores_P - curve_P) ** 2).sum() / free)), _LEAST_NOISE)
-        # A few residuals do not tell their own size: it is drawn too, as for Student's t.
-        spread_R = spread * np.sqrt(free / draw.chisquare(max(free, 3), size=len(rows)))
+        seen = ((scores_P - curve_P) ** 2).sum()
+        # A few residuals do not tell their own size: the standard error counts as some more.
+        known = _KNOWN * float((errors_P**2).mean()) + _LEAST_NOISE**2
+        spread_R = np.sqrt((seen + _PRIOR * known) / draw.chisquare(free + _PRIOR, size=len(rows)))
         again_RP = curve_P + spread_R[:, None] * draw.standard_normal((len(rows), count))
         shapes_R[rows], tops_R[rows], slopes_R[rows], _ = _fitted(
             form, points_P, again_RP, weights_P, ceiling
