@@ -71,11 +71,11 @@ def main() -> None:
                     subject = f"{name}, {way}"
                     if rows.wanted(subject) and not rows.done(subject, seed):
                         whole = made[name] = made.get(name) or one.task()
-                        _curve(rows, subject, technique, one, whole, seed)
+                        curve_rows(rows, subject, technique, one, whole, seed)
     rows.close()
 
 
-def _curve(
+def curve_rows(
     rows: Rows, subject: str, technique: Any, one: Labelled, whole: Supervised, seed: int
 ) -> None:
     """The rows of one curve: scores at what was paid so far, and their means."""

@@ -14,6 +14,7 @@ from statistics import mean
 
 import demo_figures
 import depth_table
+from active_learning_table import active_learning, active_learning_short, forecasts
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -277,6 +278,9 @@ def _printed(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "active-learning": active_learning,
+    "active-learning-short": active_learning_short,
+    "label-forecasts": forecasts,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,
