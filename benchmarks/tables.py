@@ -15,6 +15,7 @@ from statistics import mean
 import audit_table
 import demo_figures
 import depth_table
+from active_learning_table import active_learning, active_learning_short, forecasts
 from boxes_table import active as boxes_active
 from boxes_table import partial as boxes_partial
 from browser_table import browser
@@ -288,6 +289,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "audit-speed": audit_table.speed,
     "audit-flags": audit_table.flags,
     "audit-trained": audit_table.trained,
+    "active-learning": active_learning,
+    "active-learning-short": active_learning_short,
+    "label-forecasts": forecasts,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,
