@@ -12,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import audit_table
 import demo_figures
 import depth_table
+from active_learning_table import active_learning, active_learning_short, forecasts
+from boxes_table import active as boxes_active
+from boxes_table import partial as boxes_partial
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -281,6 +285,13 @@ def _printed(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "audit-votes": audit_table.votes,
+    "audit-speed": audit_table.speed,
+    "audit-flags": audit_table.flags,
+    "audit-trained": audit_table.trained,
+    "active-learning": active_learning,
+    "active-learning-short": active_learning_short,
+    "label-forecasts": forecasts,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
     "coding": coding,
@@ -296,6 +307,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
+    "boxes-partial": boxes_partial,
+    "boxes-active": boxes_active,
     "browser": browser,
     "trellis": trellis,
     "graphs": graphs,

@@ -84,7 +84,9 @@ class Watched(View):
 def network() -> nn.Module:
     """The network that the labels are for, untrained."""
     with seeded(0):
-        return nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Dropout(0.05), nn.Linear(48, 10)
+        )
 
 
 def few_labels(count: int, seed: int, asked: set[int] | None = None) -> Supervised:
