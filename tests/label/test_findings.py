@@ -44,6 +44,9 @@ def test_texts_that_are_the_same_but_for_case_and_punctuation_are_near():
     assert found.groups[1] == found.groups[4] != found.groups[0] == found.groups[2]
     loose = {(row.first, row.second) for row in near_texts(TEXTS, similarity=0.5).rows}
     assert (1, 3) in loose and (0, 5) not in loose
+    many = [f"Dear customer, your parcel number {k} is on its way to you." for k in range(60)]
+    crowd = near_texts(many)
+    assert "are like more than 20 others" in crowd.notes[0] and len(crowd.rows) <= 60 * 20
     with pytest.raises(ValueError, match="similarity is"):
         near_texts(TEXTS, similarity=1.5)
 
