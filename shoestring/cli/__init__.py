@@ -19,6 +19,7 @@ from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
+from shoestring.cli.labelling import label
 from shoestring.cli.layers import diagnose, sensitivity
 from shoestring.cli.learning import learn
 from shoestring.cli.packing import pack, unpack
@@ -71,6 +72,7 @@ app.command()(identify)
 app.command()(preorder)
 app.command()(complete)
 app.command()(learn)
+app.command()(label)
 app.command()(demo)
 app.command()(score)
 app.command()(ledger)
