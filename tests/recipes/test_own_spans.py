@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shoestring.tasks.conllu import NO_TAG
 
 from shoestring import kit
 from shoestring.artifact import load
