@@ -33,6 +33,7 @@ def table(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_table_is_audited_and_nothing_is_overwritten(tmp_path: Path, capsys):
     source, fix, out = table(tmp_path / "reviews.csv"), tmp_path / "fix.csv", tmp_path / "found.csv"
     before = source.read_bytes()
@@ -48,6 +49,13 @@ def test_a_table_is_audited_and_nothing_is_overwritten(tmp_path: Path, capsys):
     with pytest.raises(FileExistsError, match="is there already"):
         called(source, fix=fix)
     assert fix.read_bytes() == kept and not capsys.readouterr().out
+
+
+def test_a_proposal_is_never_written_over_a_file(tmp_path: Path):
+    (tmp_path / "mine.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="is there already: give --fix a new name"):
+        called(table(tmp_path / "reviews.csv"), fix=tmp_path / "mine.csv")
+    assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
 def test_sources_that_cannot_be_audited_are_named(tmp_path: Path):

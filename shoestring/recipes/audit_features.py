@@ -49,7 +49,8 @@ def _of_texts(texts: Sequence[str]) -> np.ndarray:
     directions = min(_DIRECTIONS, min(counts.shape) - 1)
     if directions < 1:
         return np.zeros((len(texts), 1))
-    return TruncatedSVD(directions, random_state=0).fit_transform(counts)
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal texts have no variance
+        return TruncatedSVD(directions, random_state=0).fit_transform(counts)
 
 
 def _of_pictures(small: Thumbnails) -> np.ndarray:

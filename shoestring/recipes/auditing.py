@@ -17,7 +17,7 @@ from shoestring.label.audit.balance import ClassCount, GroupRate, balance, group
 from shoestring.label.audit.confident import LabelError, label_errors
 from shoestring.label.audit.fit import Fit, underfit_or_contradiction
 from shoestring.label.audit.influence import Influence, influence
-from shoestring.label.audit.near import Contradiction, Leak, Near, contradictions, leaks
+from shoestring.label.audit.near import Contradiction, Leak, Near, contradictions, leaks, near
 from shoestring.label.audit.out_of_sample import OutOfSample, out_of_sample
 from shoestring.label.audit.outliers import Outlier, outliers
 from shoestring.label.audit.slices import (
@@ -118,7 +118,7 @@ def audits(
         raise ValueError(f"minutes is {minutes} and most {most}: give above 0, and 20 or more")
     began = monotonic()
     data = _looked_at(collection, attribute, most, seed)
-    own, groups = data.own, data.seen.near.groups
+    own, groups = data.own, data.together
     short = replace(own.training, steps=min(FIRST_STEPS, own.training.steps))
     kinds = len(np.unique(groups))
     timed = monotonic()
@@ -159,6 +159,7 @@ class _Data:
     seen: Audit
     parts: tuple[Slice, ...]
     groups: tuple[str, ...]  # of each example its value of the attribute; () without one
+    together: np.ndarray  # examples of one number are in one fold
 
 
 def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> _Data:
@@ -171,8 +172,10 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
     examples = [by_name[name] for name in own.examples]
     splits = {example.name: example.split or "train" for example in collection.examples}
     values = _grouped(examples, attribute) if attribute else ()
-    near, features = seen_alone(examples)
+    found, features = seen_alone(examples)
     labels = np.asarray(own.task.labels(own.task.known()))
+    notes += found.notes
+    together = _together(found, notes)
     people, votes = _votes(examples, own.names)
     seen = Audit(
         examples=own.examples,
@@ -181,19 +184,37 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
         is_last=False,
         accuracy=float("nan"),
         errors=(),
-        near=near,
-        contradictions=contradictions(near, labels),
-        leaks=leaks(near, [splits[name] for name in own.examples]),
+        near=found,
+        contradictions=contradictions(found, labels),
+        leaks=leaks(found, [splits[name] for name in own.examples]),
         outliers=outliers(features).rows if len(features) >= 3 else (),
         slices=(),
         balance=balance(labels, own.names),
         annotators=dawid_skene(votes, len(own.names)) if len(people) > 1 else None,
         people=people,
-        notes=(*notes, *near.notes),
+        notes=tuple(notes),
         texts=tuple(one.text or "" for one in examples) if examples[0].text is not None else (),
     )
     parts = _slices(examples, features, seed)
-    return _Data(own=own, used=used, seen=seen, parts=parts, groups=values)
+    return _Data(own=own, used=used, seen=seen, parts=parts, groups=values, together=together)
+
+
+def _together(found: Near, notes: list[str]) -> np.ndarray:
+    """Of each example a number; those of one number are in one fold: near duplicates.
+
+    Raises ValueError where all examples are equal.
+    """
+    groups = found.groups
+    if np.bincount(groups).max() > max(len(groups) // FOLDS, 2):
+        exact = [pair for pair in found.rows if pair.exact]
+        groups = near(len(groups), exact).groups
+        notes.append(
+            "more than a fifth of the examples are nearly the same as others, in one chain: only "
+            "equal ones were held out together, so that a near copy may defend a wrong label"
+        )
+    if len(np.unique(groups)) < 2:
+        raise ValueError("all examples are equal: there is nothing that a network could tell apart")
+    return groups
 
 
 def _grouped(examples: Sequence[Example], attribute: str) -> tuple[str, ...]:

@@ -44,6 +44,9 @@ def test_texts_that_are_the_same_but_for_case_and_punctuation_are_near():
     assert found.groups[1] == found.groups[4] != found.groups[0] == found.groups[2]
     loose = {(row.first, row.second) for row in near_texts(TEXTS, similarity=0.5).rows}
     assert (1, 3) in loose and (0, 5) not in loose
+    many = [f"Dear customer, your parcel number {k} is on its way to you." for k in range(60)]
+    crowd = near_texts(many)
+    assert "are like more than 20 others" in crowd.notes[0] and len(crowd.rows) <= 60 * 20
     with pytest.raises(ValueError, match="similarity is"):
         near_texts(TEXTS, similarity=1.5)
 
@@ -238,6 +241,27 @@ def test_one_round_of_dawid_and_skene_against_the_formulas():
     wanted = np.array([prior * theta[0, :, a] * theta[1, :, b] for a, b in votes])
     assert np.allclose(found.probabilities, wanted / wanted.sum(1, keepdims=True))
     assert found.rounds == 1
+
+
+# Table 1 of Dawid and Skene 1979: 45 patients, seen three times by the first anaesthetist and once
+# by each of four others, who say how fit they are for an operation.
+PATIENTS = """
+1111111 3334334 1122122 2223121 2223222 2223322 1222111 3333433 2222223 2322223 4444444 2223343
+1111111 2223212 1211111 1112111 1111111 1111111 2222221 2221322 2222222 2222221 2223222 2212222
+1111111 1111111 2322222 1111111 1111111 1121121 1111111 3333233 1111111 2222222 2223232 4334343
+2212232 2323233 3333432 1111111 1111111 1212111 2322222 1211111 2222222
+"""
+
+
+def test_the_anaesthetists_of_dawid_and_skene_have_their_published_error_rates():
+    votes = np.array([[int(one) - 1 for one in patient] for patient in PATIENTS.split()])
+    found = dawid_skene(votes, 4, people=[0, 0, 0, 1, 2, 3, 4], rounds=1000)
+    assert found.probabilities.mean(0) == pytest.approx([0.40, 0.42, 0.11, 0.07], abs=0.006)
+    published = [[0.89, 0.11, 0, 0], [0.07, 0.88, 0.05, 0], [0, 0.34, 0.66, 0], [0, 0, 0.56, 0.44]]
+    assert np.allclose(found.confusion[0], published, atol=0.011)
+    assert {row.index: row.votes for row in found.rows} == {0: 135, 1: 45, 2: 45, 3: 45, 4: 45}
+    with pytest.raises(ValueError, match="for 7 columns of votes"):
+        dawid_skene(votes, 4, people=[0, 1])
 
 
 def test_simulated_annotators_are_rated_as_they_were_made():

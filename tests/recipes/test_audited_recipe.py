@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from shoestring.core import seeded
 from shoestring.kit import AdamW, Training
@@ -13,6 +14,7 @@ from shoestring.recipes import audited
 from shoestring.tasks import digits
 
 
+@pytest.mark.slow
 def test_most_of_the_changed_labels_are_left_out_and_the_task_stays_as_it_was():
     whole = digits()
     task = replace(whole, train=tuple(part[:300] for part in whole.train))

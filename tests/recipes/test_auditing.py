@@ -113,6 +113,10 @@ def test_what_cannot_be_audited_is_named():
             next(audits(replace(made, examples=tuple(whole)), attribute=field))
     ages = next(audits(replace(made, examples=tuple(whole)), attribute="age")).groups
     assert len({row.group for row in ages}) == 4
+    same = [replace(e, text="it is", annotations=said("no" if k % 2 else "yes")) for k, e in
+            enumerate(made.examples)]  # fmt: skip
+    with pytest.raises(ValueError, match="all examples are equal"):
+        audit(replace(made, examples=tuple(same)))
     with pytest.raises(ValueError, match="minutes is 0"):
         audit(made, minutes=0)
     boxes = Collection(

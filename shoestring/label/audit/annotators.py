@@ -16,7 +16,7 @@ _SMOOTHING = 0.01
 class Annotator:
     """How good one annotator is.
 
-    `index`: of the column of votes.
+    `index`: of the column of votes, or the number in `people`.
     `votes`: how many.
     `agreement`: the share of the votes that equal what most of the others say, 0 to 1; NaN where
         no one else voted on these examples.
@@ -68,12 +68,19 @@ def majority(votes: Any, classes: int) -> np.ndarray:
 
 
 def dawid_skene(
-    votes: Any, classes: int, *, rounds: int = 100, tolerance: float = 1e-6
+    votes: Any,
+    classes: int,
+    *,
+    people: Any = None,
+    rounds: int = 100,
+    tolerance: float = 1e-6,
 ) -> Annotators:
     """How good each annotator is, and the class of each example, estimated together by EM.
 
     `votes`: N×A integers from 0 to C-1; a negative one where the annotator did not see the example.
     `classes`: C, 2 or more.
+    `people`: A integers from 0; columns of one number are votes of one annotator, who saw examples
+        several times. None: each column is another annotator.
     `rounds`: at most, 1 or more.
     `tolerance`: it ends when no probability changes more than this, 0 or more.
 
@@ -84,23 +91,29 @@ def dawid_skene(
     cast = _checked(votes, classes)
     if not (cast >= 0).any():
         raise ValueError("nobody voted: give at least one vote")
+    whose = np.arange(cast.shape[1]) if people is None else np.asarray(people)
+    if whose.shape != cast.shape[1:] or whose.min() < 0:
+        raise ValueError(
+            f"people has shape {list(whose.shape)} for {cast.shape[1]} columns of votes: give an "
+            "integer from 0 for each"
+        )
     each = np.equal(cast[:, :, None], np.arange(classes)).astype(float)  # N×A×C
     seen = np.asarray((cast >= 0).any(1))
     shares = np.where(seen[:, None], np.nan_to_num(majority(cast, classes)), 0.0)
-    confusion, change, done = _confusion(shares, each), np.inf, 0
+    confusion, change, done = _confusion(shares, each, whose), np.inf, 0
     while change > tolerance and done < rounds:
         done += 1
         prior = (shares.sum(0) + _SMOOTHING) / (shares.sum() + classes * _SMOOTHING)
-        logs = np.log(prior) + np.einsum("nal,acl->nc", each, np.log(confusion))
+        logs = np.log(prior) + np.einsum("nal,acl->nc", each, np.log(confusion[whose]))
         logs -= logs.max(1, keepdims=True)
         fresh = np.exp(logs) / np.exp(logs).sum(1, keepdims=True) * seen[:, None]
         change = np.abs(fresh - shares).max()
         shares = fresh
-        confusion = _confusion(shares, each)
+        confusion = _confusion(shares, each, whose)
     rows = [
-        _row(index, cast, shares, confusion[index])
-        for index in range(cast.shape[1])
-        if (cast[:, index] >= 0).any()
+        _row(index, cast, whose, shares, confusion[index])
+        for index in range(len(confusion))
+        if (cast[:, whose == index] >= 0).any()
     ]
     return Annotators(
         rows=tuple(sorted(rows, key=lambda row: (row.information, row.index))),
@@ -111,20 +124,25 @@ def dawid_skene(
     )
 
 
-def _confusion(shares: np.ndarray, each: np.ndarray) -> np.ndarray:
-    """A×C×C, rows that sum to 1."""
-    counts = np.einsum("nc,nal->acl", shares, each) + _SMOOTHING
+def _confusion(shares: np.ndarray, each: np.ndarray, whose: np.ndarray) -> np.ndarray:
+    """Of each annotator C×C, rows that sum to 1."""
+    classes = shares.shape[1]
+    counts = np.full((int(whose.max()) + 1, classes, classes), _SMOOTHING)
+    np.add.at(counts, whose, np.einsum("nc,nal->acl", shares, each))
     return counts / counts.sum(2, keepdims=True)
 
 
-def _row(index: int, cast: np.ndarray, shares: np.ndarray, confusion: np.ndarray) -> Annotator:
-    voted = cast[:, index] >= 0
-    own = cast[voted, index]
-    others = np.delete(cast[voted], index, 1)
-    counts = (others[:, :, None] == np.arange(shares.shape[1])).sum(1)
-    told = counts.max(1) > 0
+def _row(
+    index: int, cast: np.ndarray, whose: np.ndarray, shares: np.ndarray, confusion: np.ndarray
+) -> Annotator:
+    mine = whose == index
+    examples, columns = np.nonzero(cast[:, mine] >= 0)
+    own = cast[:, mine][examples, columns]
+    others = cast[:, ~mine]
+    counts = (others[:, :, None] == np.arange(shares.shape[1])).sum(1)[examples]
+    told = counts.max(1, initial=0) > 0
     # Where others are tied, a vote that equals one of the most frequent agrees.
-    agrees = counts[np.arange(len(own)), own] == counts.max(1)
+    agrees = counts[np.arange(len(own)), own] == counts.max(1, initial=0)
     prior = shares.sum(0) / shares.sum()
     joint = prior[:, None] * confusion
     independent = prior[:, None] * joint.sum(0)
@@ -132,9 +150,9 @@ def _row(index: int, cast: np.ndarray, shares: np.ndarray, confusion: np.ndarray
     information = float((joint[positive] * np.log2(joint[positive] / independent[positive])).sum())
     return Annotator(
         index=index,
-        votes=int(voted.sum()),
+        votes=len(own),
         agreement=float(agrees[told].mean()) if told.any() else float("nan"),
-        accuracy=float(shares[voted, own].mean()),
+        accuracy=float(shares[examples, own].mean()),
         information=max(0.0, information),
         constant=bool(len(own) >= 10 and (own == own[0]).all()),
     )

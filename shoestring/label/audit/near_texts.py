@@ -11,6 +11,8 @@ from shoestring.artifact.progress import progress
 from shoestring.label.audit.near import Near, Pair, near
 
 _PERMUTATIONS, _CHARACTERS = 128, 5
+_MOST = 20
+"""A text is compared with at most so many; all pairs of thousands of alike texts are too many."""
 _LOWER = 0.15
 """MinHash estimates; pairs are looked for this far below the similarity, and then compared."""
 
@@ -38,12 +40,19 @@ def near_texts(texts: Sequence[str], *, similarity: float = 0.8) -> Near:
             pairs.append(Pair(first=first, second=index, similarity=1.0, exact=True))
     distinct = sorted(first_of.values())
     shingles = [_shingles(texts[index]) for index in distinct]
-    for a, b in sorted(_candidates(shingles, max(similarity - _LOWER, 0.05))):
+    candidates, crowded = _candidates(shingles, max(similarity - _LOWER, 0.05))
+    for a, b in sorted(candidates):
         shared = len(shingles[a] & shingles[b])
         alike = shared / (len(shingles[a]) + len(shingles[b]) - shared)
         if alike >= similarity:
             pairs.append(Pair(first=distinct[a], second=distinct[b], similarity=alike, exact=False))
-    return near(len(texts), pairs)
+    notes = ()
+    if crowded:
+        notes = (
+            f"{crowded:,} texts are like more than {_MOST} others: each was compared with {_MOST} "
+            "of these, so that there are more near duplicates than are listed",
+        )
+    return near(len(texts), pairs, notes=notes)
 
 
 def _shingles(text: str) -> frozenset[bytes]:
@@ -55,8 +64,10 @@ def _shingles(text: str) -> frozenset[bytes]:
     return frozenset(spaced[at : at + _CHARACTERS].encode() for at in range(runs))
 
 
-def _candidates(shingles: Sequence[frozenset[bytes]], threshold: float) -> set[tuple[int, int]]:
-    """Pairs of positions that may be at least so similar."""
+def _candidates(
+    shingles: Sequence[frozenset[bytes]], threshold: float
+) -> tuple[set[tuple[int, int]], int]:
+    """Pairs of positions that may be at least so similar; and how many have too many partners."""
     try:
         from datasketch import MinHash, MinHashLSH
     except ModuleNotFoundError:
@@ -66,11 +77,14 @@ def _candidates(shingles: Sequence[frozenset[bytes]], threshold: float) -> set[t
     index = MinHashLSH(threshold=threshold, num_perm=_PERMUTATIONS)
     pattern = MinHash(num_perm=_PERMUTATIONS, hashfunc=zlib.crc32)
     found: set[tuple[int, int]] = set()
+    crowded = 0
     with progress("near duplicates of texts", len(shingles)) as advance:
         for position, runs in enumerate(shingles):
             sketch = pattern.copy()
             sketch.update_batch(list(runs))
-            found |= {(int(other), position) for other in index.query(sketch)}  # type: ignore[arg-type]
+            others = sorted(map(int, index.query(sketch)))  # type: ignore[arg-type]
+            crowded += len(others) > _MOST
+            found |= {(other, position) for other in others[:_MOST]}
             index.insert(position, sketch, check_duplication=False)
             advance("")
-    return found
+    return found, crowded

@@ -132,7 +132,7 @@ def cluster_slices(features: Any, *, clusters: int = 10, seed: int = 0) -> tuple
     table = checked_features(features)
     if clusters < 2:
         raise ValueError(f"clusters is {clusters}: give 2 or more")
-    count = min(clusters, len(table) // 20)
+    count = min(clusters, len(table) // 20, len(np.unique(table, axis=0)))
     if count < 2:
         return ()
     found = KMeans(count, random_state=seed).fit_predict(table)
