@@ -13,6 +13,7 @@ import typer
 
 from shoestring import __version__
 from shoestring.artifact.errors import missing
+from shoestring.cli.auditing import audit
 from shoestring.cli.demo import demo
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
@@ -56,6 +57,7 @@ app.command()(frontier)
 app.command()(report)
 app.command()(sensitivity)
 app.command()(diagnose)
+app.command()(audit)
 app.command()(inspect)
 app.command()(pack)
 app.command()(unpack)

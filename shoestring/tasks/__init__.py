@@ -1,9 +1,10 @@
 """Real data as Tasks, one file each."""
 
+from shoestring.kit.corpora.conllu import Sentence, sentences_of
 from shoestring.tasks.adult import Columns, adult, adult_columns
+from shoestring.tasks.bccd import BLOOD_CELLS, BloodPictures, bccd, blood_pictures
 from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
-from shoestring.kit.corpora.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
@@ -29,6 +30,7 @@ from shoestring.tasks.preordering import (
 from shoestring.tasks.scripts import with_scripts
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
+from shoestring.tasks.trec import QUESTION_KINDS, trec, trec_vocabulary
 from shoestring.tasks.treebanks import treebank
 from shoestring.tasks.typed_lines import typed_lines
 from shoestring.tasks.udhr import (
@@ -44,7 +46,10 @@ from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
+    "BLOOD_CELLS",
     "FSDD_CHAIN",
+    "QUESTION_KINDS",
+    "BloodPictures",
     "ByteText",
     "Columns",
     "DataError",
@@ -58,6 +63,8 @@ __all__ = [
     "Vocabulary",
     "adult",
     "adult_columns",
+    "bccd",
+    "blood_pictures",
     "byte_text",
     "cifar10",
     "digits",
@@ -90,6 +97,8 @@ __all__ = [
     "sst2_vocabulary",
     "tagging",
     "taught_rows",
+    "trec",
+    "trec_vocabulary",
     "treebank",
     "typed_lines",
     "udhr",

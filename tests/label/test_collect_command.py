@@ -218,3 +218,17 @@ def test_a_model_that_fails_is_told_and_stops_nobody(tmp_path, learn, word):
             sleep(0.05)
         assert word in project.status()["model"]
         assert len(project.next({"by": "ann", "session": "s", "want": 5})["examples"]) == 5
+
+
+def test_the_forecast_says_stop_or_go_on():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import forecast
+
+    def curve(*scores: float) -> list[Point]:
+        return [
+            Point(labels=40 * (at + 1), score=score, error=0.01) for at, score in enumerate(scores)
+        ]
+
+    assert forecast(curve(0.5, 0.6, 0.7)) == ""
+    assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("200 more labels would still pay")
+    assert forecast(curve(0.95, 0.95, 0.95, 0.95, 0.95, 0.95)).startswith("you may stop now")
