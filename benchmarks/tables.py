@@ -31,6 +31,7 @@ from distillation_table import answers, distillation, students, temperatures
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
+from label_page_table import label_page
 from language_identification_table import beside, languages, other_texts
 from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
@@ -349,6 +350,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "structure": structure,
     "converted": converted,
     "label-studio": label_studio,
+    "label-page": label_page,
     "weak-labels": weak_labels,
     "weak-label-quality": label_quality,
     "retrieve-texts": retrieve_texts,

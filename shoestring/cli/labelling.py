@@ -276,14 +276,8 @@ def _serve(
 
 def _model(collection: Collection) -> tuple[Any, Any, str]:
     """What learns, what delivers, and a sentence where nothing does."""
-    try:
-        from shoestring.recipes.labelling import deliverer, learner
-    except ModuleNotFoundError as error:
-        from shoestring.artifact.errors import missing
+    from shoestring.recipes.labelling import deliverer, learner
 
-        if error.name not in ("torch", "onnx", "onnxscript", "sklearn", "scipy"):
-            raise
-        return None, None, str(missing("torch", extra="train", what="no model learns here"))
     learn, note = learner(collection)
     return learn, deliverer(collection), note
 

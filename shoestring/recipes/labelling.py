@@ -14,8 +14,18 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.artifact.errors import missing
 from shoestring.core import score, seeded
-from shoestring.kit import Supervised, train
-from shoestring.label import Annotation, Box, Choice, Collection, Example, Span
+from shoestring.core.limits import BudgetError
+from shoestring.kit import Supervised, save, train
+from shoestring.label import (
+    Annotation,
+    Box,
+    Choice,
+    Collection,
+    Example,
+    Margin,
+    Span,
+    label_forecast,
+)
 from shoestring.label.collect import Learned, Point, Suggestion
 from shoestring.label.collect.background import Deliver, Learn
 from shoestring.plan import compress
@@ -25,6 +35,8 @@ from shoestring.recipes.own_spans import own_spans
 MOST_LOOKED_AT = 2000
 """Examples without a label among which a model chooses: a sample of them where there are more."""
 MOST_SUGGESTED = 500
+MORE, WORTH_POINTS = 200, 0.5
+"""So many more labels are weighed, and pay where they add so many points."""
 FEWEST_SCORED = 5
 """Examples that a score is of, at least."""
 MINUTES = 1.0
@@ -47,7 +59,7 @@ def learner(collection: Collection) -> tuple[Learn | None, str]:
 
 
 def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
-    """Train on the classes so far; the examples of which it is least sure come first.
+    """Train on the classes so far; those come first where two classes are about as likely.
 
     Raises ValueError where there are too few labels.
     """
@@ -55,26 +67,50 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     own = own_data(_with_part_of_the_pool(collection))
     model = _trained(own.model, own.task, own.training)
     point = _point(model, own.task, collection, len(own.validation))
-    return Learned(suggestions=_least_sure(model, own), point=point, notes=_notes(own.notes))
+    return Learned(
+        suggestions=_least_sure(model, own),
+        point=point,
+        forecast=forecast([*curve, point] if point is not None else curve),
+        notes=_notes(own.notes),
+    )
 
 
 def _least_sure(model: nn.Module, own: OwnData) -> tuple[Suggestion, ...]:
-    """Suggestions for the pool, the least sure first.
-
-    Source: least confident, Lewis & Gale 1994.
-    """
+    """Suggestions for the pool, those with the least margin between two classes first."""
     pool = own.task.pool()
     if not len(pool):
         return ()
-    outputs = own.task.outputs(model, own.task.inputs(pool))
+    chosen = Margin().choose(model, own.task, min(len(pool), MOST_SUGGESTED))
+    outputs = own.task.outputs(model, own.task.inputs(chosen))
     likely, classes = outputs.float().softmax(-1).max(-1)
-    suggestions: list[Suggestion] = []
-    for at in likely.argsort()[:MOST_SUGGESTED].tolist():
-        said = Annotation(
-            labels=(Choice(name=own.names[int(classes[at])]),), by=_BY, score=float(likely[at])
+    return tuple(
+        Suggestion(
+            name=own.examples[int(index)],
+            prediction=Annotation(
+                labels=(Choice(name=own.names[number]),), by=_BY, score=probability
+            ),
         )
-        suggestions.append(Suggestion(name=own.examples[int(pool[at])], prediction=said))
-    return tuple(suggestions)
+        for index, number, probability in zip(
+            chosen.tolist(), classes.tolist(), likely.tolist(), strict=True
+        )
+    )
+
+
+def forecast(curve: Sequence[Point]) -> str:
+    """What more labels would bring, and whether to stop, in a sentence; "" of too few points."""
+    points = [(one.labels, one.score, one.error or 0.0) for one in curve]
+    try:
+        found = label_forecast(points)
+    except ValueError:  # too few points: the page shows the curve alone
+        return ""
+    gain = found.gain(MORE)
+    assert gain.low is not None and gain.middle is not None and gain.high is not None
+    low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
+    advice = f"{MORE} more labels would still pay" if middle >= WORTH_POINTS else "you may stop now"
+    return (
+        f"{advice}: they would add about {middle:.1f} points (80 % interval: {low:.1f} to "
+        f"{high:.1f})"
+    )
 
 
 def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
@@ -89,11 +125,13 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
     said = own.predict(model, [one.text or "" for one in pool])
     pairs = [(one, replace(found, by=_BY)) for one, found in zip(pool, said, strict=True)]
     pairs.sort(key=lambda pair: pair[1].score or 0.0)
+    point = _point(model, own.task, collection, len(own.validation))
     return Learned(
         suggestions=tuple(
             Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
         ),
-        point=_point(model, own.task, collection, len(own.validation)),
+        point=point,
+        forecast=forecast([*curve, point] if point is not None else curve),
         notes=_notes(own.notes),
     )
 
@@ -106,18 +144,25 @@ def deliverer(collection: Collection) -> Deliver | None:
 def deliver(collection: Collection, path: Path) -> str:
     """Train on all labels, search for the smallest file that loses nothing, and write it.
 
-    Returns a sentence with the score on what was held out. Raises ValueError for too few labels.
+    On a machine that is too slow for a search in a minute the file is as it was trained, which the
+    sentence says. Returns a sentence with the score on what was held out. Raises ValueError for too
+    few labels.
     """
     torch.set_num_threads(1)
     own: Any = own_spans(collection) if collection.kind is Span else own_data(collection)
     model = _trained(own.model, own.task, own.training)
-    compress(model, own.task, "", path, minutes=MINUTES)
+    note = ""
+    try:
+        compress(model, own.task, "", path, minutes=MINUTES)
+    except BudgetError as error:
+        save(model, own.task, path)
+        note = f"; it is as it was trained ({error})"
     held = len(own.validation)
     value = 100 * score(own.task, load(path), "validation")
     return (
         f"{path} has {path.stat().st_size:,} bytes and answers {value:.1f} % right of "
         f"{'the words of ' if collection.kind is Span else ''}{held:,} examples that it did not "
-        "learn from"
+        f"learn from{note}"
     )
 
 

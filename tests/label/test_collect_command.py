@@ -16,6 +16,7 @@ import pytest
 
 from shoestring.label import Choice, Collection, Example
 from shoestring.label.collect import Answer, Store
+from shoestring.label.collect.order import is_honest
 from shoestring.label.formats import read
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +119,7 @@ def test_a_file_is_trained_from_the_labels(tmp_path, shoestring, monkeypatch):
     from shoestring import load
     from shoestring.recipes import labelling as recipe
 
-    monkeypatch.setattr(recipe, "MINUTES", 0.2)
+    monkeypatch.setattr(recipe, "MINUTES", 0.4)
     labelled(table(tmp_path), 40)
     status, out, err = shoestring("label", "days.csv", "--train", "days.shoe")
     assert status == 0, err
@@ -184,9 +185,12 @@ def test_a_model_learns_beside_the_page_and_chooses(tmp_path):
             sleep(0.05)
         status = project.status()
         assert status["rounds"], status["model"]
-        (more,) = project.next({"by": "ann", "session": "s", "held": [], "want": 1})["examples"]
-        assert more["prediction"]["by"] == "the model"
-        assert 0 < more["prediction"]["score"] <= 1
+        more = project.next({"by": "ann", "session": "s", "held": [], "want": 12})["examples"]
+        for one in more:
+            said = one["prediction"]
+            assert (said is None) == is_honest(one["name"])
+            assert said is None or (said["by"] == "the model" and 0 < said["score"] <= 1)
+        assert any(one["prediction"] for one in more)
 
 
 def _fails(collection: Collection, curve: object) -> None:
@@ -214,3 +218,17 @@ def test_a_model_that_fails_is_told_and_stops_nobody(tmp_path, learn, word):
             sleep(0.05)
         assert word in project.status()["model"]
         assert len(project.next({"by": "ann", "session": "s", "want": 5})["examples"]) == 5
+
+
+def test_the_forecast_says_stop_or_go_on():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import forecast
+
+    def curve(*scores: float) -> list[Point]:
+        return [
+            Point(labels=40 * (at + 1), score=score, error=0.01) for at, score in enumerate(scores)
+        ]
+
+    assert forecast(curve(0.5, 0.6, 0.7)) == ""
+    assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("200 more: ")
+    assert forecast(curve(0.95, 0.95, 0.95, 0.95, 0.95, 0.95)).startswith("Stop now: ")

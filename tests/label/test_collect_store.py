@@ -6,17 +6,17 @@ import contextlib
 import json
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import labelling
 import pytest
+from processes import CONTEXT
 from tiers import repetitions
 
 from shoestring.label import Box, Choice, Span
@@ -146,59 +146,47 @@ def test_spans_and_boxes_are_checked():
         answer_of(Choice, {"id": "none-0001", "labels": []}, example, "ann")
 
 
-KILLED = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from shoestring.label.collect import Project
-import labelling
-project = Project(labelling.texts(400), Path({path!r}))
-print("ready", flush=True)
-for line in sys.stdin:
-    told = project.take(eval(line))
-    print(*told["stored"], flush=True)
-"""
+def keep(path: Path, sent: list[dict], connection: Connection) -> None:
+    """Take answers one by one, and say which are kept."""
+    with labelling.opened(COLLECTION, path) as project:
+        for one in sent:
+            told = project.take({"session": "s", "answers": [one]})
+            connection.send(told["stored"])
 
 
 def test_a_process_that_is_killed_loses_no_answer_that_it_acknowledged(tmp_path):
     path, draw = tmp_path / "a.labels", random.Random(0)
-    tests = str(Path(labelling.__file__).parent)
-    waiting = [
-        {"id": f"id-{n:06}", "example": COLLECTION.examples[n].name, "by": "ann",
-         "labels": [{"name": "cat"}]}
-        for n in range(300)
-    ]  # fmt: skip
-    acknowledged: set[str] = set()
-    kills = repetitions(2, 12)
+    sent = [
+        {
+            "id": f"id-{at:06}",
+            "example": COLLECTION.examples[at].name,
+            "by": "ann",
+            "labels": [{"name": "cat"}],
+        }
+        for at in range(300)
+    ]
+    acknowledged, ids = set[str](), list[str]()
+    kills = repetitions(2, 30)
     for turn in range(kills + 1):
-        process = subprocess.Popen(
-            [sys.executable, "-c", KILLED.format(tests=tests, path=str(path))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdin and process.stdout
-        assert process.stdout.readline() == "ready\n"
-        if turn < kills:
-            share = waiting[: len(waiting) // 3]
-            with contextlib.suppress(BrokenPipeError):
-                for one in share:
-                    process.stdin.write(f"{ {'session': 's', 'answers': [one]} }\n")
-                process.stdin.flush()
-            time.sleep(draw.uniform(0, 0.05))
-            process.send_signal(signal.SIGKILL)
-        else:
-            process.stdin.write(f"{ {'session': 's', 'answers': waiting} }\n")
-            process.stdin.close()
-        acknowledged |= {one for line in process.stdout for one in line.split()}
-        process.wait()
-        process.stdout.close()
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+        ours, theirs = CONTEXT.Pipe()
+        waiting = [one for one in sent if one["id"] not in acknowledged]
+        process = CONTEXT.Process(target=keep, args=(path, waiting, theirs))
+        process.start()
+        theirs.close()
+        stop = draw.randrange(1, 30) if turn < kills else len(waiting)
+        with contextlib.suppress(EOFError):
+            while stop:
+                acknowledged |= set(ours.recv())
+                stop -= 1
+            if turn < kills:
+                process.kill()  # wherever it is in the next one
+            while True:
+                acknowledged |= set(ours.recv())
+        process.join()
+        ours.close()
         with closing(Store(path)) as store:
             ids = [one.id for one in store.answers()]
         assert len(ids) == len(set(ids)) and acknowledged <= set(ids)
-        waiting = [one for one in waiting if one["id"] not in acknowledged] or waiting
     assert len(ids) == 300
 
 

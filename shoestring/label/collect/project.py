@@ -108,8 +108,12 @@ class Project:
     def _learned(self, learned: Learned) -> None:
         with self._lock:
             self.order.choose([one.name for one in learned.suggestions])
-            fresh = {s.name: s.prediction for s in learned.suggestions if s.prediction is not None}
-            self._predictions |= fresh
+            # Those that score the model are labelled without its guess, which would lead people.
+            self._predictions |= {
+                one.name: one.prediction
+                for one in learned.suggestions
+                if one.prediction is not None and not self.order.is_honest(one.name)
+            }
             self._learned_notes, self._forecast = learned.notes, learned.forecast
         if learned.point is not None:
             self.store.add_point(learned.point)

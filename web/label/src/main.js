@@ -29,6 +29,7 @@ let hidden = 0; // milliseconds for which nobody could see the page
 let hiddenSince = 0;
 let complete = true;
 let past = [];
+const answered = new Set(); // the examples that this page answered
 let status = null;
 const troubles = { outbox: "", supply: "", name: "" };
 
@@ -93,7 +94,7 @@ function begin(name) {
     document.documentElement.dataset.saved = String(outbox?.acknowledged ?? 0);
   });
   supply = new Supply(
-    () => ({ by, session, held: [...(current ? [current.index] : []), ...outbox.held()] }),
+    () => ({ by, session, done: answered, held: [...(current ? [current.index] : []), ...outbox.held()] }),
     (told) => {
       trouble("supply", supply.failed && (current ? "" : supply.failed));
       trouble("name", told.sameName ? `Somebody labels as ${by} in another window too: if that is not you, open this page again under another name.` : "");
@@ -150,6 +151,7 @@ async function deliver() {
 
 function next() {
   show(supply.take());
+  supply.more();
 }
 
 async function show(example, labels = null, isComplete = true) {
@@ -230,6 +232,7 @@ function answer(labels, skipped = false) {
   const entry = { id: drawn(), example: current.name, by, labels, complete, skipped, seconds, at: Date.now() / 1000, undoes: "" };
   const { index } = current;
   past.push({ example: current, entry });
+  answered.add(index);
   if (past.length > REMEMBERED) forgetPicture(past.shift().example);
   current = null;
   seen = false;
@@ -251,6 +254,7 @@ function undo() {
     return;
   }
   if (current) supply.back(current);
+  answered.delete(last.example.index);
   outbox.put({ id: drawn(), example: last.example.name, by, labels: [], at: Date.now() / 1000, undoes: last.entry.id }, last.example.index);
   show(last.example, last.entry.skipped ? null : last.entry.labels, last.entry.complete);
   say("undone");

@@ -9,7 +9,8 @@ const TRY_AGAIN = 700; // milliseconds
 
 export class Supply {
   /**
-   * @param {() => {by: string, session: string, held: number[]}} who `held`: what the page shows now
+   * @param {() => {by: string, session: string, held: number[], done: Set<number>}} who `held`: what the page shows or sends
+   * now; `done`: what it has answered, which an answer of the server that comes late may still have
    * @param {(told: any) => void} arrived
    */
   constructor(who, arrived) {
@@ -21,13 +22,11 @@ export class Supply {
     this.empty = false;
   }
 
-  /** The next example; null where none is here yet. */
+  /** The next example; null where none is here yet. Ask for `more` once the page has it as its own. */
   take() {
     const now = performance.now();
     this.times = [...this.times.filter((time) => now - time < RATE_MILLISECONDS), now];
-    const found = this.ready.shift() ?? null;
-    this.more();
-    return found;
+    return this.ready.shift() ?? null;
   }
 
   /** Put an example back before the others. */
@@ -49,7 +48,8 @@ export class Supply {
       const held = [...who.held, ...this.ready.map((one) => one.index)];
       const told = await ask("/api/next", { by: who.by, session: who.session, held, want: Math.max(want, 0) });
       const lost = new Set(told.lost);
-      const known = new Set([...this.who().held, ...this.ready.map((one) => one.index)]);
+      const now = this.who();
+      const known = new Set([...now.held, ...now.done, ...this.ready.map((one) => one.index)]);
       for (const example of told.examples) {
         if (known.has(example.index)) continue;
         if (example.picture) example.image = picture(example.index).catch((error) => error);
