@@ -2,8 +2,8 @@
 
 Partial labels: BCCD with all boxes, with three and with one a picture, trained as if that were all,
 and with `Forgiving`; beside them as many boxes as one a picture makes, in fully marked pictures.
-Acquisition: 10, 20 and 40 fully marked pictures of 128×96, chosen at random, by `peak_doubts`,
-drawn by them, and far apart.
+Acquisition: 10, 20 and 40 fully marked pictures of 128×96, chosen at random, by `peak_doubts`, and
+far apart.
 `PYTHONPATH` may name a folder with pycocotools. Continues after a kill; `--publish` writes what
 there is.
 """
@@ -36,7 +36,7 @@ from shoestring.tasks import BLOOD_CELLS, bccd
 WIDTH = 16
 SMALL = (96, 128)
 QUICKER = Training(120, AdamW(5e-3, 1e-2))
-"""Of the detectors that choose pictures, and the size of these: there are nine a seed."""
+"""Of the detectors that choose pictures, and the size of these: there are seven a seed."""
 PARTIAL_SEEDS, ACTIVE_SEEDS = range(3), range(20)
 SIZES = (10, 20, 40)
 SPLITS = ("validation", "test")
@@ -176,14 +176,6 @@ def _by_doubt(model: torch.nn.Module, task: Supervised, count: int) -> Tensor:
     return pool[doubts.argsort(descending=True)[:count]]
 
 
-def _drawn_by_doubt(model: torch.nn.Module, task: Supervised, count: int) -> Tensor:
-    """Drawn with a probability in proportion to the doubt (Kirsch et al. 2023, power sampling)."""
-    pool = torch.as_tensor(task.pool())
-    doubts = peak_doubts(task.outputs(model, task.inputs(pool))[HEAT])
-    gumbel = -(-torch.rand(len(pool)).log()).log()
-    return pool[(doubts.clamp(min=1e-9).log() + gumbel).argsort(descending=True)[:count]]
-
-
 def _far_apart(model: torch.nn.Module, task: Supervised, count: int) -> Tensor:
     """K-centre by the coarsest features, averaged over the picture."""
     pool = torch.as_tensor(task.pool())
@@ -206,7 +198,6 @@ def _far_apart(model: torch.nn.Module, task: Supervised, count: int) -> Tensor:
 CHOICES: dict[str, Choose] = {
     "random": _at_random,
     "peak doubts": _by_doubt,
-    "drawn by peak doubts": _drawn_by_doubt,
     "far apart": _far_apart,
 }
 

@@ -18,12 +18,7 @@ WAYS = {
 }
 CLASSICAL = "thresholds and components"
 CELLS = ("RBC", "WBC", "Platelets")
-CHOICES = {
-    "random": "at random",
-    "peak doubts": "the highest `peak_doubts`",
-    "drawn by peak doubts": "drawn in proportion to them",
-    "far apart": "far apart",
-}
+CHOICES = {"random": "at random", "peak doubts": "`peak_doubts`", "far apart": "far apart"}
 SIZES = (10, 20, 40)
 
 
