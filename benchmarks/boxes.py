@@ -78,13 +78,13 @@ def main() -> None:
         for name, way in WAYS.items():
             if rows.seed in (None, seed) and rows.wanted(name) and not rows.done(name, seed):
                 _partial(rows, task, name, way, seed)
-    name = "all boxes, a wider network, trained longer"
-    if rows.seed in (None, 0) and rows.wanted(name) and not rows.done(name, 0) and not rows.quick:
-        _partial(rows, task, name, WIDE, 0)
     small = bccd(size=SMALL)
     for seed in ACTIVE_SEEDS if not rows.quick else (0,):
         if rows.seed in (None, seed) and rows.wanted("active"):
             _active(rows, small, seed)
+    name = "all boxes, a wider network, trained longer"
+    if rows.seed in (None, 0) and rows.wanted(name) and not rows.done(name, 0) and not rows.quick:
+        _partial(rows, task, name, WIDE, 0)
     if rows.seed is None:
         rows.close()
 
