@@ -30,6 +30,7 @@ from shoestring.tasks.preordering import (
 from shoestring.tasks.scripts import with_scripts
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
+from shoestring.tasks.trec import QUESTION_KINDS, trec, trec_vocabulary
 from shoestring.tasks.treebanks import treebank
 from shoestring.tasks.typed_lines import typed_lines
 from shoestring.tasks.udhr import (
@@ -47,6 +48,7 @@ from shoestring.tasks.word_clusters import word_clusters
 __all__ = [
     "BLOOD_CELLS",
     "FSDD_CHAIN",
+    "QUESTION_KINDS",
     "BloodPictures",
     "ByteText",
     "Columns",
@@ -95,6 +97,8 @@ __all__ = [
     "sst2_vocabulary",
     "tagging",
     "taught_rows",
+    "trec",
+    "trec_vocabulary",
     "treebank",
     "typed_lines",
     "udhr",

@@ -80,7 +80,7 @@ def sst2_vocabulary() -> Vocabulary:
     With a limit of one or three sentences, a network's validation score did not improve by more
     than its interval; with one there are twice as many words. Raises DataError.
     """
-    return _vocabulary(_read("train")[0])
+    return most_frequent(_read("train")[0])
 
 
 def sst2(*, batch_size: int = 64) -> Supervised:
@@ -95,7 +95,7 @@ def sst2(*, batch_size: int = 64) -> Supervised:
     Raises DataError where the files cannot be had or are damaged.
     """
     texts = {split: _read(split) for split in _FILES}
-    vocabulary = _vocabulary(texts["train"][0])
+    vocabulary = most_frequent(texts["train"][0])
     train, validation, test = (
         (vocabulary.ids(sentences), torch.tensor(labels)) for sentences, labels in texts.values()
     )
@@ -123,7 +123,8 @@ def words_dropped(ids: Tensor, share: float = 0.2) -> Tensor:
     return torch.where((torch.rand(ids.shape) < share) & (ids != _PADDING), _UNKNOWN, ids)
 
 
-def _vocabulary(sentences: list[str]) -> Vocabulary:
+def most_frequent(sentences: list[str]) -> Vocabulary:
+    """The words that two or more sentences have, the most frequent first."""
     seen = Counter(word for sentence in sentences for word in set(sentence.split()))
     kept = [(-count, word) for word, count in seen.items() if count >= 2]
     return Vocabulary(tuple(word for _, word in sorted(kept)))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shoestring.tasks.conllu import NO_TAG
 
 from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import seeded
+from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.label import Annotation, Choice, Collection, Example, Span
 from shoestring.recipes.own_spans import own_spans, places_of, span_f1, spans_of, tags_of
 

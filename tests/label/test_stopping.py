@@ -1,0 +1,66 @@
+"""When to stop: kappa by hand, and verdicts on both sides of their limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from shoestring.label import label_forecast, little_to_gain, stabilised
+from shoestring.label.stopping import kappa
+
+
+def test_kappa_by_hand():
+    # 7 of 10 agree; by chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5 would
+    first, second = [0] * 5 + [1] * 5, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]
+    assert kappa(first, second) == pytest.approx((0.7 - 0.5) / (1 - 0.5))
+    assert kappa([0, 1], [1, 0]) == pytest.approx(-1)
+    assert kappa([2, 2], [2, 2]) == 1.0
+
+
+def test_kappa_against_scikit_learn():
+    from sklearn.metrics import cohen_kappa_score
+
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        first, second = draw.integers(0, 4, (2, 50))
+        assert kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
+
+
+def test_answers_that_settle():
+    draw = np.random.default_rng(0)
+    truth = draw.integers(0, 5, 1000)
+
+    def with_errors(count: int) -> np.ndarray:
+        said = truth.copy()
+        said[:count] = (said[:count] + 1) % 5
+        return said
+
+    rounds = [with_errors(count) for count in (400, 200, 60, 10, 4, 2, 1)]
+    verdicts = [stabilised(rounds[:upto]).stop for upto in range(len(rounds) + 1)]
+    assert verdicts == [False] * 7 + [True]  # 6, 2 and 1 in 1,000 changed
+    assert "a kappa of 0.99" in stabilised(rounds).why
+    assert stabilised(rounds, agreement=0.9999).stop is False
+    assert "3 rounds are too few: it takes 4" in stabilised(rounds[:3]).why
+
+
+def test_answers_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"answers for \[2, 3\] examples"):
+        stabilised([[1, 2], [1, 2, 3]])
+    with pytest.raises(ValueError, match=r"answers for \[0\] examples"):
+        stabilised([[], []])
+    for settings in ({"agreement": 0.0}, {"agreement": 1.1}, {"looks": 0}, {"looks": True}):
+        with pytest.raises(ValueError, match="give a kappa above 0"):
+            stabilised([[1], [1]], **settings)
+
+
+def test_a_curve_that_still_rises_and_one_that_does_not():
+    rising = label_forecast([(n, 0.9 - 4 / n) for n in (20, 30, 40, 60, 80)])
+    flat = label_forecast([(n, 0.9 - 4 / n**2) for n in (20, 40, 80, 160, 320)])
+    assert not little_to_gain(rising, labels=40).stop
+    verdict = little_to_gain(flat, labels=40)
+    assert verdict.stop and "less than 0.5" in verdict.why
+    assert not little_to_gain(flat, labels=40, points=1e-6).stop
+    with pytest.raises(ValueError, match="points=0"):
+        little_to_gain(flat, points=0)
+    with pytest.raises(ValueError, match="0 more labels"):
+        little_to_gain(flat, labels=0)
