@@ -40,7 +40,7 @@ class PeakDoubts(Technique):
     Raises ValueError for numbers out of range.
     """
 
-    stage: ClassVar[Stage] = Stage.LABELS
+    stage: ClassVar = Stage.LABELS
 
     labels: int = 40
     rounds: int = 3
