@@ -48,12 +48,14 @@ class Way:
     """Boxes that are given, and how what is not marked is taken.
 
     `boxes`: of each picture; None: all. `whole`: only so many whole pictures as have the boxes of
-    one a picture.
+    one a picture. `unmarked`: how the rest counts. `width`, `training`: of the detector.
     """
 
     boxes: int | None = None
     whole: bool = False
     unmarked: Unmarked = as_background
+    width: int = WIDTH
+    training: Training = DETECTING
 
 
 WAYS = {
@@ -64,6 +66,7 @@ WAYS = {
     "three boxes, ordinary": Way(boxes=3),
     "three boxes, forgiving": Way(boxes=3, unmarked=Forgiving(weight=0.3)),
 }
+WIDE = Way(width=24, training=replace(DETECTING, steps=800))
 
 
 def main() -> None:
@@ -79,6 +82,9 @@ def main() -> None:
     for seed in ACTIVE_SEEDS if not rows.quick else (0,):
         if rows.seed in (None, seed) and rows.wanted("active"):
             _active(rows, small, seed)
+    name = "all boxes, a wider network, trained longer"
+    if rows.seed in (None, 0) and rows.wanted(name) and not rows.done(name, 0) and not rows.quick:
+        _partial(rows, task, name, WIDE, 0)
     if rows.seed is None:
         rows.close()
 
@@ -102,8 +108,8 @@ def _partial(rows: Rows, task: Supervised, name: str, way: Way, seed: int) -> No
     if way.whole:
         given = _whole_pictures(given, int((task.train[1][:, 0, 0] >= 0).sum()), seed)
     began = process_time()
-    training = replace(DETECTING, steps=80) if rows.quick else DETECTING
-    model = _trained(given, training, seed)
+    training = replace(DETECTING, steps=80) if rows.quick else way.training
+    model = detector(given, len(BLOOD_CELLS), way.width, training, seed)
     rows.add(name, "minutes of a core", (process_time() - began) / 60, "minutes of a core", seed)
     rows.add(name, "boxes", int((given.train[1][:, :, 0] >= 0).sum()), "boxes", seed)
     rows.add(name, "pictures", len(given.train[1]), "pictures", seed)
@@ -111,7 +117,7 @@ def _partial(rows: Rows, task: Supervised, name: str, way: Way, seed: int) -> No
         rows.add(name, f"{split} mAP", 100 * score(task, model, split), "%", seed)
         for kind, value in scores(task, model, split).items():
             rows.add(name, f"{split} AP, {kind}", 100 * value, "%", seed)
-    if way == Way() and (other := coco_precision(task, model)) is not None:
+    if way.boxes is None and not way.whole and (other := coco_precision(task, model)) is not None:
         rows.add(name, "validation mAP by pycocotools", 100 * other, "%", seed)
     rows.add(name, "done", 1, "", seed)
 
@@ -124,10 +130,6 @@ def _whole_pictures(task: Supervised, boxes: int, seed: int) -> Supervised:
     so_far = (targets[order, :, 0] >= 0).sum(1).cumsum(0)
     order = order[: int((so_far < boxes).sum()) + 1]
     return replace(task, train=(images[order], targets[order]))
-
-
-def _trained(task: Supervised, training: Training, seed: int) -> torch.nn.Module:
-    return detector(task, len(BLOOD_CELLS), WIDTH, training, seed)
 
 
 def _active(rows: Rows, task: Supervised, seed: int) -> None:
@@ -149,14 +151,14 @@ def _active(rows: Rows, task: Supervised, seed: int) -> None:
             continue
         labelled = pool.buy(begin.tolist())
         if first is None:
-            first = _trained(labelled, training, seed)
+            first = detector(labelled, len(BLOOD_CELLS), WIDTH, training, seed)
         model, chosen = first, labelled
         for size in SIZES:
             if size > len(chosen.known()):
                 with seeded(1000 * seed + size):
                     picked = choose(model, chosen, size - len(chosen.known()))
                 chosen = chosen.buy(picked.tolist())
-                model = _trained(chosen, training, seed)
+                model = detector(chosen, len(BLOOD_CELLS), WIDTH, training, seed)
             boxes = int((chosen.train[1][:, :, 0] >= 0).sum())
             rows.add(subject, f"boxes at {size} pictures", boxes, "boxes", seed)
             for split in SPLITS:

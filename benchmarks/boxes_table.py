@@ -9,7 +9,8 @@ from typing import Any
 from rows import conditions_told, results, values
 
 WAYS = {
-    "all boxes": "all boxes",
+    "all boxes, a wider network, trained longer": "all boxes; 24 channels, 800 steps",
+    "all boxes": "all boxes; 16 channels, 400 steps, as all lines below",
     "three boxes, ordinary": "three boxes a picture, as if they were all",
     "three boxes, forgiving": "three boxes a picture, `Forgiving(weight=0.3)`",
     "one box, ordinary": "one box a picture, as if it were all",
@@ -38,7 +39,7 @@ def partial() -> str:
             f"{mean(values(found, subject, 'pictures')):,.0f}",
             f"{mean(values(found, subject, 'boxes')):,.0f}",
             f"{mean(tests):.1f} ({', '.join(f'{one:.1f}' for one in tests)})",
-            "" if subject == "all boxes" else f"{mean(lost):+.1f}",
+            "" if subject.startswith("all boxes") else f"{mean(lost):+.1f}",
             *(f"{mean(values(found, subject, f'test AP, {c}')):.1f}" for c in CELLS),
         ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
@@ -50,8 +51,11 @@ def partial() -> str:
 
 
 def _coco(found: list[Any]) -> str:
-    theirs = values(found, "all boxes", "validation mAP by pycocotools")
-    ours = values(found, "all boxes", "validation mAP")
+    whole = [subject for subject in WAYS if subject.startswith("all boxes")]
+    theirs, ours = (
+        [value for subject in whole for value in values(found, subject, metric)]
+        for metric in ("validation mAP by pycocotools", "validation mAP")
+    )
     if not theirs:
         return "Our mean average precision was not compared with that of pycocotools."
     gap = max(abs(a - b) for a, b in zip(ours, theirs, strict=False))

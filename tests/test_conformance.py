@@ -66,6 +66,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
             "KCentre",
             "LeastConfident",
             "Margin",
+            "PeakDoubts",
             "PredictiveEntropy",
             "ProbCover",
             "Random",

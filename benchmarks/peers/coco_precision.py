@@ -17,8 +17,8 @@ def coco_precision(task: Supervised, model: Any) -> float | None:
     `task`: of pictures and boxes. `model`: a module.
     """
     try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        from pycocotools.coco import COCO  # pyright: ignore[reportMissingModuleSource]
+        from pycocotools.cocoeval import COCOeval  # pyright: ignore[reportMissingModuleSource]
     except ModuleNotFoundError:
         return None
     images, rows = task.validation

@@ -10,7 +10,7 @@ from shoestring.label.forecast import CurvePoint, Interval, LabelForecast, label
 from shoestring.label.k_centre import KCentre
 from shoestring.label.least_confident import LeastConfident
 from shoestring.label.margin import Margin
-from shoestring.label.peaks import peak_doubts
+from shoestring.label.peaks import PeakDoubts, peak_doubts
 from shoestring.label.predictive_entropy import PredictiveEntropy
 from shoestring.label.prob_cover import ProbCover
 from shoestring.label.random_choice import Random
@@ -57,6 +57,7 @@ __all__ = [
     "Listed",
     "MajorityVote",
     "Margin",
+    "PeakDoubts",
     "PredictiveEntropy",
     "ProbCover",
     "Random",

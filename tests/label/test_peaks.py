@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from pytest import approx
+from torch import nn
 
-from shoestring.label import peak_doubts
+from shoestring.kit import Training
+from shoestring.kit.boxes import box_rows, boxes_task
+from shoestring.label import PeakDoubts, peak_doubts
 
 
 def slow(heat_HW: torch.Tensor) -> float:
@@ -40,3 +44,42 @@ def test_a_rare_class_counts_as_much_as_a_frequent_one():
     logits[3, 1, 4, 4] = 0.0  # one in all
     assert peak_doubts(logits).tolist() == approx([1, 1, 1, 5], abs=1e-4)
     assert peak_doubts(torch.full((2, 2, 4, 4), -12.0)).tolist() == [0, 0]
+
+
+class Doubts(nn.Module):
+    """Doubts as much as a picture is bright."""
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        heat = torch.full((len(images), 1, 4, 4), -12.0)
+        heat[:, 0, 1, 1] = images.mean((1, 2, 3)) - 3
+        zeros = torch.zeros(len(images), 2, 4, 4)
+        return {"heat": heat, "sides": zeros, "offsets": zeros}
+
+
+def pool_of(brightness: list[float]):
+    images = torch.tensor(brightness).view(-1, 1, 1, 1).expand(-1, 1, 16, 16).contiguous()
+    one = images[:1], box_rows([[(0, 2, 2, 5, 5)]])
+    return boxes_task(
+        {"train": one, "validation": one}, names=("a",), name="pool", unlabelled=images
+    )
+
+
+def test_the_technique_asks_for_the_most_doubtful_first():
+    task = pool_of([1.0, 3.0, 0.5, 2.0])
+    chosen = PeakDoubts(labels=2, training=Training(1)).choose(Doubts(), task, 3)
+    assert chosen.tolist() == [1, 3, 0]
+
+
+@pytest.mark.parametrize(("count", "why"), [(0, "0 examples"), (5, "5 examples")])
+def test_counts_that_the_pool_has_not_are_refused(count: int, why: str):
+    with pytest.raises(ValueError, match=why):
+        PeakDoubts().choose(Doubts(), pool_of([1.0, 2.0]), count)
+
+
+def test_nan_is_refused():
+    class Broken(nn.Module):
+        def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {name: one / 0 * 0 for name, one in Doubts()(images).items()}
+
+    with pytest.raises(ValueError, match="answers NaN for example"):
+        PeakDoubts().choose(Broken(), pool_of([1.0, 2.0]), 1)
