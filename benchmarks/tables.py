@@ -25,6 +25,7 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
+from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
 from language_identification_table import beside, languages, other_texts
@@ -335,6 +336,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "replace-planner": replace_planned,
     "structure": structure,
     "converted": converted,
+    "label-studio": label_studio,
     "converted-layers": converted_layers,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

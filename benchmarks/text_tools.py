@@ -30,6 +30,7 @@ from rows import RESULTS, Rows, start
 
 from shoestring.artifact import HashedWords, load
 from shoestring.artifact.chains.tokens import words_of
+from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.recipes.text_tools import (
     PLAIN_TAGGER,
     SEGMENTER,
@@ -51,7 +52,6 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
-from shoestring.tasks.conllu import NO_TAG
 
 SPLITS = ("train", "validation", "test")
 PEERS = {"zh": ("jieba",), "ja": ("fugashi", "sudachi-A", "sudachi-B", "sudachi-C")}

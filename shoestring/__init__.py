@@ -68,6 +68,7 @@ _ROOMS = (
     "core",
     "distill",
     "kit",
+    "label",
     "meters",
     "models",
     "plan",

@@ -58,9 +58,7 @@ def proof(
     """The same as `prove`, and the scores that the task has by name."""
     check_task(task)
     if not task.has_test:
-        raise ValueError(
-            "the task has no test split to prove the file on: give it one (of from_loaders, test=)"
-        )
+        raise ValueError("the task has no test split to prove the file on: give it one (test=)")
     path = Path(path)
     data = path.read_bytes()
     predict = load(path)

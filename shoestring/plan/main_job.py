@@ -320,8 +320,8 @@ def _checked(build: Callable[[], tuple[nn.Module, Task]]) -> tuple[nn.Module, Ta
     check_task(task)
     if not task.has_test:
         raise ValueError(
-            "the task has no test split, on which what is found is proved: give it one (of "
-            "from_loaders, test=), or call shoestring.compress, which reads none"
+            "the task has no test split, on which what is found is proved: give it one "
+            "(test=), or call shoestring.compress, which reads none"
         )
     return model, task
 

@@ -38,7 +38,7 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
-from shoestring.tasks.conllu import NO_TAG
+from shoestring.kit.corpora.conllu import NO_TAG
 
 _AROUND = 3000  # bytes of a file beside the coded weights: graph, labels, frame
 

@@ -3,7 +3,7 @@
 from shoestring.tasks.adult import Columns, adult, adult_columns
 from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
-from shoestring.tasks.conllu import Sentence, sentences_of
+from shoestring.kit.corpora.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError

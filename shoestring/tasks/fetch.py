@@ -13,12 +13,9 @@ from http.client import HTTPException
 from pathlib import Path
 
 from shoestring.kit import progress
+from shoestring.kit.corpora.data_error import DataError
 
 _CHUNK = 1 << 20
-
-
-class DataError(OSError):
-    """A data set cannot be had, or its content is wrong; the message says how to get it."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shoestring.tasks.conllu import Sentence
+from shoestring.kit.corpora.conllu import Sentence
 
 _LAST = frozenset({"case", "mark", "aux", "cop"})
 """Relations of words that are heads to Head Finalization, and dependents to a UD treebank."""

@@ -19,7 +19,7 @@ from shoestring.artifact.chains.rows import positions
 from shoestring.artifact.progress import progress
 from shoestring.core.kinds import ClassLogits
 from shoestring.kit import Supervised
-from shoestring.tasks.conllu import NO_TAG, Sentence
+from shoestring.kit.corpora.conllu import NO_TAG, Sentence
 
 _ASKED = 256  # rows that a teacher is asked about together
 _ROW = 60  # places of a training row that are scored
@@ -29,7 +29,7 @@ _UNSCORED, _UNSEEN = -100, -101  # targets that are no label
 def tagging(
     train: Sequence[Sentence],
     validation: Sequence[Sentence],
-    test: Sequence[Sentence],
+    test: Sequence[Sentence] | None,
     *,
     step: HashedWords,
     batch_size: int = 16,
@@ -42,6 +42,7 @@ def tagging(
     The labels are the tags of the training sentences, in alphabetical order. A word without a tag
     (`NO_TAG`) is not scored. A tag that training has not is never right, which a warning says.
 
+    `test`: None: nothing can be proved.
     `step`: from words to ids; its `reach` is that of the network.
     `batch_size`: rows of a training batch, of 60 words each.
     Raises ValueError where no training word has a tag.
@@ -52,6 +53,8 @@ def tagging(
     known = {tag: number for number, tag in enumerate(labels)} | {NO_TAG: _UNSCORED}
     splits: dict[str, Any] = {}
     for split, sentences in (("train", train), ("validation", validation), ("test", test)):
+        if sentences is None:
+            continue
         if new := sorted({tag for one in sentences for tag in one.tags} - known.keys()):
             warnings.warn(
                 f"the {split} sentences have tags that training has not, which count as wrong: "

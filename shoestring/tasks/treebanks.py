@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoestring.tasks.conllu import Sentence, read_conllu
+from shoestring.kit.corpora.conllu import Sentence, read_conllu
 from shoestring.tasks.ewt import FILES as ENGLISH
 from shoestring.tasks.fetch import Source, content_of
 

@@ -20,7 +20,7 @@ from shoestring.tasks import (
     order_scores,
     preordering,
 )
-from shoestring.tasks.conllu import read_conllu
+from shoestring.kit.corpora.conllu import read_conllu
 from shoestring.tasks.preordering import _logits, allowed, derivation, least_wrong, nearest
 
 

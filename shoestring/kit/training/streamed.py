@@ -34,7 +34,6 @@ class Streamed(Supervised):
     test: Any = field(default=None, repr=False)
     target: str | None = None
     named: Sequence[str] | None = None
-    has_test: bool = field(init=False, repr=False)
     _known: dict[str, Any] = field(init=False, repr=False)
     """"example": the first "count" validation examples; "sizes": those of validation batches."""
 

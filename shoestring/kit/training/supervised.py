@@ -41,7 +41,7 @@ class Supervised(LabelTask):
     `train`, `validation`, `test`: (inputs, targets), with several inputs in a tuple; axis 0 of each
         is the example. Arrays and lists become tensors, and integer targets become int64. A
         Dataset, a DataLoader or a list of pairs, whose items are tensors of one shape, is read once
-        into memory.
+        into memory. Without `test` nothing can be proved.
     `name`: tells tasks apart in records.
     `batch_size`: of training and validation, 1 or more.
     `criterion`: `criterion(outputs, targets)` is the loss of a batch.
@@ -75,7 +75,7 @@ class Supervised(LabelTask):
 
     train: Split = field(repr=False)
     validation: Split = field(repr=False)
-    test: Split = field(repr=False)
+    test: Split | None = field(default=None, repr=False)
     name: str = "supervised"
     batch_size: int = 128
     criterion: Callable[[Any, Tensor], Tensor] = field(default=functional.cross_entropy, repr=False)
@@ -95,6 +95,7 @@ class Supervised(LabelTask):
     answer: Answer = field(default=None, repr=False)
     limit: int | None = field(default=None, repr=False)
     input_chain: InputChain | None = field(default=None, repr=False)
+    has_test: bool = field(init=False, repr=False)
     _pool: Pool = field(default=None, repr=False)  # type: ignore[assignment]  # made with the task
 
     @staticmethod
@@ -134,7 +135,8 @@ class Supervised(LabelTask):
 
     def __post_init__(self) -> None:
         self._check_scores()
-        for split in ("train", "validation", "test"):
+        object.__setattr__(self, "has_test", self.test is not None)
+        for split in ("train", "validation", *(["test"] if self.has_test else [])):
             object.__setattr__(self, split, as_tensors(split, getattr(self, split)))
             inputs, targets = self._split(split)
             if not len(targets) and (split != "train" or self.unlabelled is None):
@@ -153,7 +155,9 @@ class Supervised(LabelTask):
             raise ValueError(
                 f"there is no split {split!r}: the splits are 'train', 'validation' and 'test'"
             )
-        inputs, targets = getattr(self, split)
+        if (given := getattr(self, split)) is None:
+            raise ValueError(f"{self.name} has no test split: give it one, test=(inputs, targets)")
+        inputs, targets = given
         return (inputs if isinstance(inputs, tuple) else (inputs,)), targets
 
     def batches(self, split: str, *, model: Any = None) -> Iterator[tuple[Any, Tensor]]:

@@ -290,3 +290,11 @@ def test_inputs_are_made_ready_in_every_split_before_they_are_changed():
     assert widths == [1]
     (example,), _ = chosen.example()
     assert example.tensor.shape == (2, 2)  # what a user may give
+
+
+def test_without_a_test_split_nothing_can_be_proved():
+    x, y = torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64)
+    task = Supervised(train=(x, y), validation=(x, y), name="mine")
+    assert not task.has_test and Supervised(train=(x, y), validation=(x, y), test=(x, y)).has_test
+    with pytest.raises(ValueError, match="mine has no test split: give it one"):
+        list(task.batches("test"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoestring.tasks.fetch import DataError
+from shoestring.kit.corpora.data_error import DataError
 
 _FIELDS = 10
 NO_TAG = "_"
@@ -20,6 +20,7 @@ class Sentence:
     `tags`: as many; `NO_TAG` where there is none.
     `text`: the sentence as it is written, where the file says so; else "".
     `surface`: the words as the text has them: where one is written for several (don't), that one.
+    `parts`: for each of `surface`, for how many of `words` it is written; () in a table.
     `heads`: for each word the number of its head, from 1, and 0 for the root, as the file has them;
         () where the file has none for some word.
     `relations`: for each word its relation to its head, such as "nsubj"; () where `heads` is.
@@ -29,6 +30,7 @@ class Sentence:
     tags: tuple[str, ...]
     text: str = ""
     surface: tuple[str, ...] = ()
+    parts: tuple[int, ...] = ()
     heads: tuple[int, ...] = ()
     relations: tuple[str, ...] = ()
 
@@ -53,6 +55,7 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
     words: list[str] = []
     tags: list[str] = []
     surface: list[str] = []
+    parts: list[int] = []
     arcs: list[tuple[str, str]] = []  # heads and relations, as they are written
     text, covered = "", 0  # covered: the last word that a range of words has
     for number, line in enumerate([*_text(content, name).split("\n"), ""], 1):
@@ -66,11 +69,12 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
                         tags=tuple(tags),
                         text=text,
                         surface=tuple(surface),
+                        parts=tuple(parts),
                         heads=heads,
                         relations=relations,
                     )
                 )
-            words, tags, surface, arcs, text, covered = [], [], [], [], "", 0
+            words, tags, surface, parts, arcs, text, covered = [], [], [], [], [], "", 0
             continue
         if line[0] == "#":
             text = line.partition("=")[2].strip() if line.startswith("# text =") else text
@@ -81,6 +85,7 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
         first, dash, last = fields[0].partition("-")
         if dash and first.isdecimal() and last.isdecimal():
             surface.append(fields[1])
+            parts.append(0)
             covered = int(last)
         elif fields[0].isdecimal():
             if fields[0] != str(len(words) + 1):
@@ -91,6 +96,8 @@ def read_conllu(content: bytes, name: str) -> list[Sentence]:
             arcs.append((fields[6], fields[7]))
             if int(fields[0]) > covered:
                 surface.append(fields[1])
+                parts.append(0)
+            parts[-1] += 1
         elif not fields[0].replace(".", "", 1).isdecimal():
             raise _wrong(number, name, line, "the first field is 1, 1-2 or 1.1")
     return sentences
