@@ -40,7 +40,7 @@ def test_the_curve_rises_and_every_label_is_asked_for_once():
     ASKED.clear()
     lines: list[str] = []
     technique = Margin(labels=90, rounds=3, training=Training(80, AdamW(1e-2, 0.1)))
-    trained, curve = which_labels(network(), task(), technique, say=lines.append)
+    _, curve = which_labels(network(), task(), technique, say=lines.append)
     assert [point.labels for point in curve] == [20, 50, 80, 110] and len(lines) == 4
     assert len(ASKED) == len(set(ASKED)) == 90
     assert curve[-1].score > curve[0].score + 0.1 and 0 < curve[-1].standard_error < 0.03
