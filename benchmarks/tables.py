@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 
+import audit_table
 import demo_figures
 import depth_table
 from active_learning_table import active_learning, active_learning_short, forecasts
+from boxes_table import active as boxes_active
+from boxes_table import partial as boxes_partial
 from browser_table import browser
 from byte_model_table import alone as byte_alone
 from byte_model_table import bits as byte_bits
@@ -51,6 +54,8 @@ from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
 from replace_table import planned as replace_planned
 from replace_table import replaced
+from retrieve_table import clips as retrieve_clips
+from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
@@ -68,6 +73,7 @@ from text_costs_table import preordering as text_orders
 from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
 from text_tools_table import segmenters, sizes, taggers
+from weak_labels_table import label_quality, weak_labels
 from xnor_table import kernels, latency
 from xnor_table import recipe as xnor_recipe
 
@@ -279,6 +285,10 @@ def _printed(name: str) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "audit-votes": audit_table.votes,
+    "audit-speed": audit_table.speed,
+    "audit-flags": audit_table.flags,
+    "audit-trained": audit_table.trained,
     "active-learning": active_learning,
     "active-learning-short": active_learning_short,
     "label-forecasts": forecasts,
@@ -297,6 +307,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
+    "boxes-partial": boxes_partial,
+    "boxes-active": boxes_active,
     "browser": browser,
     "trellis": trellis,
     "graphs": graphs,
@@ -337,6 +349,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "structure": structure,
     "converted": converted,
     "label-studio": label_studio,
+    "weak-labels": weak_labels,
+    "weak-label-quality": label_quality,
+    "retrieve-texts": retrieve_texts,
+    "retrieve-clips": retrieve_clips,
     "converted-layers": converted_layers,
     "structure-digits": structure_digits,
     "xnor-kernels": kernels,

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from made_rules import weak_curves
 from torch import nn
 
 from shoestring import kit
@@ -38,8 +39,8 @@ Less is no luck of three seeds.
 PLAIN = Training(100, AdamW(2e-2, 0.1))
 """How a technique without a field `training`, and the baseline beside it, learn."""
 
-CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {}
-"""Of techniques that save another cost of getting than labels.
+CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {"label.Weak": weak_curves}
+"""Of techniques that save another cost of getting than labels, or labels of other tasks.
 
 What makes their curve, and that of the cheapest honest baseline.
 """

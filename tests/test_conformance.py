@@ -41,7 +41,7 @@ from shoestring.core import (
 )
 from shoestring.core.resource import GETTING
 from shoestring.kit import AdamW, Ramp, Training
-from shoestring.label import Margin
+from shoestring.label import Between, Margin
 from shoestring.models import DigitsLeNet, Images, TextEncoder, VGGFamily
 from shoestring.tasks import digits
 
@@ -53,6 +53,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "training": Training(40, AdamW(5e-3)),
     },
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
+    "label.Weak": {
+        "rules": tuple(Between(number % 10, 5 * number, least=0.8) for number in range(12)),
+        "training": Training(20, AdamW(2e-2)),
+        "tuning": Training(10, AdamW(2e-2)),
+    },
     **{
         f"label.{name}": {"labels": 20, "rounds": 1, "training": Training(3)}
         for name in (

@@ -13,11 +13,13 @@ import typer
 
 from shoestring import __version__
 from shoestring.artifact.errors import missing
+from shoestring.cli.auditing import audit
 from shoestring.cli.demo import demo
 from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
+from shoestring.cli.labelling import label
 from shoestring.cli.layers import diagnose, sensitivity
 from shoestring.cli.learning import learn
 from shoestring.cli.packing import pack, unpack
@@ -55,6 +57,7 @@ app.command()(frontier)
 app.command()(report)
 app.command()(sensitivity)
 app.command()(diagnose)
+app.command()(audit)
 app.command()(inspect)
 app.command()(pack)
 app.command()(unpack)
@@ -69,6 +72,7 @@ app.command()(identify)
 app.command()(preorder)
 app.command()(complete)
 app.command()(learn)
+app.command()(label)
 app.command()(demo)
 app.command()(score)
 app.command()(ledger)

@@ -19,11 +19,25 @@ if TYPE_CHECKING:
     from shoestring.label.k_centre import KCentre
     from shoestring.label.least_confident import LeastConfident
     from shoestring.label.margin import Margin
+    from shoestring.label.peaks import peak_doubts
     from shoestring.label.predictive_entropy import PredictiveEntropy
     from shoestring.label.prob_cover import ProbCover
     from shoestring.label.random_choice import Random
     from shoestring.label.stopping import Verdict, little_to_gain, stabilised
     from shoestring.label.typical import Typical
+    from shoestring.label.unmarked import Forgiving
+    from shoestring.label.weak import (
+        Between,
+        DawidSkene,
+        HasAny,
+        MajorityVote,
+        Says,
+        Votes,
+        Weak,
+        combined,
+        rule_table,
+        votes_of,
+    )
 
 _HOMES = {
     "shoestring.label.badge": ["Badge"],
@@ -35,11 +49,25 @@ _HOMES = {
     "shoestring.label.k_centre": ["KCentre"],
     "shoestring.label.least_confident": ["LeastConfident"],
     "shoestring.label.margin": ["Margin"],
+    "shoestring.label.peaks": ["peak_doubts"],
     "shoestring.label.predictive_entropy": ["PredictiveEntropy"],
     "shoestring.label.prob_cover": ["ProbCover"],
     "shoestring.label.random_choice": ["Random"],
     "shoestring.label.stopping": ["Verdict", "little_to_gain", "stabilised"],
     "shoestring.label.typical": ["Typical"],
+    "shoestring.label.unmarked": ["Forgiving"],
+    "shoestring.label.weak": [
+        "Between",
+        "DawidSkene",
+        "HasAny",
+        "MajorityVote",
+        "Says",
+        "Votes",
+        "Weak",
+        "combined",
+        "rule_table",
+        "votes_of",
+    ],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -49,34 +77,46 @@ __all__ = [
     "Badge",
     "Balanced",
     "Bald",
+    "Between",
     "Box",
     "ByLength",
     "Choice",
     "Clustered",
     "Collection",
     "CurvePoint",
+    "DawidSkene",
     "Equal",
     "Example",
     "FarApart",
+    "Forgiving",
+    "HasAny",
     "Interval",
     "KCentre",
     "Label",
     "LabelForecast",
     "LeastConfident",
     "Listed",
+    "MajorityVote",
     "Margin",
     "PredictiveEntropy",
     "ProbCover",
     "Random",
+    "Says",
     "Span",
     "Stochastic",
     "Typical",
     "Verdict",
+    "Votes",
+    "Weak",
     "Worthiest",
+    "combined",
     "label_forecast",
     "little_to_gain",
+    "peak_doubts",
     "purchases",
+    "rule_table",
     "stabilised",
+    "votes_of",
 ]
 
 

@@ -7,6 +7,7 @@ from shoestring.models.alexnet import AlexNet
 from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.causal import CausalNetwork, experts, feed_forward
+from shoestring.models.centre_detector import CentreDetector
 from shoestring.models.families import (
     Ending,
     Images,
@@ -41,6 +42,7 @@ __all__ = [
     "BiLSTMTagger",
     "ByteGRU",
     "CausalNetwork",
+    "CentreDetector",
     "DigitsLeNet",
     "Ending",
     "Images",

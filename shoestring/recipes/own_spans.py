@@ -12,11 +12,11 @@ from torch import nn
 from shoestring.artifact import HashedWords
 from shoestring.core import evaluating, seeded
 from shoestring.kit import AdamW, Supervised, Training
+from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.label import Annotation, Collection, Example, Span
 from shoestring.models import WindowTagger
 from shoestring.recipes.own_data import HELD_OUT
 from shoestring.tasks import Sentence, tagging
-from shoestring.tasks.conllu import NO_TAG
 
 _STEP = HashedWords(
     buckets=(4096, 4096, 512, 128, 512, 2048, 2048, 128, 512, 2048), rules=1

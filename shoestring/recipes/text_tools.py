@@ -23,6 +23,7 @@ from shoestring.kit import (
     resuming,
     train,
 )
+from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.models import WindowTagger
 from shoestring.recipes.coding_to_size import Coded, coded_to_size
 from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
@@ -38,7 +39,6 @@ from shoestring.tasks import (
     word_f1,
     written,
 )
-from shoestring.kit.corpora.conllu import NO_TAG
 
 _AROUND = 3000  # bytes of a file beside the coded weights: graph, labels, frame
 

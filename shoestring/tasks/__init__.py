@@ -1,9 +1,10 @@
 """Real data as Tasks, one file each."""
 
+from shoestring.kit.corpora.conllu import Sentence, sentences_of
 from shoestring.tasks.adult import Columns, adult, adult_columns
+from shoestring.tasks.bccd import BLOOD_CELLS, BloodPictures, bccd, blood_pictures
 from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
-from shoestring.kit.corpora.conllu import Sentence, sentences_of
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
@@ -45,8 +46,10 @@ from shoestring.tasks.unlabelled_english import unlabelled_english
 from shoestring.tasks.word_clusters import word_clusters
 
 __all__ = [
+    "BLOOD_CELLS",
     "FSDD_CHAIN",
     "QUESTION_KINDS",
+    "BloodPictures",
     "ByteText",
     "Columns",
     "DataError",
@@ -60,6 +63,8 @@ __all__ = [
     "Vocabulary",
     "adult",
     "adult_columns",
+    "bccd",
+    "blood_pictures",
     "byte_text",
     "cifar10",
     "digits",

@@ -99,7 +99,7 @@ def test_a_record_that_computes(tmp_path: Path):
 def test_names_that_are_none():
     with pytest.raises(ValueError, match="no recipe 'rate_lenett': did you mean rate_lenet"):
         recipe("rate_lenett")
-    with pytest.raises(ValueError, match="there are baseline, "):
+    with pytest.raises(ValueError, match="there are audited, baseline, "):
         recipe("zzz")
     with pytest.raises(AttributeError, match="no attribute 'rate_lenett'"):
         _ = shoestring.recipes.rate_lenett

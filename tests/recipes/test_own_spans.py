@@ -10,9 +10,9 @@ import pytest
 from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import seeded
+from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.label import Annotation, Choice, Collection, Example, Span
 from shoestring.recipes.own_spans import own_spans, places_of, span_f1, spans_of, tags_of
-from shoestring.tasks.conllu import NO_TAG
 
 TOWNS = ["Ulm", "New York", "Bonn", "San José", "Oslo"]
 

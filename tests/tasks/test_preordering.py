@@ -11,6 +11,7 @@ import torch
 from shoestring.artifact import BracketedWords
 from shoestring.artifact.chains.bracketing import SLOTS, TURNS, Decisions, Spans
 from shoestring.core.kinds import Numbers
+from shoestring.kit.corpora.conllu import read_conllu
 from shoestring.tasks import (
     Reordered,
     Sentence,
@@ -20,7 +21,6 @@ from shoestring.tasks import (
     order_scores,
     preordering,
 )
-from shoestring.kit.corpora.conllu import read_conllu
 from shoestring.tasks.preordering import _logits, allowed, derivation, least_wrong, nearest
 
 

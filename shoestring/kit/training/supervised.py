@@ -56,7 +56,10 @@ class Supervised(LabelTask):
         ignored for an input that lacks them; or a sequence with a mapping for each input.
     `augment`: `augment(*inputs)` changes the inputs of each training batch (crops, noise) and
         returns one input or a tuple; None: no change.
-    `prepare`: the same, before `augment` and in every split. It is for changes that keep the
+    `together`: `together(*inputs, targets)` changes the inputs of a training batch and its targets,
+        as one does that mirrors pictures and their boxes; it returns them in the same order. It
+        comes after `augment`; None: no change.
+    `prepare`: like `augment`, before it and in every split. It is for changes that keep the
         outputs and save time, such as cutting off padding.
     `autocast`: torch.bfloat16 computes the training loss in bfloat16 where torch considers it safe,
         in about half the time on a processor that has bfloat16. None: in the type of the weights.
@@ -88,6 +91,7 @@ class Supervised(LabelTask):
         default_factory=dict, repr=False
     )
     augment: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
+    together: Callable[..., tuple[Tensor, ...]] | None = field(default=None, repr=False)
     prepare: Callable[..., Tensor | tuple[Tensor, ...]] | None = field(default=None, repr=False)
     autocast: torch.dtype | None = field(default=None, repr=False)
     kinds: Kinds = field(default=None, repr=False)
@@ -169,10 +173,13 @@ class Supervised(LabelTask):
         weights = self._pool.weights if split == "train" else None
         for indices in batches_of(len(targets), self.batch_size, shuffled=split == "train"):
             batch = changed(tuple(tensor[indices] for tensor in inputs), self.prepare)
-            batch = changed(batch, self.augment) if split == "train" else batch
+            wanted = targets[indices]
+            if split == "train":
+                batch = changed(batch, self.augment)
+                *batch, wanted = changed((*batch, wanted), self.together)
             weighted: Any = (
-                batch,
-                targets[indices],
+                tuple(batch),
+                wanted,
                 *([] if weights is None else [weights[indices]]),
             )
             yield weighted

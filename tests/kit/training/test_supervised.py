@@ -298,3 +298,17 @@ def test_without_a_test_split_nothing_can_be_proved():
     assert not task.has_test and Supervised(train=(x, y), validation=(x, y), test=(x, y)).has_test
     with pytest.raises(ValueError, match="mine has no test split: give it one"):
         list(task.batches("test"))
+
+
+def test_inputs_and_targets_of_a_training_batch_change_together():
+    inputs = torch.arange(12.0).view(6, 2)
+    splits = dict.fromkeys(("train", "validation", "test"), (inputs, inputs[:, 0]))
+    task = Supervised(
+        **splits, batch_size=4, augment=lambda x: x + 1, together=lambda x, y: (-x, y * 2)
+    )
+    rows = {}
+    for (seen,), wanted in task.batches("train"):
+        rows |= {float(a): (float(b), float(c)) for (a, b), c in zip(seen, wanted, strict=True)}
+    assert rows == {-(x + 1): (-(x + 2), 2 * x) for x in inputs[:, 0].tolist()}
+    ((same,), wanted), *_ = task.batches("validation")
+    assert torch.equal(same, inputs[:4]) and torch.equal(wanted, inputs[:4, 0])

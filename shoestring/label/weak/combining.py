@@ -1,0 +1,100 @@
+"""From votes to probabilities of classes: the majority, and a model of how good rules are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from shoestring.label.weak.votes import Votes
+
+_TINY = 1e-12
+
+
+class Combiner(ABC):
+    """Makes one probability of each class out of the votes on an example."""
+
+    @abstractmethod
+    def probabilities(self, votes: Votes) -> np.ndarray:
+        """The probabilities, N×C (float64), each row with the sum 1.
+
+        Where no rule votes, all classes are as probable as among the other examples or equally so.
+        """
+
+
+@final
+@dataclass(frozen=True)
+class MajorityVote(Combiner):
+    """Each rule has one vote; classes with the same number of votes are equally probable.
+
+    Source: none; it is the baseline that label models must beat.
+    """
+
+    def probabilities(self, votes: Votes) -> np.ndarray:
+        """The share of each class among those with the most votes; without votes 1/C each."""
+        count_NC = counts(votes)
+        most = count_NC == count_NC.max(1, keepdims=True)
+        return most / most.sum(1, keepdims=True)
+
+
+@final
+@dataclass(frozen=True)
+class DawidSkene(Combiner):
+    """Each rule has a probability of each vote, and of none, for each true class.
+
+    So a rule that only ever votes for one class tells by being silent too.
+
+    Source: Dawid & Skene 1979, section 3.
+    Differs: abstaining is one more answer of a rule; the tables have a prior of `prior` examples
+    with the votes of the whole data; and it begins from the majority of those examples that have
+    votes.
+
+    `iterations`: of expectation maximization at most, 1 or more.
+    `prior`: in examples, above 0.
+    """
+
+    iterations: int = 100
+    prior: float = 5.0
+
+    def probabilities(self, votes: Votes) -> np.ndarray:
+        """The posterior of the classes."""
+        said_NFC = one_hot(votes)
+        silent_NF1 = 1 - said_NFC.sum(2, keepdims=True)
+        answer_NFA = np.concatenate([said_NFC, silent_NF1], 2)
+        overall_FA = answer_NFA.mean(0) if len(answer_NFA) else answer_NFA.sum(0)
+        covered = votes.covered()
+        belief_NC = MajorityVote().probabilities(votes)
+        if not covered.any():
+            return belief_NC
+        # Examples without votes are no evidence of the first tables, whose classes are not known.
+        weight_N = covered.astype(np.float64)
+        for _ in range(self.iterations):
+            known_NC = belief_NC * weight_N[:, None]
+            table_CFA = np.einsum("nc,nfa->cfa", known_NC, answer_NFA) + self.prior * overall_FA
+            table_CFA /= known_NC.sum(0)[:, None, None] + self.prior
+            share_C = (known_NC.sum(0) + 1) / (known_NC.sum() + known_NC.shape[1])
+            log_CFA = np.log(table_CFA.clip(_TINY))
+            score_NC = np.einsum("nfa,cfa->nc", answer_NFA, log_CFA) + np.log(share_C)
+            before, belief_NC = belief_NC, _normalised(score_NC)
+            weight_N = np.ones_like(weight_N)
+            if np.abs(belief_NC - before).max(initial=0.0) < 1e-6:
+                break
+        return belief_NC
+
+
+def counts(votes: Votes) -> np.ndarray:
+    """How many rules vote for each class, N×C."""
+    return one_hot(votes).sum(1)
+
+
+def one_hot(votes: Votes) -> np.ndarray:
+    """1 where a rule votes for a class, N×F×C (float64)."""
+    matrix = votes.array()
+    return (matrix[:, :, None] == np.arange(len(votes.classes))).astype(np.float64)
+
+
+def _normalised(score_NC: np.ndarray) -> np.ndarray:
+    raised = np.exp(score_NC - score_NC.max(1, keepdims=True))
+    return raised / raised.sum(1, keepdims=True)

@@ -1,0 +1,279 @@
+"""An audit as text, as rows of a table and as a proposal of what to change."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from shoestring.recipes.auditing import Audit
+
+SHOWN = 5
+"""Rows of each kind that the text has."""
+_CHARACTERS = 60  # of a text, beside its name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One example, or two, that something is wrong with; a row of the table.
+
+    `example`: its name.
+    `finding`: "contradiction", "wrong label", "leak", "duplicate" or "outlier".
+    `label`: the one it has.
+    `proposal`: what to do: "relabel", "settle", "remove" or "look".
+    `label_proposed`: for "relabel"; "" else.
+    `quality`: of the label, 0 (wrong) to 1 (right), or how alike or how far; what orders a kind.
+    `other`: the name of the other example of a pair; "" else.
+    `why`: a sentence.
+    `text`: of the example; "" for pictures and rows.
+    """
+
+    example: str
+    finding: str
+    label: str
+    proposal: str
+    label_proposed: str
+    quality: float
+    other: str
+    why: str
+    text: str = ""
+
+
+def findings(audit: Audit) -> Iterator[Finding]:
+    """All that is wrong with single examples or pairs, the worst first."""
+    for row in audit.contradictions:
+        a, b = (audit.names[label] for label in row.labels)
+        yield _of(
+            audit,
+            row.pair.first,
+            "contradiction",
+            "settle",
+            row.pair.similarity,
+            f"nearly the same as another example, which is {b!r}, and this is {a!r}",
+            other=row.pair.second,
+        )
+    for row in audit.errors:
+        yield _of(
+            audit,
+            row.index,
+            "wrong label",
+            "relabel",
+            row.quality,
+            f"models that did not see it give its label a probability of {row.quality:.3f}",
+            proposed=audit.names[row.suggested],
+        )
+    for row in audit.leaks:
+        at = 0 if row.splits[0] == "train" else 1
+        pair = (row.pair.first, row.pair.second)
+        yield _of(
+            audit,
+            pair[at],
+            "leak",
+            "remove",
+            row.pair.similarity,
+            f"nearly the same as an example of the {row.splits[1 - at]} split: remove it from "
+            "training",
+            other=pair[1 - at],
+        )
+    pairs = {(row.pair.first, row.pair.second) for row in (*audit.contradictions, *audit.leaks)}
+    for row in audit.near.rows:
+        if (row.first, row.second) not in pairs:
+            yield _of(
+                audit,
+                row.second,
+                "duplicate",
+                "remove",
+                row.similarity,
+                f"{'the same as' if row.exact else 'nearly the same as'} another example with its "
+                "label",
+                other=row.first,
+            )
+    for row in audit.outliers:
+        yield _of(
+            audit, row.index, "outlier", "look", row.distance,
+            f"{row.distance:.1f} times as far from its neighbours as most examples",
+        )  # fmt: skip
+
+
+def _of(
+    audit: Audit,
+    index: int,
+    finding: str,
+    proposal: str,
+    quality: float,
+    why: str,
+    *,
+    proposed: str = "",
+    other: int | None = None,
+) -> Finding:
+    return Finding(
+        example=audit.examples[index],
+        finding=finding,
+        label=audit.names[int(audit.labels[index])],
+        proposal=proposal,
+        label_proposed=proposed,
+        quality=round(quality, 4),
+        other="" if other is None else audit.examples[other],
+        why=why,
+        text=audit.texts[index] if audit.texts else "",
+    )
+
+
+def as_csv(audit: Audit) -> str:
+    """All findings as CSV, a line each."""
+    made = io.StringIO()
+    writer = csv.DictWriter(made, [one.name for one in fields(Finding)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in findings(audit))
+    return made.getvalue()
+
+
+def proposal(audit: Audit) -> str:
+    """What to change, as CSV: name, label, new_label, action, quality, other, text; the worst
+    first.
+
+    `action` is "relabel", with the class that the models find likeliest, or "settle", where two
+    examples contradict each other, or "remove", for leaks and duplicates. An example is there once.
+    Look at the rows, delete those that you do not agree with, and apply the rest.
+    """
+    made = io.StringIO()
+    writer = csv.writer(made, lineterminator="\n")
+    writer.writerow(["name", "label", "new_label", "action", "quality", "other", "text"])
+    done: set[str] = set()
+    rows = sorted(findings(audit), key=lambda row: row.finding != "wrong label")
+    for row in rows:
+        if row.proposal != "look" and row.example not in done:
+            done.add(row.example)
+            new = row.label_proposed
+            writer.writerow(
+                [row.example, row.label, new, row.proposal, row.quality, row.other, row.text]
+            )
+    return made.getvalue()
+
+
+def as_json(audit: Audit) -> str:
+    """Everything that is known, as JSON."""
+    annotators = audit.annotators.rows if audit.annotators is not None else ()
+    known: dict[str, Any] = {
+        "examples": len(audit.examples),
+        "classes": list(audit.names),
+        "accuracy": audit.accuracy,
+        "findings": [asdict(row) for row in findings(audit)],
+        "slices": [asdict(row) for row in audit.slices],
+        "groups": [asdict(row) for row in audit.groups],
+        "balance": [asdict(row) for row in audit.balance],
+        "annotators": [{"name": audit.people[r.index], **asdict(r)} for r in annotators],
+        "influence": None if audit.influence is None else asdict(audit.influence),
+        "fit": None
+        if audit.fit is None
+        else {**asdict(audit.fit), "reason": audit.fit.reason.value},
+        "notes": list(audit.notes),
+    }
+    return json.dumps(_finite(known), indent=1)
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for NaN and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        return None
+    return value
+
+
+def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
+    """A short report, the worst first, with what to do.
+
+    `shown`: rows of each kind, 1 or more.
+    """
+    rows = list(findings(audit))
+    lines = [
+        f"{len(audit.examples):,} examples of {len(audit.names)} classes; models that did not see "
+        f"an example agree with its label in {100 * audit.accuracy:.1f} % of them"
+    ]
+    for kind, title, todo in _KINDS:
+        some = [row for row in rows if row.finding == kind]
+        if some:
+            lines += ["", f"{len(some):,} {title}: {todo}"]
+            lines += [f"  {_line(row)}" for row in some[:shown]]
+            lines += [f"  … and {len(some) - shown:,} more"] * (len(some) > shown)
+    lines += _of_the_whole(audit)
+    if not rows:
+        lines.append("nothing is wrong with single examples, as far as these models can tell")
+    if audit.notes:
+        lines += ["", "Notes:", *(f"  {plain(note)}" for note in audit.notes)]
+    return "\n".join(lines)
+
+
+_KINDS = (
+    ("contradiction", "contradictions", "look at both, and give them one label"),
+    ("wrong label", "labels that are probably wrong", "look at them, the first ones first"),
+    ("leak", "leaks from training into other splits", "remove them from training"),
+    ("duplicate", "duplicates", "keep one of each"),
+    ("outlier", "outliers", "look whether they belong here"),
+)
+
+
+def _line(row: Finding) -> str:
+    name, label = plain(row.example), plain(row.label)
+    if row.text:
+        short = plain(" ".join(row.text.split()))
+        name += f" “{short[:_CHARACTERS]}{'…' if len(short) > _CHARACTERS else ''}”"
+    if row.proposal == "relabel":
+        return (
+            f"{name}: {label!r}, rather {plain(row.label_proposed)!r} (quality {row.quality:.3f})"
+        )
+    if row.other:
+        return f"{name} and {plain(row.other)}: {label!r}, alike by {row.quality:.3f}"
+    return f"{name}: {label!r}, {row.why}"
+
+
+def _of_the_whole(audit: Audit) -> list[str]:
+    """Lines about classes, slices, groups, people and what the wrong labels cost."""
+    lines: list[str] = []
+    if audit.slices:
+        lines += ["", f"{len(audit.slices):,} slices fail: collect or check examples like these"]
+        for row in audit.slices[:SHOWN]:
+            lines.append(
+                f"  {plain(row.name)}: {_percent(row.errors)} errors, elsewhere "
+                f"{100 * row.rest.value:.1f} % (chance {row.chance:.2g})"
+            )
+    if rare := [row for row in audit.balance if row.rare]:
+        named = ", ".join(f"{plain(row.name)} ({row.count:,})" for row in rare[:SHOWN])
+        lines += ["", f"{len(rare):,} classes are rare: {named}; collect more of them"]
+    if differ := [row for row in audit.groups if row.chance < 0.05]:
+        lines += ["", f"{len(differ):,} rates differ between groups: see whether they may"]
+        for row in differ[:SHOWN]:
+            lines.append(
+                f"  {plain(row.group)}, {plain(row.what)}: {_percent(row.rate)}, elsewhere "
+                f"{100 * row.rest.value:.1f} % (chance {row.chance:.2g})"
+            )
+    elif audit.groups:
+        lines += ["", "no rate differs surely between the groups of the attribute"]
+    if audit.annotators is not None:
+        lines += ["", "Annotators, the least informative first:"]
+        for row in audit.annotators.rows[:SHOWN]:
+            same = "; always the same label" if row.constant else ""
+            lines.append(
+                f"  {plain(audit.people[row.index])}: {row.votes:,} votes, {100 * row.accuracy:.0f}"
+                f" % right, {row.information:.2f} bits a vote{same}"
+            )
+    if audit.influence is not None:
+        lines += ["", f"What the wrong labels cost: {audit.influence.verdict}"]
+    if audit.fit is not None:
+        lines += ["", f"Underfit or contradiction? {audit.fit.verdict}"]
+    return lines
+
+
+def _percent(one: Any) -> str:
+    return f"{100 * one.value:.1f} % ({100 * one.low:.1f} to {100 * one.high:.1f})"
+
+
+def plain(text: str) -> str:
+    """A text of the data as a terminal may show it: without control characters."""
+    return "".join(one if one.isprintable() else "?" for one in text)

@@ -1,0 +1,172 @@
+"""Who gets which example, and how far people agree."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+import labelling
+import pytest
+
+from shoestring.label import Annotation, Box, Choice, Span
+from shoestring.label.collect import Answer, agreements, kappa
+from shoestring.label.collect.agreement import overlap
+from shoestring.label.collect.answer import standing
+from shoestring.label.collect.order import EVERY, LEASE_SECONDS, Order, is_honest
+
+COUNT = 60
+COLLECTION = labelling.texts(COUNT)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answer(at: int, by: str, name: str = "cat", **more: object) -> Answer:
+    made = Answer(
+        id=f"{by}-{at}-{name}-0000", example=f"row {at}", by=by, labels=(Choice(name=name),)
+    )
+    return replace(made, **more)
+
+
+def test_two_people_never_have_one_example_and_each_is_asked_once():
+    draw, order = random.Random(0), Order(COLLECTION)
+    done: list[int] = []
+    held: dict[str, list[int]] = {"ann": [], "bob": []}
+    for _ in range(400):
+        by = draw.choice(["ann", "bob"])
+        held[by] += order.next(by, f"page of {by}", held[by], max(0, 4 - len(held[by])))
+        assert not set(held["ann"]) & set(held["bob"])
+        if held[by]:
+            at = held[by].pop(0)
+            done.append(at)
+            order.take([answer(at, by)], f"page of {by}")
+    assert sorted(done) == list(range(COUNT))
+
+
+def test_an_example_that_is_on_its_way_is_not_given_again():
+    order = Order(COLLECTION)
+    (first,) = order.next("ann", "s", [], 1)
+    assert first not in order.next("ann", "s", [first], 50)
+
+
+def test_a_page_that_is_not_heard_of_loses_its_examples_and_is_told():
+    clock = Clock()
+    order = Order(COLLECTION, clock=clock)
+    mine = order.next("ann", "s", [], 5)
+    assert len(order.next("bob", "t", [], COUNT)) == COUNT - 5
+    clock.now += LEASE_SECONDS - 1
+    assert order.renew("ann", "s", mine) == []
+    clock.now += LEASE_SECONDS - 1
+    assert not set(order.next("bob", "t", [], COUNT)) & set(mine)
+    clock.now += 2
+    assert set(mine) <= set(order.next("bob", "t", [], COUNT))
+    assert order.renew("ann", "s", mine) == mine
+
+
+def test_what_another_answered_meanwhile_is_lost_too():
+    clock = Clock()
+    order = Order(COLLECTION, clock=clock)
+    (at,) = order.next("ann", "s", [], 1)
+    clock.now += 2 * LEASE_SECONDS
+    order.take([answer(at, "bob")], "t")
+    assert order.renew("ann", "s", [at]) == [at]
+
+
+def test_a_closed_page_gives_its_examples_back_and_leases_outlive_the_process():
+    order = Order(COLLECTION)
+    mine = order.next("ann", "s", [], 5)
+    again = Order(COLLECTION, leases={f"row {at}": ("s", 0.0) for at in mine})
+    assert not set(again.next("bob", "t", [], COUNT)) & set(mine)
+    again.release("s")
+    assert set(again.next("bob", "t", [], COUNT)) >= set(mine)
+
+
+def test_what_is_undone_belongs_to_the_page_that_undid_it():
+    order = Order(COLLECTION)
+    (at,) = order.next("ann", "s", [], 1)
+    said = answer(at, "ann")
+    order.take([said], "s")
+    order.take([replace(said, id="undo-0001", labels=(), undoes=said.id)], "s")
+    assert order.answered() == 0
+    assert at not in order.next("bob", "t", [], COUNT)
+    assert order.next("ann", "s", [], 1) == [at]
+
+
+def test_a_share_goes_to_two_people_and_never_twice_to_one():
+    order = Order(COLLECTION, agreement=0.5)
+    for by in ("ann", "bob", "eve"):
+        while found := order.next(by, by, [], 10):
+            for at in found:
+                order.take([answer(at, by)], by)
+    seen = Counter(len(held) for held in order.held.values())
+    counts = order.counts()
+    assert set(seen) == {1, 2} and seen[2] == counts["agreement"] and counts["second"] == 0
+    assert 0.3 * COUNT < seen[2] < 0.7 * COUNT and counts["labelled"] == COUNT
+
+
+def test_a_model_chooses_but_for_an_honest_share():
+    order = Order(COLLECTION)
+    wanted = [name for name in order.index if not is_honest(name)][::-1]
+    order.choose([*wanted, "row 99"])
+    given = [f"row {at}" for at in order.next("ann", "s", [], 20)]
+    honest = [name for name in given if is_honest(name)]
+    assert len(honest) == 20 // EVERY
+    assert [name for name in given if not is_honest(name)] == wanted[: 20 - len(honest)]
+
+
+def test_the_source_has_the_first_word():
+    first, second, *rest = COLLECTION.examples
+    said = replace(first, annotations=(Annotation(labels=(Choice(name="cat"),)),))
+    urgent = replace(rest[-1], priority=0.9)
+    order = Order(replace(COLLECTION, examples=(said, second, *rest[:-1], urgent)))
+    assert order.next("ann", "s", [], 1) == [COUNT - 1]
+    assert 0 not in order.next("ann", "s", [], COUNT)
+    assert order.counts()["labelled"] == 1
+
+
+def test_kappa_of_a_table_that_is_known():
+    # Cohen 1960's kind of table, computed by hand: 20 both yes, 15 both no, 5 and 10 apart
+    pairs = [("y", "y")] * 20 + [("n", "n")] * 15 + [("y", "n")] * 5 + [("n", "y")] * 10
+    value, low, high = kappa(pairs)
+    assert value == pytest.approx(0.4)
+    assert low is not None and high is not None and value is not None
+    # a bootstrap of the same table says 0.125 for the standard error
+    draw = random.Random(0)
+    drawn = [kappa(draw.choices(pairs, k=50))[0] or 0.0 for _ in range(1500)]
+    mean = sum(drawn) / len(drawn)
+    error = (sum((one - mean) ** 2 for one in drawn) / len(drawn)) ** 0.5
+    assert (high - low) / 2 / 1.96 == pytest.approx(error, rel=0.1)
+
+
+def test_kappa_where_there_is_little_to_say():
+    assert kappa([("y", "y")] * 30) == (None, None, None)
+    assert kappa([("y", "y"), ("n", "n")]) == (1.0, None, None)
+    assert kappa([("y", "n"), ("n", "y")])[0] == pytest.approx(-1.0)
+
+
+def test_agreement_on_marks_counts_those_that_both_made():
+    box = Box(left=0, top=0, width=10, height=10, name="cat")
+    near = replace(box, left=2)
+    assert overlap(box, near) == pytest.approx(80 / 120)
+    assert overlap(box, replace(box, left=20)) == 0
+
+    def both(ours: tuple, theirs: tuple) -> float | None:
+        rows = [
+            Answer(id="a" * 8, example="one", by="ann", labels=ours),
+            Answer(id="b" * 8, example="one", by="bob", labels=theirs),
+        ]
+        (found,) = agreements(standing(rows))
+        assert found.kind == "F1" and (found.one, found.other) == ("ann", "bob")
+        return found.value
+
+    assert both((box,), (near,)) == 1
+    assert both((box,), (replace(near, name="dog"),)) == 0
+    assert both((box, replace(box, left=50)), (near,)) == pytest.approx(2 / 3)
+    span = Span(start=0, end=3, name="cat")
+    assert both((span,), (replace(span, end=4),)) == 0
+    assert both((), ()) == 1

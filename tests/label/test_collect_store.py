@@ -1,0 +1,293 @@
+"""The file of a labelling project: what was acknowledged stays, once, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import labelling
+import pytest
+from tiers import repetitions
+
+from shoestring.label import Box, Choice, Span
+from shoestring.label.collect import Answer, Point, Project, Store, annotated
+from shoestring.label.collect.answer import AnswerError, answer_of, labels_of
+
+COLLECTION = labelling.texts(400)
+
+
+def answer(number: int, name: str = "cat", by: str = "ann", **more: object) -> Answer:
+    example = COLLECTION.examples[number % len(COLLECTION.examples)].name
+    made = Answer(id=f"answer-{number:05}", example=example, by=by, labels=(Choice(name=name),))
+    return replace(made, **more)
+
+
+def rows(*answers: Answer) -> list:
+    known = {one.name: one for one in COLLECTION.examples}
+    return [(one, known[one.example]) for one in answers]
+
+
+def test_answers_come_back_as_they_were(tmp_path):
+    said = answer(1, seconds=1.5, at=1e9, complete=False)
+    with closing(Store(tmp_path / "a", Choice, ("cat", "dog"))) as store:
+        store.add(rows(said, answer(2, skipped=True, labels=())))
+        store.add_name("emu")
+        store.add_point(Point(labels=10, score=0.5))
+        known = store.id, store.token
+    with closing(Store(tmp_path / "a")) as again:
+        assert again.answers() == [said, answer(2, skipped=True, labels=())]
+        assert again.names() == ("cat", "dog", "emu")
+        assert again.curve() == [Point(labels=10, score=0.5)]
+        assert (again.id, again.token, again.kind) == (*known, Choice)
+    assert os.stat(tmp_path / "a").st_mode & 0o077 == 0 or sys.platform == "win32"
+
+
+def test_an_answer_that_is_sent_twice_is_kept_once(tmp_path):
+    with closing(Store(tmp_path / "a", Choice)) as store:
+        assert store.add(rows(answer(1), answer(2), answer(1))) == {answer(1).id, answer(2).id}
+        assert store.add(rows(answer(2), answer(3))) == {answer(3).id}
+        assert [one.id for one in store.answers()] == [answer(n).id for n in (1, 2, 3)]
+
+
+def test_rows_are_never_changed(tmp_path):
+    with closing(Store(tmp_path / "a", Choice, ("cat",))) as store:
+        store.add(rows(answer(1)))
+        store.add_point(Point(labels=1, score=1.0))
+    with closing(sqlite3.connect(tmp_path / "a")) as file:
+        for sql in (
+            "update answers set labels = '[]'",
+            "delete from answers",
+            "delete from classes",
+            "update curve set score = 0",
+        ):
+            with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+                file.execute(sql)
+
+
+def test_what_holds_is_the_last_answer_of_each_person_that_is_not_undone(tmp_path):
+    one = answer(1)
+    changed = replace(one, id="changed-1", labels=(Choice(name="dog"),))
+    other = replace(one, id="of-bob-01", by="bob")
+    undo = replace(one, id="undo-0001", labels=(), undoes=changed.id)
+    collection = annotated(COLLECTION, [one, changed, other], ("cat",))
+    said = collection.examples[1].annotations
+    assert [(a.by, a.labels[0]) for a in said] == [
+        ("ann", Choice(name="dog")),
+        ("bob", Choice(name="cat")),
+    ]
+    said = annotated(COLLECTION, [one, changed, other, undo], ()).examples[1].annotations
+    assert [(a.by, a.labels[0]) for a in said] == [
+        ("ann", Choice(name="cat")),
+        ("bob", Choice(name="cat")),
+    ]
+    assert annotated(COLLECTION, [one, replace(undo, undoes=one.id)], ()) == replace(
+        COLLECTION, names=()
+    )
+
+
+def test_labels_of_a_text_that_changed_are_kept_and_not_shown(tmp_path):
+    with closing(Store(tmp_path / "a", Choice)) as store:
+        store.add(rows(answer(1), answer(2)))
+    first, second, third, *rest = COLLECTION.examples
+    other = replace(COLLECTION, examples=(first, replace(second, text="rewritten"), third, *rest))
+    with labelling.opened(other, tmp_path / "a") as project:
+        assert project.order.answered() == 1
+        assert "labels of 1 examples that are not in the source now" in project.notes[-1]
+        assert len(project.store.answers()) == 2
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [{"name": "cat", "more": 1}],
+        [{"name": ""}],
+        [{"name": 3}],
+        "cat",
+        [{"name": "x" * 201}],
+        [3],
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(found):
+    with pytest.raises(AnswerError):
+        labels_of(Choice, found)
+
+
+def test_spans_and_boxes_are_checked():
+    example = COLLECTION.examples[0]
+    length = len(example.text or "")
+    span = {"start": 0, "end": length, "name": "cat"}
+    sent = {"id": "span-0001", "labels": [span]}
+    assert answer_of(Span, sent, example, "ann").labels == (Span(**span),)
+    for wrong in (
+        {**span, "end": length + 1},
+        {**span, "end": 0},
+        {**span, "start": -1},
+        {**span, "start": 0.5},
+        {**span, "start": True},
+    ):
+        with pytest.raises(AnswerError):
+            answer_of(Span, {**sent, "labels": [wrong]}, example, "ann")
+    box = {"left": 0.5, "top": 1, "width": 2, "height": 3, "name": "cat"}
+    assert labels_of(Box, [box]) == (Box(**box),)
+    for wrong in ({**box, "width": 0}, {**box, "left": float("nan")}, {**box, "top": "1"}):
+        with pytest.raises(AnswerError):
+            labels_of(Box, [wrong])
+    with pytest.raises(AnswerError, match="one class"):
+        answer_of(Choice, {"id": "none-0001", "labels": []}, example, "ann")
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from shoestring.label.collect import Project
+import labelling
+project = Project(labelling.texts(400), Path({path!r}))
+print("ready", flush=True)
+for line in sys.stdin:
+    told = project.take(eval(line))
+    print(*told["stored"], flush=True)
+"""
+
+
+def test_a_process_that_is_killed_loses_no_answer_that_it_acknowledged(tmp_path):
+    path, draw = tmp_path / "a.labels", random.Random(0)
+    tests = str(Path(labelling.__file__).parent)
+    waiting = [
+        {"id": f"id-{n:06}", "example": COLLECTION.examples[n].name, "by": "ann",
+         "labels": [{"name": "cat"}]}
+        for n in range(300)
+    ]  # fmt: skip
+    acknowledged: set[str] = set()
+    kills = repetitions(2, 12)
+    for turn in range(kills + 1):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED.format(tests=tests, path=str(path))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin and process.stdout
+        assert process.stdout.readline() == "ready\n"
+        if turn < kills:
+            share = waiting[: len(waiting) // 3]
+            with contextlib.suppress(BrokenPipeError):
+                for one in share:
+                    process.stdin.write(f"{ {'session': 's', 'answers': [one]} }\n")
+                process.stdin.flush()
+            time.sleep(draw.uniform(0, 0.05))
+            process.send_signal(signal.SIGKILL)
+        else:
+            process.stdin.write(f"{ {'session': 's', 'answers': waiting} }\n")
+            process.stdin.close()
+        acknowledged |= {one for line in process.stdout for one in line.split()}
+        process.wait()
+        process.stdout.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        with closing(Store(path)) as store:
+            ids = [one.id for one in store.answers()]
+        assert len(ids) == len(set(ids)) and acknowledged <= set(ids)
+        waiting = [one for one in waiting if one["id"] not in acknowledged] or waiting
+    assert len(ids) == 300
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_kept(tmp_path):
+    resource = pytest.importorskip("resource", reason="limits of POSIX systems")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path, kept, failed = tmp_path / "a", 0, 0
+    with closing(Store(path, Choice)) as store:
+        for number in range(60):
+            limit = (10_000 + 6_000 * number) if number % 2 else before[0]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+            try:
+                store.add(rows(*(answer(20 * number + one, "c" * 100) for one in range(20))))
+                kept += 20
+            except OSError as error:
+                failed += 1
+                assert "make room on its disk" in str(error) and str(path) in str(error)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            assert store.count() == kept
+    assert failed > 3 and kept > 500
+    with closing(Store(path)) as store:
+        assert len(store.answers()) == kept
+
+
+def test_a_second_process_is_told_where_the_first_is(tmp_path):
+    path = tmp_path / "a.labels"
+    with labelling.opened(COLLECTION, path) as project:
+        project.announce("http://127.0.0.1:7/?token=secret")
+        call = (
+            f"import sys; sys.path.insert(0, {str(Path(labelling.__file__).parent)!r})\n"
+            "import labelling\nfrom pathlib import Path\n"
+            "from shoestring.label.collect import Project\n"
+            f"Project(labelling.texts(3), Path({str(path)!r}))"
+        )
+        ran = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True)
+    last = ran.stderr.splitlines()[-1]
+    assert ran.returncode == 1 and "BlockingIOError" in last
+    assert "its page: http://127.0.0.1:7/)" in last and "secret" not in last
+    with labelling.opened(COLLECTION, path):
+        pass
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.labels"]
+
+
+def test_files_that_are_no_project_are_refused(tmp_path):
+    (tmp_path / "text").write_text("not a database, but a text of some length " * 50)
+    with pytest.raises(ValueError, match="no labelling project"):
+        Store(tmp_path / "text", Choice)
+    with closing(sqlite3.connect(tmp_path / "other")) as file:
+        file.execute("create table mine (a)")
+    with pytest.raises(ValueError, match="of another program"):
+        Store(tmp_path / "other", Choice)
+    with closing(Store(tmp_path / "a", Choice)):
+        pass
+    with pytest.raises(ValueError, match="kind choice, and now the kind is box"):
+        Store(tmp_path / "a", Box)
+    with closing(sqlite3.connect(tmp_path / "a")) as file:
+        file.execute("pragma user_version = 99")
+    with pytest.raises(ValueError, match="has schema 99"):
+        Store(tmp_path / "a", Choice)
+    with pytest.raises(FileNotFoundError):
+        Store(tmp_path / "absent")
+    with pytest.raises(OSError, match="cannot make the labelling project"):
+        Store(tmp_path / "no folder" / "a", Choice)
+
+
+def test_projects_that_make_no_sense_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no example"):
+        Project(labelling.texts(0), tmp_path / "a")
+    for names in (("cat", "Cat "), ("cat", "cat"), ("cat", " ")):
+        with pytest.raises(ValueError, match="class"):
+            Project(labelling.texts(3, names=names), tmp_path / "a")
+    with pytest.raises(ValueError, match="it is 0 to 1"):
+        Project(labelling.texts(3), tmp_path / "a", agreement=2)
+
+
+def test_what_a_page_sends_is_kept_or_refused_with_a_sentence(tmp_path):
+    with labelling.opened(labelling.texts(3), tmp_path / "a") as project:
+        good = {"id": "good-0001", "example": "row 0", "by": "ann", "labels": [{"name": "cat"}]}
+        sent = [
+            good,
+            {**good, "id": "x"},
+            {**good, "id": "other-001", "example": "row 99"},
+            {**good, "id": "nobody-01", "by": " "},
+            "nonsense",
+        ]
+        told = project.take({"session": "s", "answers": json.loads(json.dumps(sent))})
+        assert told["stored"] == ["good-0001"] and len(told["refused"]) == 4
+        assert [one.id for one in project.store.answers()] == ["good-0001"]
+        for wrong in ({"session": "s"}, {"answers": []}, {"session": "s", "answers": 3}):
+            with pytest.raises(AnswerError):
+                project.take(wrong)

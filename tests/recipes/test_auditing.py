@@ -1,0 +1,187 @@
+"""An audit of collections of one's own: what was planted is found, and nothing is changed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shoestring.label import Annotation, Box, Choice, Collection, Example
+from shoestring.recipes.audit_report import as_csv, as_json, as_text, findings, plain, proposal
+from shoestring.recipes.auditing import Audit, audit, audits
+
+GOOD = ["good", "fine", "great", "superb", "lovely", "excellent"]
+BAD = ["bad", "poor", "awful", "dreadful", "boring", "terrible"]
+THINGS = ["actors", "music", "story", "pictures", "jokes", "costumes", "dialogue", "ending"]
+
+
+def said(name: str, *others: tuple[str, str]) -> tuple[Annotation, ...]:
+    first = Annotation(labels=(Choice(name=name),), by="ann" if others else "")
+    return (first, *(Annotation(labels=(Choice(name=n),), by=by) for by, n in others))
+
+
+def reviews(count: int = 160) -> tuple[Collection, set[str]]:
+    """Sentences with a mood, and the names of those whose label is wrong."""
+    draw = np.random.default_rng(0)
+    examples, wrong = [], set()
+    for number in range(count):
+        is_good = number % 2 == 1
+        words = GOOD if is_good else BAD
+        text = f"the {draw.choice(THINGS)} of film {draw.integers(10**6)} is {draw.choice(words)}"
+        name = "yes" if is_good != (number < 8) else "no"
+        if number < 8:
+            wrong.add(str(number))
+        third = "yes"  # whatever it is
+        examples.append(
+            Example(
+                name=str(number),
+                text=text,
+                fields={"town": "north" if number % 4 < 2 else "south"},
+                annotations=said(name, ("bea", name), ("cat", third)),
+                split="test" if number >= count - 20 else "train",
+            )
+        )
+    last = examples[-1]
+    leak = replace(examples[-1], name="leak", split="train", annotations=last.annotations)
+    against = Example(
+        name="against",
+        text=str(examples[20].text).upper() + " !",
+        fields={"town": "north"},
+        annotations=said("yes", ("bea", "yes")),
+    )
+    blank = Example(name="blank", text="<b>nobody</b> said anything of this", fields={})
+    made = Collection(examples=(*examples, leak, against, blank), kind=Choice, names=("no", "yes"))
+    return made, wrong
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[Audit]:
+    return list(audits(reviews()[0], attribute="town", minutes=0.03))
+
+
+def test_planted_wrong_labels_contradictions_and_leaks_are_found(answers: list[Audit]):
+    first, last = answers
+    assert not first.is_last and last.is_last and last.accuracy > 0.85
+    wrong = reviews()[1]
+    flagged = [last.examples[row.index] for row in last.errors]
+    assert len(wrong & set(flagged)) >= 6 and len(set(flagged) - wrong) <= 4
+    rows = {(row.example, row.finding): row for row in findings(last)}
+    assert rows["20", "contradiction"].other == "against"
+    assert rows["leak", "leak"].other == "159" and rows["leak", "leak"].proposal == "remove"
+    assert "blank" not in last.examples
+    assert any("1 examples have no label" in note for note in last.notes)
+    annotators = {last.people[row.index]: row for row in last.annotators.rows}  # type: ignore[union-attr]
+    assert annotators["cat"].constant and annotators["cat"].information < 0.05
+    assert annotators["ann"].information > 0.5
+    assert {row.group for row in last.groups} == {"north", "south"}
+
+
+def test_the_report_the_table_and_the_proposal_agree(answers: list[Audit]):
+    last = answers[-1]
+    text = as_text(last)
+    assert f"{len(last.errors)} labels that are probably wrong" in text
+    assert "always the same label" in text and "1 contradictions" in text
+    table = list(csv.DictReader(io.StringIO(as_csv(last))))
+    assert len(table) == len(list(findings(last))) and table[0]["finding"] == "contradiction"
+    fixes = list(csv.DictReader(io.StringIO(proposal(last))))
+    assert len({row["name"] for row in fixes}) == len(fixes)
+    relabelled = {row["name"]: row for row in fixes if row["action"] == "relabel"}
+    assert set(relabelled) == {last.examples[row.index] for row in last.errors}
+    assert all(row["label"] != row["new_label"] for row in relabelled.values())
+    known = json.loads(as_json(last))
+    assert known["examples"] == len(last.examples) and len(known["findings"]) == len(table)
+
+
+def test_what_is_printed_has_no_control_characters():
+    assert plain("a\x1b[31mb\nc") == "a?[31mb?c"
+
+
+def test_what_cannot_be_audited_is_named():
+    made, _ = reviews(40)
+    with pytest.raises(ValueError, match="no example has the field 'age': the fields are town"):
+        audit(made, attribute="age")
+    whole = [replace(e, fields={"age": str(k), "to": "all", "who": f"p{k}"}) for k, e in
+             enumerate(made.examples)]  # fmt: skip
+    for field, says in (("to", "is 'all' in all examples"), ("who", "different values")):
+        with pytest.raises(ValueError, match=says):
+            next(audits(replace(made, examples=tuple(whole)), attribute=field))
+    ages = next(audits(replace(made, examples=tuple(whole)), attribute="age")).groups
+    assert len({row.group for row in ages}) == 4
+    with pytest.raises(ValueError, match="minutes is 0"):
+        audit(made, minutes=0)
+    boxes = Collection(
+        examples=(
+            Example(
+                name="a",
+                picture=Path("a.png"),
+                annotations=(
+                    Annotation(labels=(Box(left=0, top=0, width=1, height=1, name="x"),)),
+                ),
+            ),
+        ),
+        kind=Box,
+    )
+    with pytest.raises(ValueError, match="kind Box"):
+        audit(boxes)
+    one = replace(made, examples=tuple(replace(e, annotations=said("no")) for e in made.examples))
+    with pytest.raises(ValueError, match="too few labels"):
+        audit(one)
+
+
+def test_rows_of_a_table_and_a_class_with_one_example():
+    draw = np.random.default_rng(0)
+    examples = []
+    for number in range(90):
+        kind = number % 2
+        fields = {"size": f"{draw.normal(4 * kind):.3f}", "colour": "red" if kind else "blue"}
+        name = "lonely" if number == 50 else f"kind {kind}"
+        examples.append(Example(name=str(number), fields=fields, annotations=said(name)))
+    examples.append(replace(examples[3], name="copy"))
+    made = Collection(examples=tuple(examples), kind=Choice)
+    found = audit(made, minutes=0.03, most=1000)
+    assert "50" not in {found.examples[row.index] for row in found.errors}
+    assert any("nothing is said of their labels" in note for note in found.notes)
+    assert next((row.name, row.count) for row in found.balance) == ("lonely", 1)
+    exact = [row for row in found.near.rows if row.exact]
+    assert [(found.examples[r.first], found.examples[r.second]) for r in exact] == [("3", "copy")]
+    fewer = audit(made, minutes=0.03, most=30)
+    assert len(fewer.examples) == 30
+    assert any("30 of 91 examples were drawn" in note for note in fewer.notes)
+
+
+@pytest.mark.slow
+def test_pictures_and_those_that_do_not_open(tmp_path: Path):
+    draw = np.random.default_rng(0)
+    examples = []
+    for number in range(80):
+        kind = number % 2
+        pixels = draw.integers(0, 60, (24, 24, 3)).astype(np.uint8)
+        pixels[6:18, 6:18, 0 if kind else 2] += 150
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(pixels).save(path)
+        name = ["blue", "red"][kind if number != 7 else 1 - kind]
+        examples.append(Example(name=path.name, picture=path, annotations=said(name)))
+    (tmp_path / "7b.png").write_bytes((tmp_path / "7.png").read_bytes())
+    (tmp_path / "cut.png").write_bytes((tmp_path / "9.png").read_bytes()[:100])
+    for name, label in (("7b.png", "red"), ("cut.png", "red")):
+        examples.append(Example(name=name, picture=tmp_path / name, annotations=said(label)))
+    found = audit(Collection(examples=tuple(examples), kind=Choice), minutes=0.03)
+    assert [found.examples[row.index] for row in found.errors] == ["7.png"]
+    assert [r.pair.exact for r in found.contradictions] == [True]
+    assert any("cut.png" in note for note in found.notes) and "cut.png" not in found.examples
+
+
+@pytest.mark.slow
+def test_with_minutes_it_is_measured_what_the_wrong_labels_cost():
+    found = audit(reviews()[0], minutes=20)
+    assert found.influence is not None and found.fit is not None
+    assert len(found.influence.without) == 3
+    text = as_text(found)
+    assert "What the wrong labels cost" in text and "Underfit or contradiction?" in text
+    assert not any("more minutes" in note for note in found.notes)

@@ -1,0 +1,64 @@
+"""The command `shoestring audit`: a table goes in, a report and a proposal come out."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shoestring.cli.auditing import audit
+
+
+def called(source: object, **given: Any) -> None:
+    """The command as the command line calls it."""
+    usual: dict[str, Any] = {"text": None, "label": None, "attribute": "", "minutes": 0.02}
+    usual |= {"most": 5_000, "out": None, "fix": None, "folder": None, "as_json": False}
+    audit(str(source), **(usual | given))
+
+
+def table(path: Path) -> Path:
+    """Eighty sentences; that of row 6 has the wrong label."""
+    good, bad = ["good", "fine", "great", "superb"], ["bad", "poor", "awful", "boring"]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "mood", "town"])
+        for number in range(80):
+            is_good = number % 2 == 1
+            word = (good if is_good else bad)[number // 2 % 4]
+            mood = "happy" if is_good != (number == 6) else "sad"
+            text = f"film number {number * 7919 % 1000} has a {word} story and {word} actors"
+            writer.writerow([text, mood, ["north", "south"][number % 3 == 0]])
+    return path
+
+
+def test_a_table_is_audited_and_nothing_is_overwritten(tmp_path: Path, capsys):
+    source, fix, out = table(tmp_path / "reviews.csv"), tmp_path / "fix.csv", tmp_path / "found.csv"
+    before = source.read_bytes()
+    called(source, attribute="town", out=out, fix=fix)
+    said = capsys.readouterr().out
+    assert "First answer" in said and "probably wrong" in said and "happy" in said
+    fixes = list(csv.DictReader(fix.read_text().splitlines()))
+    relabelled = [row for row in fixes if row["action"] == "relabel"]
+    assert ("happy", "sad") in {(row["label"], row["new_label"]) for row in relabelled}
+    assert "film number" in relabelled[0]["text"]
+    assert out.exists() and source.read_bytes() == before
+    kept = fix.read_bytes()
+    with pytest.raises(FileExistsError, match="is there already"):
+        called(source, fix=fix)
+    assert fix.read_bytes() == kept and not capsys.readouterr().out
+
+
+def test_sources_that_cannot_be_audited_are_named(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="there is no nothing"):
+        called("nothing")
+    with pytest.raises(ValueError, match="has no function"):
+        called("shoestring.tasks:digit")
+    with pytest.raises(ValueError, match="a function has none"):
+        called("shoestring.tasks:digits", label="mood")
+    with pytest.raises(ValueError, match="returned Columns"):
+        called("shoestring.tasks:adult_columns")
+    (tmp_path / "one.csv").write_text("text,label\na fine film,good\na superb film,good\n")
+    with pytest.raises(ValueError, match="too few labels"):
+        called(tmp_path / "one.csv", text="text", label="label")
