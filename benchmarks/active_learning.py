@@ -37,9 +37,11 @@ from shoestring.label import (
 
 SEEDS, BLOCK = 20, 5
 """Seeds in all, and how many of them every set gets before the next ones."""
-ALWAYS: dict[str, Any] = {"Random": Random(), "Margin": Margin(), "Badge": Badge()}
+ALWAYS: dict[str, Any] = {"Random": Random(), "Margin": Margin()}
 """What is tried on all sets with all seeds."""
-FURTHER: dict[str, Any] = {
+AT_FIRST: dict[str, Any] = {"Badge": Badge()}
+"""What is tried on all sets with the first block of seeds."""
+PICTURES: dict[str, Any] = {
     "Margin, stochastic": Margin(batch=Stochastic()),
     "Margin, far apart": Margin(batch=FarApart()),
     "PredictiveEntropy": PredictiveEntropy(),
@@ -49,12 +51,14 @@ FURTHER: dict[str, Any] = {
     "Typical": Typical(),
     "Bald": Bald(),
 }
-"""What is tried on digits, and on MNIST with the first seeds."""
+"""What is tried on digits and MNIST with the first block of seeds."""
 
 
 def ways(name: str, first: bool) -> dict[str, Any]:
     """The techniques of a set. `first`: whether of the first block of seeds."""
-    return ALWAYS | (FURTHER if name == "digits" or (name == "MNIST" and first) else {})
+    if not first:
+        return ALWAYS
+    return ALWAYS | AT_FIRST | (PICTURES if name in ("digits", "MNIST") else {})
 
 
 def main() -> None:

@@ -29,7 +29,8 @@ class ProbCover(Technique):
     least `purity` of the balls hold one cluster alone, with as many clusters as the model has
     outputs. It is for the first labels.
 
-    Saves: labels (what is like a labelled example is not bought).
+    Saves: nothing that three seeds on digits prove (docs/choose.md: it beat random choice less
+    often than the others).
     Costs: a training for each round, answers to the whole pool, and the distances of all pairs.
     Source: Yehuda et al. 2022, algorithm 1 and section 3.3.
     Differs: the features are those of the model that came in, not of self-supervision; where all is

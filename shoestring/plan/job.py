@@ -321,8 +321,10 @@ def _checked_limits(budget: str | Budget, model: nn.Module) -> Budget:
         limits = Budget.parse(budget) if budget.strip() else Budget()
     for name, resource in LIMITED.items():
         if resource.getting and name != "time" and getattr(limits, name) is not None:
+            first = ", and buy them before: shoestring.label.Margin(labels=...)(model, task)"
             raise BudgetError(
                 f"compress does not count {resource.about}: leave {name} out of the budget"
+                f"{first if name == 'labels' else ''}"
             )
     if not list(compressible(model, "compress")):
         raise ValueError(

@@ -80,6 +80,7 @@ def end_to_end(run: Run) -> None:
     learner, (_, last) = which_labels(model, task, drawn, seed=run.seed, say=run.say)
     _rows(run, "random", learner, task, last.labels)
     chosen, reached = Margin(labels=bought, rounds=rounds, training=training), False
+    count = 0
     with seeded(run.seed):
         for learner, now in purchases(chosen, model, task.sealed()):
             count = len(label_task(now).known())
@@ -106,8 +107,8 @@ RECIPE = Recipe(
     scarce="labels",
     instead="a training for every 50 labels",
     data=("MNIST",),
-    minutes=2,
-    quick_minutes=0.2,
+    minutes=0.5,
+    quick_minutes=0.1,
     page="choose.md",
     run=end_to_end,
     results=Results(
