@@ -217,11 +217,8 @@ def _write(collection: Collection, path: Path, export: Path | None, train: Path 
         print(f"{export}: {len(found.examples):,} examples, {count:,} of them labelled")
     if train is not None:
         from shoestring.label.collect.background import split_as_drawn
-        from shoestring.recipes.labelling import deliverer
+        from shoestring.recipes.labelling import deliver
 
-        deliver = deliverer(found)
-        if deliver is None:
-            raise ValueError("no model is trained from boxes here: --export writes them")
         writing(train)
         print(deliver(split_as_drawn(found), train))
 
@@ -276,10 +273,10 @@ def _serve(
 
 def _model(collection: Collection) -> tuple[Any, Any, str]:
     """What learns, what delivers, and a sentence where nothing does."""
-    from shoestring.recipes.labelling import deliverer, learner
+    from shoestring.recipes.labelling import deliver, learner
 
     learn, note = learner(collection)
-    return learn, deliverer(collection), note
+    return learn, deliver, note
 
 
 def _say(project: Project, address: str, host: str) -> None:

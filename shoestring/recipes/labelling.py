@@ -23,12 +23,14 @@ from shoestring.label import (
     Collection,
     Example,
     Margin,
+    PeakDoubts,
     Span,
     label_forecast,
 )
 from shoestring.label.collect import Learned, Point, Suggestion
-from shoestring.label.collect.background import Deliver, Learn
+from shoestring.label.collect.background import Learn
 from shoestring.plan import compress
+from shoestring.recipes.own_boxes import OwnBoxes, own_boxes
 from shoestring.recipes.own_data import OwnData, own_data
 from shoestring.recipes.own_spans import own_spans
 
@@ -46,8 +48,6 @@ _BY = "the model"
 
 def learner(collection: Collection) -> tuple[Learn | None, str]:
     """What learns from the labels of a collection, and a sentence where nothing does."""
-    if collection.kind is Box:
-        return None, "no model draws boxes here: the order is random, and every box is yours"
     if collection.kind is Span:
         return learn_spans, ""
     if any(one.picture is not None for one in collection.examples):
@@ -55,7 +55,7 @@ def learner(collection: Collection) -> tuple[Learn | None, str]:
             import PIL  # noqa: F401
         except ModuleNotFoundError:
             return None, str(missing("PIL", extra="images", what="no model learns from pictures"))
-    return learn_choices, ""
+    return (learn_boxes if collection.kind is Box else learn_choices), ""
 
 
 def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
@@ -136,9 +136,33 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
     )
 
 
-def deliverer(collection: Collection) -> Deliver | None:
-    """What trains a model at the end and writes its file; None where nothing does."""
-    return None if collection.kind is Box else deliver
+def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
+    """Train on the boxes so far; the pictures with the most doubtful boxes come first.
+
+    Raises ValueError where there are too few labels.
+    """
+    torch.set_num_threads(1)
+    own = own_boxes(_with_part_of_the_pool(collection))
+    model = _trained(own.model, own.task, own.training)
+    # The standard error of a mean average precision would take fifty passes of decoding.
+    point = _point(model, own.task, collection, len(own.validation), with_error=False)
+    return Learned(
+        suggestions=_most_doubtful(model, own),
+        point=point,
+        forecast=forecast([*curve, point] if point is not None else curve),
+        notes=_notes(own.notes),
+    )
+
+
+def _most_doubtful(model: nn.Module, own: OwnBoxes) -> tuple[Suggestion, ...]:
+    pool = own.task.pool()
+    if not len(pool):
+        return ()
+    chosen = PeakDoubts().choose(model, own.task, min(len(pool), MOST_SUGGESTED)).tolist()
+    return tuple(
+        Suggestion(name=own.examples[index], prediction=replace(found, by=_BY))
+        for index, found in zip(chosen, own.proposals(model, chosen), strict=True)
+    )
 
 
 def deliver(collection: Collection, path: Path) -> str:
@@ -149,7 +173,8 @@ def deliver(collection: Collection, path: Path) -> str:
     few labels.
     """
     torch.set_num_threads(1)
-    own: Any = own_spans(collection) if collection.kind is Span else own_data(collection)
+    kinds: dict[Any, Any] = {Choice: own_data, Span: own_spans, Box: own_boxes}
+    own: Any = kinds[collection.kind](collection)
     model = _trained(own.model, own.task, own.training)
     note = ""
     try:
@@ -159,10 +184,15 @@ def deliver(collection: Collection, path: Path) -> str:
         note = f"; it is as it was trained ({error})"
     held = len(own.validation)
     value = 100 * score(own.task, load(path), "validation")
+    size = f"{path} has {path.stat().st_size:,} bytes and "
+    if collection.kind is Box:
+        return (
+            f"{size}a mean average precision of {value:.1f} % on {held:,} pictures that it did not "
+            f"learn from{note}"
+        )
     return (
-        f"{path} has {path.stat().st_size:,} bytes and answers {value:.1f} % right of "
-        f"{'the words of ' if collection.kind is Span else ''}{held:,} examples that it did not "
-        f"learn from{note}"
+        f"{size}answers {value:.1f} % right of {'the words of ' if collection.kind is Span else ''}"
+        f"{held:,} examples that it did not learn from{note}"
     )
 
 
@@ -171,12 +201,19 @@ def _trained(model: nn.Module, task: Supervised, training: Any) -> nn.Module:
         return train(model, task.sealed(), training)
 
 
-def _point(model: nn.Module, task: Supervised, collection: Collection, scored: int) -> Point | None:
+def _point(
+    model: nn.Module,
+    task: Supervised,
+    collection: Collection,
+    scored: int,
+    *,
+    with_error: bool = True,
+) -> Point | None:
     if scored < FEWEST_SCORED:
         return None
     sealed = task.sealed()
     labelled = len(collection.examples) - len(_without_labels(collection.examples))
-    error = sealed.standard_error(model, "validation")
+    error = sealed.standard_error(model, "validation") if with_error else None
     return Point(labels=labelled, score=score(sealed, model, "validation"), error=error)
 
 
