@@ -106,10 +106,10 @@ def forecast(curve: Sequence[Point]) -> str:
     gain = found.gain(MORE)
     assert gain.low is not None and gain.middle is not None and gain.high is not None
     low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
-    advice = f"{MORE} more labels would still pay" if middle >= WORTH_POINTS else "you may stop now"
+    advice = "Go on" if middle >= WORTH_POINTS else "Stop now"
     return (
-        f"{advice}: they would add about {middle:.1f} points (80 % interval: {low:.1f} to "
-        f"{high:.1f})"
+        f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: {low:.1f} "
+        f"to {high:.1f})"
     )
 
 

@@ -230,5 +230,5 @@ def test_the_forecast_says_stop_or_go_on():
         ]
 
     assert forecast(curve(0.5, 0.6, 0.7)) == ""
-    assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("200 more: ")
+    assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("Go on: 200 more labels")
     assert forecast(curve(0.95, 0.95, 0.95, 0.95, 0.95, 0.95)).startswith("Stop now: ")
