@@ -108,8 +108,8 @@ def forecast(curve: Sequence[Point]) -> str:
     low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
     advice = "Go on" if middle >= WORTH_POINTS else "Stop now"
     return (
-        f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: {low:.1f} "
-        f"to {high:.1f})"
+        f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: "
+        f"{low:.1f} to {high:.1f})"
     )
 
 

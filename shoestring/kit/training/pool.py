@@ -41,6 +41,7 @@ class Pool:
     indices: Tensor
     bought: Tensor
     weights: Tensor | None = None
+    _source: Any = None  # the unlabelled inputs as they were given: replace() hands them on
     _answered: dict[int, Tensor] = field(default_factory=dict)
     """The labels that `answer` returned to this task and to tasks derived from it, by index."""
 
@@ -75,18 +76,7 @@ class Pool:
         if any(one.is_floating_point() and not torch.isfinite(one).all() for one in inputs):
             raise ValueError("the unlabelled inputs hold NaN or infinity: clean the data first")
         count = len(inputs[0])
-        if isinstance(answer, Tensor) and len(answer) != count:
-            raise ValueError(
-                f"there are {len(answer)} answers for {count} unlabelled examples: give one for "
-                "each"
-            )
-        if limit is not None and (
-            isinstance(limit, bool) or not isinstance(limit, int) or limit < 0
-        ):
-            raise ValueError(
-                f"limit={limit!r}: give how many labels may be bought, an integer from 0 up, or "
-                "None"
-            )
+        _check_sale(answer, limit, count)
         return cls(
             unlabelled=inputs,
             given=given,
@@ -95,7 +85,23 @@ class Pool:
             targets=targets,
             indices=torch.arange(count, count + len(targets)),
             bought=torch.zeros(count, dtype=torch.bool),
+            _source=unlabelled,
         )
+
+    def sold_by(self, answer: Answer, limit: int | None) -> Pool:
+        """The same labels, sold from now on by another answer or under another limit.
+
+        Returns itself where both are as they were. Raises ValueError as `of`.
+        """
+        if answer is self.answer and limit == self.limit:
+            return self
+        _check_sale(answer, limit, len(self.bought))
+        answered = self._answered if answer is self.answer else {}
+        return replace(self, answer=answer, limit=limit, _answered=answered)
+
+    def is_of(self, unlabelled: Any, targets: Tensor) -> bool:
+        """Whether it is of these unlabelled inputs, and `targets` are its training labels."""
+        return self._source is unlabelled and self.targets is targets
 
     def left(self) -> int | None:
         """How many more labels may be bought; None for all of them."""
@@ -233,3 +239,14 @@ def _as_labels(labels: Any) -> Tensor:
         not labels.is_floating_point() and not labels.is_complex() and labels.dtype != torch.bool
     )
     return labels.long() if is_integer else labels
+
+
+def _check_sale(answer: Answer, limit: int | None, count: int) -> None:
+    if isinstance(answer, Tensor) and len(answer) != count:
+        raise ValueError(
+            f"there are {len(answer)} answers for {count} unlabelled examples: give one for each"
+        )
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise ValueError(
+            f"limit={limit!r}: give how many labels may be bought, an integer from 0 up, or None"
+        )

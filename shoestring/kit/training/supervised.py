@@ -150,9 +150,11 @@ class Supervised(LabelTask):
             check_split(split, self.name, inputs, targets)
         check_axes(self.axes, self._split("train")[0], self.name)
         # replace() hands on the pool of the same examples
-        if self._pool is None or self._pool.targets is not self.train[1]:
+        if self._pool is None or not self._pool.is_of(self.unlabelled, self.train[1]):
             pool = Pool.of(self._split("train"), self.unlabelled, self.answer, self.limit)
-            object.__setattr__(self, "_pool", pool)
+        else:
+            pool = self._pool.sold_by(self.answer, self.limit)
+        object.__setattr__(self, "_pool", pool)
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):

@@ -313,3 +313,17 @@ def test_soft_answers_to_classes_are_refused_and_wider_numbers_are_not():
         answer=lambda indices: np.array([0.1, 0.2])[: len(indices)],
     )
     assert values.buy([0, 1]).labels([0, 1]).tolist() == pytest.approx([0.1, 0.2])
+
+
+def test_a_replaced_limit_or_answer_counts_and_what_was_bought_stays():
+    bought = task(limit=2).buy([0])
+    assert bought.left() == 1
+    more = replace(bought, limit=3)
+    assert more.left() == 2 and more.pool().tolist() == [1, 2, 3]
+    assert replace(bought, batch_size=2).left() == 1
+    other = replace(bought, answer=1 - Y[:4], limit=None).buy([1])
+    assert other.labels([0, 1]).tolist() == [int(Y[0]), 1 - int(Y[1])]
+    with pytest.raises(ValueError, match="limit=-1"):
+        replace(bought, limit=-1)
+    anew = replace(bought, unlabelled=X[:2], answer=Y[:2], limit=None)
+    assert anew.pool().tolist() == [0, 1] and anew.known().tolist() == [2, 3, 4]
