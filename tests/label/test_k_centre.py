@@ -70,6 +70,94 @@ def test_features_are_the_input_of_the_last_linear_layer(model: Any, inputs: Any
         assert torch.allclose(found, expected, atol=1e-6)
 
 
+class Pooling(nn.Module):
+    """A head that takes the mean over a picture itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(24, 3)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.last(maps.mean((2, 3)))
+
+
+class Hidden(nn.Module):
+    """A head whose matrix is its own, and whose input has no axis of features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(24, 3))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.mean((2, 3)) @ self.matrix
+
+
+class LowRank(nn.Module):
+    """A linear layer and a correction of rank 2 to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.down, self.up = nn.Linear(8, 3), nn.Linear(8, 2), nn.Linear(2, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.whole(inputs) + self.up(self.down(inputs))
+
+
+class PlacesLast(nn.Module):
+    """A matrix of its own over N×C×T, with as many places as features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(3, 8))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.matrix @ inputs
+
+
+def _after(head: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(2, 24, 3, stride=2, padding=1), nn.ReLU(), head)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "width"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), (8, 8), 64),
+        (_after(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(24, 3))), None, 24),
+        (_after(nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(1536, 3))), None, 1536),
+        (_after(Pooling()), None, 24),
+        (_after(nn.Sequential(nn.Conv2d(24, 3, 1), nn.Upsample(scale_factor=2))), None, 24),
+        (_after(nn.ConvTranspose2d(24, 3, 2, 2)), None, 24),
+        (
+            _after(nn.Sequential(nn.Conv2d(24, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())),
+            None,
+            24,
+        ),
+        (nn.Sequential(nn.Linear(8, 8), nn.Tanh(), LowRank()), (8,), 8),
+        (nn.Sequential(nn.Conv1d(5, 8, 1), nn.Tanh(), PlacesLast()), (5, 8), 8),
+    ],
+)
+def test_features_of_heads_that_pool_or_flatten_or_mix(model: Any, shape: Any, width: int):
+    inputs = torch.rand(6, *(shape or (2, 16, 16)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = states(model.eval(), pool_of(inputs), np.arange(6))
+    assert found.shape == (6, width)
+    if isinstance(model[0], nn.Conv2d) and width == 24:
+        with torch.no_grad():
+            assert torch.allclose(found, model[1](model[0](inputs)).mean((2, 3)), atol=1e-6)
+    if isinstance(model[0], nn.Conv1d):
+        with torch.no_grad():
+            assert torch.allclose(found, model[1](model[0](inputs)).mean(2), atol=1e-6)
+
+
+def test_a_linear_head_that_cannot_be_read_is_not_passed_over_in_silence():
+    model, inputs = _after(Hidden()).eval(), torch.rand(6, 2, 16, 16)
+    with pytest.warns(SkippedWarning, match="Sequential has no linear layer at its end"):
+        found = states(model, pool_of(inputs), np.arange(6))
+    with torch.no_grad():
+        assert torch.allclose(found, model(inputs), atol=1e-6)
+
+
 def test_padding_is_no_part_of_a_sentence_s_features():
     words = torch.tensor([[3, 4, 0, 0], [3, 4, 0, 0], [3, 4, 5, 6]])
     endings = torch.tensor([[2, 2, 0, 0], [2, 2, 3, 3], [2, 2, 2, 2]])
