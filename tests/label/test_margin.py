@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from shoestring.core import LabelBudgetError, apply, label_task, seeded
 from shoestring.core.kinds import BinaryLogits, ClassLogits, Numbers
-from shoestring.kit import Supervised, Training
+from shoestring.kit import SkippedWarning, Supervised, Training
 from shoestring.label import (
     Balanced,
     ByLength,
     Clustered,
     FarApart,
+    KCentre,
     LeastConfident,
     Listed,
     Margin,
@@ -209,6 +210,35 @@ def test_the_loop_pays_no_more_than_it_may():
     bought = [one for one in last.known() if one < 60]
     paid = float(prices.of(task, bought).sum())
     assert 24 <= paid <= 30
+
+
+@pytest.mark.parametrize("technique", [Margin, KCentre, LeastConfident])
+def test_where_a_few_are_dear_the_budget_is_spent(technique: Any):
+    """One in ten costs 50: half of all money would buy all the others."""
+    task = random_pool(400, known=5)
+    prices = Listed(tuple(50.0 if number % 10 == 3 else 1.0 for number in range(400)))
+    buyer = technique(labels=200, rounds=4, training=Training(2), prices=prices)
+    with seeded(0):
+        *_, (_, last) = purchases(buyer, Echo(3), task)
+    paid = float(prices.of(task, [one for one in last.known() if one < 400]).sum())
+    unsold = float(prices.of(task, last.pool()).mean())
+    assert 200 - unsold < paid <= 200 and unsold < 11
+
+
+def test_a_round_in_which_all_is_too_dear_says_so():
+    task = random_pool(20, known=5)
+    dear = Margin(labels=20, rounds=4, training=Training(2), prices=Listed((7.0,) * 20))
+    with seeded(0), pytest.warns(SkippedWarning) as said:
+        *_, (_, last) = purchases(dear, Echo(3), task)
+    assert len(last.known()) == 5 + 2
+    assert "round 1 buys nothing with 5 of the 20 that are left, since the cheapest label" in (
+        first := str(said[0].message)
+    )
+    assert "of the 20 in the pool costs 7: give fewer rounds= or more labels=" in first
+    everything = replace(dear, labels=1000, rounds=2)
+    with seeded(0), pytest.warns(SkippedWarning, match="round 2 .* no example is left in the pool"):
+        *_, (_, last) = purchases(everything, Echo(3), task.buy(range(18)))
+    assert len(last.known()) == 25
 
 
 def test_a_pool_without_any_label():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from shoestring.core import Task, label_task
 from shoestring.core.labels import LabelBudgetError, LabelTask
 from shoestring.core.model import unwrapped
-from shoestring.kit import Training, clone, train
+from shoestring.kit import SkippedWarning, Training, clone, train
 from shoestring.label.choosing.answers import predicted
 from shoestring.label.choosing.prices import Equal, Prices
 
@@ -153,6 +154,8 @@ def purchases(
             now = float(int(left) // (technique.rounds - number))
         indices, paid = _affordable(chooser, technique.prices, learner, sold, now, left)
         if not len(indices):
+            if not isinstance(technique.prices, Equal):  # those buy in the rounds that follow
+                _warn_of_nothing(number, technique.prices, sold, now, left)
             continue
         sold, left = sold.buy(indices), left - paid
         learner = train(
@@ -186,13 +189,39 @@ def _affordable(
     if isinstance(prices, Equal):
         chosen = min(count, int(now))
         return (chooser.choose(model, task, chosen) if chosen else pool[:0]), float(chosen)
-    of_pool = prices.of(task, pool)
-    # Enough even where the chosen are the cheap ones: what is too dear is not bought.
-    asked = min(count, max(1, round(2 * now / float(of_pool.mean()))))
-    order = chooser.choose(model, task, asked)
-    paid, chosen_now = 0.0, []
-    for index, price in zip(order, prices.of(task, order).tolist(), strict=True):
-        if paid + price <= min(now, left) + 1e-6:
-            chosen_now.append(index)
-            paid += price
-    return np.array(chosen_now, dtype=np.int64), paid
+    if not count:
+        return pool[:0], 0.0
+    of_pool, may = prices.of(task, pool), min(now, left) + 1e-6
+    mean = float(of_pool.mean())
+    asked = min(count, max(1, round(2 * now / mean)))
+    while True:
+        order = chooser.choose(model, task, asked)
+        paid, chosen_now = 0.0, []
+        for index, price in zip(order, prices.of(task, order).tolist(), strict=True):
+            if paid + price <= may:
+                chosen_now.append(index)
+                paid += price
+        # Where the chosen are cheap, or too dear, more are asked for: an example's price is left.
+        if (may - paid < mean and chosen_now) or asked == count:
+            return np.array(chosen_now, dtype=np.int64), paid
+        asked = min(count, 2 * asked)
+
+
+def _warn_of_nothing(number: int, prices: Prices, task: LabelTask, now: float, left: float) -> None:
+    """Say why a round bought nothing."""
+    pool, most = task.pool(), task.left()
+    if not len(pool):
+        why = "no example is left in the pool"
+    elif most == 0:
+        why = "the task sells no more label: its limit is reached"
+    else:
+        why = (
+            f"the cheapest label of the {len(pool)} in the pool costs "
+            f"{float(prices.of(task, pool).min()):,.6g}: give fewer rounds= or more labels="
+        )
+    warnings.warn(
+        f"round {number + 1} buys nothing with {min(now, left):,.6g} of the {left:,.6g} that are "
+        f"left, since {why}",
+        SkippedWarning,
+        stacklevel=3,
+    )
