@@ -192,8 +192,8 @@ def _affordable(
     if not count:
         return pool[:0], 0.0
     of_pool, may = prices.of(task, pool), min(now, left) + 1e-6
-    mean = float(of_pool.mean())
-    asked = min(count, max(1, round(2 * now / mean)))
+    middle = float(of_pool.median())
+    asked = min(count, max(1, round(2 * now / float(of_pool.mean()))))
     while True:
         order = chooser.choose(model, task, asked)
         paid, chosen_now = 0.0, []
@@ -201,8 +201,8 @@ def _affordable(
             if paid + price <= may:
                 chosen_now.append(index)
                 paid += price
-        # Where the chosen are cheap, or too dear, more are asked for: an example's price is left.
-        if (may - paid < mean and chosen_now) or asked == count:
+        # Where the chosen are cheap or too dear, more are asked for, until no usual price is left.
+        if (chosen_now and may - paid < middle) or asked == count:
             return np.array(chosen_now, dtype=np.int64), paid
         asked = min(count, 2 * asked)
 
