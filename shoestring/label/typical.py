@@ -34,7 +34,9 @@ class Typical(Technique):
     Saves: labels (what is like a labelled example is not bought).
     Costs: a training for each round, answers to the whole pool, and k-means.
     Source: Hacohen, Dekel & Weinshall 2022, algorithm 1 (TPC_RP).
-    Differs: the features are those of the model that came in, not of self-supervision.
+    Differs: the features are those of the model that came in, not of self-supervision, and are not
+    brought to length 1; labelled examples are not among the neighbours by which an example is
+    typical.
 
     `labels`: how many to buy, 1 or more; with other prices than Equal(), how much to pay in all.
     `rounds`: in how many batches, 1 or more: the model, and so the features, learn in between.
