@@ -156,7 +156,8 @@ def label_forecast(
     Source: Cortes et al. 1994 and Hestness et al. 2017 (power laws), Mukherjee et al. 2003
     (forecasts with intervals from subsets), Domhan, Springenberg & Hutter 2015 (several forms).
     Differs: forms are weighted by their fit and parameters drawn by the bootstrap, not by a Markov
-    chain.
+    chain. The weights have no correction for few points; a fifth of the draws takes every form
+    alike.
 
     `points`: CurvePoints or (labels, score) or (labels, score, standard error); with 4 or more
         different numbers of labels, in any order. Scores of the same way to choose and to train.

@@ -12,8 +12,9 @@ _LEAST_NOISE = 1e-4
 _EVEN = 0.2
 """Share of the curves whose form is drawn without regard to the fit.
 
-This and the next two are chosen so that the intervals hold on curves of five seeds of each set in
-benchmarks/active_learning.py; docs/choose.md has how they do on others.
+This and the next two are chosen so that the intervals hold on the curves of test scores of seeds 0
+to 4 of each set in benchmarks/active_learning.py; docs/choose.md has how they do on other seeds of
+the same sets.
 """
 _KNOWN = 0.5
 """Share of the squared standard error of a score that is noise from point to point.
@@ -96,7 +97,10 @@ def fits(
     best = [_fitted(form, points_P, scores_P[None], weights_P, ceiling) for form in FORMS]
     sums = np.array([one[3][0] for one in best])
     parameters = np.array([2 if not f.limited or len(f.shapes) == 1 else 3 for f in FORMS])
-    # of the weighted squares, as Akaike's criterion for a noise of unknown size has them
+    # Of the weighted squares, as Akaike's criterion for a noise of unknown size has them; without
+    # its correction for few points, which cannot be computed of 4 points and 3 parameters. Forms
+    # that count the same until it can gave intervals far too wide, and the correction then leaves
+    # hardly a form with a limit: intervals too narrow. _EVEN takes its place.
     criterion = count * np.log(np.maximum(sums, 1e-12) / count) + 2 * parameters
     share = np.exp(-0.5 * (criterion - criterion.min()))
     # A few points hardly tell forms apart that lead elsewhere.
