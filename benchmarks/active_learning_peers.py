@@ -8,6 +8,7 @@ same seeds, starts and trainings.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,12 +57,18 @@ def _margin(said: Any, points: Any, labels: Any, pool: int, count: int) -> Any:
     return np.argsort(-uncertainty_scores(said, method="margin_sampling"), kind="stable")[:count]
 
 
-def _asking(strategy: Any) -> Any:
+def _asking(strategy: Any, prepared: Callable[[Any], Any] = lambda points: points) -> Any:
+    """A query of a strategy; `prepared`: what is done to the features first."""
+
     def query(said: Any, points: Any, labels: Any, pool: int, count: int) -> Any:
-        asked = strategy(random_state=seed() % 2**31)
+        points, asked = prepared(points), strategy(random_state=seed() % 2**31)
         return asked.query(points, labels, candidates=np.arange(pool), batch_size=count)
 
     return query
+
+
+def _length_1(points: Any) -> Any:
+    return points / np.linalg.norm(points, axis=1, keepdims=True).clip(1e-9)
 
 
 PEERS = {
@@ -69,6 +76,8 @@ PEERS = {
     "scikit-activeml, CoreSet": Peer(query=_asking(CoreSet)),
     "scikit-activeml, TypiClust": Peer(query=_asking(TypiClust)),
     "scikit-activeml, ProbCover": Peer(query=_asking(ProbCover)),
+    "scikit-activeml, TypiClust, features of length 1": Peer(query=_asking(TypiClust, _length_1)),
+    "scikit-activeml, ProbCover, features of length 1": Peer(query=_asking(ProbCover, _length_1)),
 }
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from statistics import mean
 from typing import Any
 
-from rows import conditions_told, results
+from rows import conditions_told, results, values
 
 from shoestring.core.curve import Curve, saving
 from shoestring.label import label_forecast
@@ -94,6 +94,29 @@ def _saved(name: str, way: str, seeds: list[int]) -> str:
         )
     share = saving(*both).share
     return "some seed never reached it" if share is None else f"{100 * (1 - share):.0f} %"
+
+
+def longer_training() -> str:
+    """A row per length of training: the same seeds of EWT, trained briefly and longer."""
+    lines = [
+        "| EWT tags, training steps a round | pairs | random choice, mean test score % | "
+        "above random | pairs won |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    longer = results("active_learning_longer")
+    shared = sorted({row["seed"] for row in longer})
+    brief = [row for row in results("active_learning") if row["seed"] in shared]
+    steps = {row["metric"]: row["value"] for row in longer if row["subject"] == "training"}
+    for told, found in ((steps["brief"], brief), (steps["longer"], longer)):
+        base, ours = (
+            values(found, f"EWT tags, {way}", "mean test score") for way in (BASELINE, DEFAULT)
+        )
+        gains = [one - other for one, other in zip(ours, base, strict=True)]
+        lines.append(
+            f"| {told:.0f} | {len(gains)} | {mean(base):.2f} | {mean(gains):+.2f} | "
+            f"{sum(gain > 0 for gain in gains)} |"
+        )
+    return "\n".join([*lines, "", conditions_told(longer)])
 
 
 def active_learning_short() -> str:

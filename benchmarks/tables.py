@@ -15,7 +15,12 @@ from statistics import mean
 import audit_table
 import demo_figures
 import depth_table
-from active_learning_table import active_learning, active_learning_short, forecasts
+from active_learning_table import (
+    active_learning,
+    active_learning_short,
+    forecasts,
+    longer_training,
+)
 from boxes_table import active as boxes_active
 from boxes_table import partial as boxes_partial
 from browser_table import browser
@@ -292,6 +297,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "audit-trained": audit_table.trained,
     "active-learning": active_learning,
     "active-learning-short": active_learning_short,
+    "active-learning-longer": longer_training,
     "label-forecasts": forecasts,
     "deep-compression-short": deep_compression_short,
     "deep-compression": deep_compression,
