@@ -14,6 +14,7 @@ from shoestring.core import Stage, Task, Technique
 from shoestring.core.kinds import outputs_of
 from shoestring.core.labels import LabelTask
 from shoestring.kit import Training
+from shoestring.label.choosing.answers import output_kind, probabilities_of
 from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_buying, ordered
 from shoestring.label.choosing.prices import Equal, Prices
 from shoestring.label.choosing.spread import clusters
@@ -27,7 +28,7 @@ class ProbCover(Technique):
     One by one it takes the example with the most uncovered examples within a radius, by the
     direction of the features before the last linear layer. The radius is the largest at which at
     least `purity` of the balls hold one cluster alone, with as many clusters as the model has
-    outputs. It is for the first labels.
+    classes. It is for the first labels.
 
     Saves: nothing that three seeds on digits prove (docs/choose.md: it beat random choice less
     often than the others).
@@ -89,10 +90,18 @@ class ProbCover(Technique):
         known = np.asarray(task.known())
         points = states(model, task, np.concatenate([pool[drawn].numpy(), known]))
         points_ND = functional.normalize(points, dim=1)
-        outputs = task.outputs(model, task.inputs(pool[:1].numpy()))
-        classes = max(2, next(iter(outputs_of(outputs).values())).shape[1])
-        radius = _radius(points_ND, clusters(points_ND, classes), self.purity)
+        radius = _radius(points_ND, clusters(points_ND, _classes(model, task, pool)), self.purity)
         return drawn[covering(points_ND, len(drawn), count, radius)]
+
+
+def _classes(model: nn.Module, task: LabelTask, pool: Tensor) -> int:
+    """How many classes a model has, 2 or more; without classes, how many numbers it gives."""
+    values = outputs_of(task.outputs(model, task.inputs(pool[:1].numpy())))
+    try:
+        kind, path = output_kind(model, task, pool[:1].numpy())
+    except ValueError:  # of numbers
+        return max(2, next(iter(values.values())).shape[1])
+    return max(2, probabilities_of(values[path].float(), kind).shape[-1])
 
 
 def _radius(points_ND: Tensor, group_N: Tensor, purity: float) -> float:

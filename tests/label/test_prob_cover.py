@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from label_pools import Echo, pool_of, random_pool
+from torch import Tensor, nn
 
 from shoestring.core import seeded
-from shoestring.label import ProbCover
+from shoestring.label import ProbCover, prob_cover
+from shoestring.label.choosing.spread import clusters
 from shoestring.label.prob_cover import _radius, covering
 
 
@@ -65,6 +67,28 @@ def test_clusters_are_covered():
         )
         chosen = ProbCover().choose(Echo(2), pool_of(points, classes=2), 2)
     assert [one >= 30 for one in chosen] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "classes"),
+    [
+        (nn.Linear(4, 3), torch.rand(6, 9, 4), 3),  # nine places, not nine classes
+        (nn.Conv2d(4, 3, 1), torch.rand(6, 4, 5, 5), 3),
+        (nn.Linear(4, 7), torch.rand(6, 4), 7),
+    ],
+)
+def test_there_are_as_many_clusters_as_classes(
+    monkeypatch: pytest.MonkeyPatch, model: nn.Module, inputs: Tensor, classes: int
+):
+    asked: list[int] = []
+
+    def spied(points: Tensor, count: int) -> Tensor:
+        asked.append(count)
+        return clusters(points, count)
+
+    monkeypatch.setattr(prob_cover, "clusters", spied)
+    ProbCover().choose(model, pool_of(inputs), 2)
+    assert asked == [classes]
 
 
 def test_bad_settings():
