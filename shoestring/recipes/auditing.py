@@ -14,6 +14,7 @@ from shoestring.kit import Training, resuming
 from shoestring.label import Choice, Collection, Example
 from shoestring.label.audit.annotators import Annotators, dawid_skene
 from shoestring.label.audit.balance import ClassCount, GroupRate, balance, group_rates
+from shoestring.label.audit.chance import Agreement, agreement
 from shoestring.label.audit.confident import LabelError, label_errors
 from shoestring.label.audit.fit import Fit, underfit_or_contradiction
 from shoestring.label.audit.influence import Influence, influence
@@ -45,14 +46,18 @@ class Audit:
     `examples`: the names of those that were looked at, N; an index below is a place in it.
     `names`: of the classes; `labels`: of each example, N.
     `is_last`: False for a first answer, after a short training.
-    `accuracy`: how often the models agree with the given label out of sample, 0 to 1.
-    `errors`: the labels that are probably wrong, the least credible first.
+    `accuracy`: how often the models agree with the given label out of sample, 0 to 1; NaN where no
+        model was asked.
+    `errors`: the labels that are probably wrong, the least credible first; none where the models
+        agree with the labels no better than by chance.
     `near`, `contradictions`, `leaks`, `outliers`, `slices`, `balance`: see there.
     `groups`: the rates of each group of the attribute; () without one.
     `annotators`, `people`: their quality, and the names of the columns; None for fewer than two.
     `influence`, `fit`: None where they were not measured; `notes` says why.
     `notes`: what was left out, sampled or assumed, a sentence each.
     `texts`: of each example; () for pictures and rows.
+    `agreement`: of the models with the labels, beside chance, over examples that are no near copies
+        of each other; None where no model was asked.
     """
 
     examples: tuple[str, ...] = field(repr=False)
@@ -74,6 +79,7 @@ class Audit:
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
     texts: tuple[str, ...] = field(default=(), repr=False)
+    agreement: Agreement | None = None
 
 
 def audit(
@@ -103,7 +109,9 @@ def audits(
 ) -> Iterator[Audit]:
     """A first answer within seconds, then the better one: what is wrong with a collection.
 
-    All labelled examples are judged by networks that did not see them, whichever split they are in.
+    Where all examples are equal, no network could tell them apart: then the only answer is what is
+    seen without one, such as contradictions. All labelled examples are judged by networks that did
+    not see them, whichever split they are in.
 
     `collection`: of texts, pictures or rows with classes.
     `attribute`: a field whose groups are compared; "" for none.
@@ -120,7 +128,10 @@ def audits(
     data = _looked_at(collection, attribute, most, seed)
     own, groups = data.own, data.together
     short = replace(own.training, steps=min(FIRST_STEPS, own.training.steps))
-    kinds = len(np.unique(groups))
+    if (kinds := len(np.unique(groups))) < 2:
+        nothing = "all examples are equal: there is nothing that a network could tell apart"
+        yield replace(data.seen, is_last=True, notes=(*data.seen.notes, nothing))
+        return
     timed = monotonic()
     folds = min(FIRST_FOLDS, kinds)
     early = out_of_sample(own.model, own.task, short, folds, groups=groups, seed=seed)
@@ -200,10 +211,7 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
 
 
 def _together(found: Near, notes: list[str]) -> np.ndarray:
-    """Of each example a number; those of one number are in one fold: near duplicates.
-
-    Raises ValueError where all examples are equal.
-    """
+    """Of each example a number; those of one number are in one fold: near duplicates."""
     groups = found.groups
     if np.bincount(groups).max() > max(len(groups) // FOLDS, 2):
         exact = [pair for pair in found.rows if pair.exact]
@@ -212,8 +220,6 @@ def _together(found: Near, notes: list[str]) -> np.ndarray:
             "more than a fifth of the examples are nearly the same as others, in one chain: only "
             "equal ones were held out together, so that a near copy may defend a wrong label"
         )
-    if len(np.unique(groups)) < 2:
-        raise ValueError("all examples are equal: there is nothing that a network could tell apart")
     return groups
 
 
@@ -297,6 +303,13 @@ def _judged(data: _Data, told: OutOfSample) -> Audit:
         rows = tuple(replace(row, index=int(judged[row.index])) for row in found.rows)
     predicted = told.probabilities.argmax(1)
     wrong = predicted != told.labels
+    slices = failing_slices(wrong, data.parts)
+    alone = np.unique(data.together, return_index=True)[1]  # copies agree together
+    agreed = agreement(predicted[alone], told.labels[alone])
+    notes = [*data.seen.notes, *told.notes]
+    if agreed.is_by_chance:
+        rows, slices = (), ()
+        notes.append(_by_chance(agreed))
     groups: tuple[GroupRate, ...] = ()
     if data.groups:
         groups = group_rates(predicted, told.labels, data.groups, data.seen.names)
@@ -304,9 +317,19 @@ def _judged(data: _Data, told: OutOfSample) -> Audit:
         data.seen,
         accuracy=float(1 - wrong.mean()),
         errors=rows,
-        slices=failing_slices(wrong, data.parts),
+        slices=slices,
         groups=groups,
-        notes=(*data.seen.notes, *told.notes),
+        notes=tuple(notes),
+        agreement=agreed,
+    )
+
+
+def _by_chance(agreed: Agreement) -> str:
+    return (
+        f"the models know no more of the labels than chance: they agree with "
+        f"{100 * agreed.value:.1f} % of them, and predictions that know nothing agree with "
+        f"{100 * agreed.expected:.1f} %. So no label is called wrong, and no slice: either the "
+        "labels are random, or these networks cannot learn what they mean from so few examples"
     )
 
 

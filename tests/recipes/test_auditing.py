@@ -13,7 +13,15 @@ import pytest
 from PIL import Image
 
 from shoestring.label import Annotation, Box, Choice, Collection, Example
-from shoestring.recipes.audit_report import as_csv, as_json, as_text, findings, plain, proposal
+from shoestring.recipes.audit_report import (
+    as_csv,
+    as_json,
+    as_text,
+    findings,
+    meaning,
+    plain,
+    proposal,
+)
 from shoestring.recipes.auditing import Audit, audit, audits
 
 GOOD = ["good", "fine", "great", "superb", "lovely", "excellent"]
@@ -115,8 +123,11 @@ def test_what_cannot_be_audited_is_named():
     assert len({row.group for row in ages}) == 4
     same = [replace(e, text="it is", annotations=said("no" if k % 2 else "yes")) for k, e in
             enumerate(made.examples)]  # fmt: skip
-    with pytest.raises(ValueError, match="all examples are equal"):
-        audit(replace(made, examples=tuple(same)))
+    (found,) = audits(replace(made, examples=tuple(same)))
+    assert found.is_last and len(found.contradictions) == len(found.examples) // 2
+    assert any("all examples are equal" in note for note in found.notes)
+    assert "no model was asked" in as_text(found) and not found.errors
+    assert json.loads(as_json(found))["accuracy"] is None
     with pytest.raises(ValueError, match="minutes is 0"):
         audit(made, minutes=0)
     boxes = Collection(
@@ -136,6 +147,33 @@ def test_what_cannot_be_audited_is_named():
     one = replace(made, examples=tuple(replace(e, annotations=said("no")) for e in made.examples))
     with pytest.raises(ValueError, match="too few labels"):
         audit(one)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_labels_of_a_coin_are_called_no_better_than_chance(seed: int):
+    draw = np.random.default_rng(seed)
+    examples = tuple(
+        replace(e, annotations=said(str(draw.choice(["no", "yes"]))), split="")
+        for e in reviews(200)[0].examples
+    )
+    found = next(audits(Collection(examples=examples, kind=Choice), minutes=0.03))
+    assert found.agreement is not None and found.agreement.is_by_chance
+    assert not found.errors and not found.slices
+    assert any("the models know no more of the labels than chance" in n for n in found.notes)
+    text = as_text(found)
+    assert "no better than chance" in text and "nothing is wrong" not in text
+    assert "relabel" not in proposal(found) and json.loads(as_json(found))["is_by_chance"]
+
+
+def test_a_long_list_says_how_many_of_it_can_be_wrong(answers: list[Audit]):
+    last = answers[-1]
+    assert last.agreement is not None and last.agreement.chance < 1e-6
+    assert meaning(replace(last, errors=())) == ""
+    assert "were 5" not in meaning(replace(last, errors=last.errors[:1]))
+    longer = replace(last, errors=last.errors * 10)
+    listed, wrong = len(longer.errors), len(last.examples) // 20
+    assert f"at most {wrong} of these {listed} " in meaning(longer)
+    assert meaning(longer) in as_text(longer)
 
 
 def test_rows_of_a_table_and_a_class_with_one_example():
