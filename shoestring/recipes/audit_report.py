@@ -199,7 +199,7 @@ def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
     for kind, title, todo in _KINDS:
         some = [row for row in rows if row.finding == kind]
         if some:
-            lines += ["", f"{len(some):,} {title}: {todo}"]
+            lines += ["", f"{_counted(audit, kind, title, len(some))}: {todo}"]
             lines += [f"  {meaning(audit)}"] * (kind == "wrong label")
             lines += [f"  {_line(row)}" for row in some[:shown]]
             lines += [f"  … and {len(some) - shown:,} more"] * (len(some) > shown)
@@ -223,6 +223,15 @@ def _agreement(audit: Audit) -> str:
         expected = 100 * audit.agreement.expected
         return f"{said}, no better than chance ({expected:.1f} %): nothing follows for the labels"
     return said
+
+
+def _counted(audit: Audit, kind: str, title: str, count: int) -> str:
+    """Such as "3 duplicates"; of a list that is mostly right, not that it is probably wrong."""
+    if kind == "wrong label" and count > 2 * _SUPPOSED * len(audit.examples):
+        return f"{count:,} labels that may be wrong"
+    if count == 1:
+        title = _ONE[kind]
+    return f"{count:,} {title}"
 
 
 def meaning(audit: Audit) -> str:
@@ -249,6 +258,13 @@ def meaning(audit: Audit) -> str:
 
 _SUPPOSED = 0.05
 """A share of wrong labels, to show what it would mean for the list."""
+_ONE = {
+    "contradiction": "contradiction",
+    "wrong label": "label that is probably wrong",
+    "leak": "leak from training into another split",
+    "duplicate": "duplicate",
+    "outlier": "outlier",
+}
 _KINDS = (
     ("contradiction", "contradictions", "look at both, and give them one label"),
     ("wrong label", "labels that are probably wrong", "look at them, the first ones first"),
@@ -284,7 +300,9 @@ def _of_the_whole(audit: Audit) -> list[str]:
             )
     if rare := [row for row in audit.balance if row.rare]:
         named = ", ".join(f"{plain(row.name)} ({row.count:,})" for row in rare[:SHOWN])
-        lines += ["", f"{len(rare):,} classes are rare: {named}; collect more of them"]
+        said = "1 class is rare" if len(rare) == 1 else f"{len(rare):,} classes are rare"
+        more = f" and {len(rare) - SHOWN:,} more" if len(rare) > SHOWN else ""
+        lines += ["", f"{said}: {named}{more}; collect more of them"]
     if differ := [row for row in audit.groups if row.chance < 0.05]:
         lines += ["", f"{len(differ):,} rates differ between groups: see whether they may"]
         for row in differ[:SHOWN]:

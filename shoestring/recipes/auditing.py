@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from shoestring.recipes.own_data import OwnData, chosen, own_data
 MOST = 5_000
 """So many examples are looked at where there are more."""
 FOLDS, FIRST_FOLDS, FIRST_STEPS = 5, 2, 100
+_EQUAL = "all examples are equal: there is nothing that a network could tell apart"
 SHARE = 0.6
 """Of the minutes, so much is for the cross-validation; the rest is for what needs its answer."""
 
@@ -109,9 +111,8 @@ def audits(
 ) -> Iterator[Audit]:
     """A first answer within seconds, then the better one: what is wrong with a collection.
 
-    Where all examples are equal, no network could tell them apart: then the only answer is what is
-    seen without one, such as contradictions. All labelled examples are judged by networks that did
-    not see them, whichever split they are in.
+    All labelled examples are judged by networks that did not see them, whichever split they are in.
+    Where all are equal, the only answer is what is seen without a network, such as contradictions.
 
     `collection`: of texts, pictures or rows with classes.
     `attribute`: a field whose groups are compared; "" for none.
@@ -129,21 +130,21 @@ def audits(
     own, groups = data.own, data.together
     short = replace(own.training, steps=min(FIRST_STEPS, own.training.steps))
     if (kinds := len(np.unique(groups))) < 2:
-        nothing = "all examples are equal: there is nothing that a network could tell apart"
-        yield replace(data.seen, is_last=True, notes=(*data.seen.notes, nothing))
+        yield replace(data.seen, is_last=True, notes=(*data.seen.notes, _EQUAL))
         return
     timed = monotonic()
     folds = min(FIRST_FOLDS, kinds)
-    early = out_of_sample(own.model, own.task, short, folds, groups=groups, seed=seed)
+    asked: dict[str, Any] = {"groups": groups, "seed": seed, "names": own.names}
+    early = out_of_sample(own.model, own.task, short, folds, **asked)
     per_step = (monotonic() - timed) / (short.steps * folds)
     yield (first := _judged(data, early))
     notes = list(data.seen.notes)
     with resuming(folder) if folder is not None else nullcontext():
         long = _fitting(own, per_step, minutes, notes)
-        told = out_of_sample(own.model, own.task, long, min(FOLDS, kinds), groups=groups, seed=seed)
+        told = out_of_sample(own.model, own.task, long, min(FOLDS, kinds), **asked)
         best = _judged(data, told)
         if best.accuracy < first.accuracy:
-            best, told = first, early
+            best = first
             notes.append("the first answer stays: the longer training was no better out of sample")
 
         def is_time_for(trainings: int) -> bool:
@@ -158,7 +159,7 @@ def audits(
             best = replace(best, fit=fit)
         elif best.contradictions:
             notes.append("whether the fit is too short was not measured: it wants more minutes")
-    yield replace(best, is_last=True, notes=tuple(dict.fromkeys([*notes, *told.notes])))
+    yield replace(best, is_last=True, notes=tuple(dict.fromkeys([*notes, *best.notes])))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
