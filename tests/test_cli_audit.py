@@ -58,6 +58,30 @@ def test_a_proposal_is_never_written_over_a_file(tmp_path: Path):
     assert (tmp_path / "mine.csv").read_text() == "mine"
 
 
+def test_findings_are_never_written_over_the_data_or_another_file(tmp_path: Path):
+    source = table(tmp_path / "reviews.csv")
+    before = source.read_bytes()
+    (tmp_path / "link.csv").symlink_to(source)
+    for name in ("reviews.csv", "link.csv"):
+        with pytest.raises(FileExistsError, match="is the data: give --out a new name"):
+            called(source, out=tmp_path / name)
+    (tmp_path / "mine.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match="is there already: give --out a new name"):
+        called(source, out=tmp_path / "mine.csv")
+    with pytest.raises(ValueError, match="--out and --fix are both"):
+        called(source, out=tmp_path / "new.csv", fix=tmp_path / "new.csv")
+    assert source.read_bytes() == before and (tmp_path / "mine.csv").read_text() == "mine"
+
+
+def test_equal_texts_with_labels_at_random_are_contradictions(tmp_path: Path, capsys):
+    rows = [f"it rains,{'yes' if number % 3 else 'no'}" for number in range(60)]
+    (tmp_path / "copies.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    called(tmp_path / "copies.csv", out=tmp_path / "out.csv")
+    said = capsys.readouterr().out
+    assert "contradictions" in said and "First answer" not in said
+    assert "contradiction" in (tmp_path / "out.csv").read_text()
+
+
 def test_sources_that_cannot_be_audited_are_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="there is no nothing"):
         called("nothing")

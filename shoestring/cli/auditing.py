@@ -39,7 +39,9 @@ Minutes = Annotated[float, typer.Option(help="about how long it may take, above 
 Most = Annotated[
     int, typer.Option(help="examples that are looked at; more are drawn at random", min=20)
 ]
-Out = Annotated[Path | None, typer.Option(help="write all findings as CSV", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Option(help="write all findings as CSV, to a new file", show_default=False)
+]
 Fix = Annotated[
     Path | None,
     typer.Option(
@@ -70,8 +72,7 @@ def audit(
 
     Networks judge examples that they did not see. A first answer comes within seconds.
     """
-    if fix is not None and fix.exists():
-        raise FileExistsError(f"{fix} is there already: give --fix a new name, it never overwrites")
+    _check_new(source, out, fix)
     from shoestring.artifact import save
     from shoestring.recipes.audit_report import as_csv, as_text, proposal
     from shoestring.recipes.audit_report import as_json as in_json
@@ -87,10 +88,10 @@ def audit(
         collection = _collection(source, text, label, Path(pictures))
         answers = audits(collection, attribute=attribute, minutes=minutes, most=most, folder=folder)
         first = next(answers)
-        if not as_json:
+        if not as_json and not first.is_last:
             said = as_text(first, shown=2)
             print(f"First answer, after a short training:\n{said}\n", flush=True)
-        found = next(answers)
+        found = next(answers, first)
     print(in_json(found) if as_json else as_text(found))
     if out is not None:
         save(out, as_csv(found).encode())
@@ -99,6 +100,21 @@ def audit(
     for path, what in ((out, "all findings"), (fix, "what to change, for you to look at")):
         if path is not None:
             print(f"{path}: {what}", file=sys.stderr)
+
+
+def _check_new(source: str, out: Path | None, fix: Path | None) -> None:
+    """Raise FileExistsError where a file would be written over another, the data first of all."""
+    for path, option in ((out, "--out"), (fix, "--fix")):
+        if path is None or not (path.exists() or path.is_symlink()):
+            continue
+        what = "is the data" if _is_same(path, source) else "is there already"
+        raise FileExistsError(f"{path} {what}: give {option} a new name, it never overwrites")
+    if out is not None and fix is not None and out.resolve() == fix.resolve():
+        raise ValueError(f"--out and --fix are both {out}: give two names")
+
+
+def _is_same(path: Path, source: str) -> bool:
+    return path.exists() and Path(source).exists() and path.samefile(source)
 
 
 def _collection(source: str, text: str | None, label: str | None, pictures: Path) -> Collection:

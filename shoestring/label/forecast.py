@@ -13,6 +13,10 @@ from shoestring.label.growth import Fit, fits
 
 _RESAMPLES = 400
 _LOW, _HIGH = 0.1, 0.9
+_SMALL_FALL = 0.01
+"""Of a ceiling of 1: a score that is so much below the best one may be noise, whatever its standard
+error says."""
+_MOST_LABELS = 1e15
 _FARTHEST = 1000.0
 """Times the labels there are, beyond which nothing is said."""
 
@@ -32,8 +36,11 @@ class CurvePoint:
     standard_error: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.labels < math.inf:
-            raise ValueError(f"a score with {self.labels} labels: give a number above 0")
+        if not 0 < self.labels <= _MOST_LABELS:
+            raise ValueError(
+                f"a score with {self.labels} labels: give a number above 0, at most "
+                f"{_MOST_LABELS:.0e}"
+            )
         if not math.isfinite(self.score) or not 0 <= self.standard_error < math.inf:
             raise ValueError(
                 f"a score of {self.score} with a standard error of {self.standard_error}: give "
@@ -79,7 +86,12 @@ class LabelForecast:
         return _interval(np.minimum(values, self.ceiling))
 
     def labels_for(self, score: float) -> Interval:
-        """How many labels it takes in all until the curve reaches a score."""
+        """How many labels it takes in all until the curve reaches a score.
+
+        Raises ValueError for a score that is not finite.
+        """
+        if not math.isfinite(score):
+            raise ValueError(f"score={score}: give a finite number")
         last = self.points[-1].labels
         grid = np.geomspace(self.points[0].labels, _FARTHEST * last, 600)
         reached = self._fits.at(grid) >= score
@@ -107,8 +119,38 @@ class LabelForecast:
         now, then = self._fits.at(np.array([last, last + more])).T
         return _interval(then - now)
 
+    def falls(self) -> str:
+        """Why the curve cannot be carried on, where it falls; "" where it does not.
+
+        It falls where the last score is below the best one before it by more than three standard
+        errors of their difference, and a straight line through all points over the logarithm of the
+        labels goes down.
+        """
+        last, best = self.points[-1], max(self.points, key=lambda one: one.score)
+        lost, error = best.score - last.score, math.hypot(best.standard_error, last.standard_error)
+        logs = np.log([one.labels for one in self.points])
+        scores = np.array([one.score for one in self.points])
+        small = _SMALL_FALL * max(1.0, abs(self.ceiling))
+        if lost <= max(3 * error, small) or ((logs - logs.mean()) * scores).sum() >= 0:
+            return ""
+        return (
+            f"the scores fall with more labels, from {100 * best.score:.1f} % at "
+            f"{best.labels:,.0f} to {100 * last.score:.1f} % at {last.labels:,.0f}: no learning "
+            "curve does, so nothing can be forecast. Look for wrong labels (shoestring audit) or "
+            "a training that diverges"
+        )
+
     def says(self, score: float) -> str:
-        """One line on what a score takes, such as "about 1,200 more labels for 95.0 % …"."""
+        """One line on what a score takes, such as "about 1,200 more labels for 95.0 % …".
+
+        Raises ValueError for a score that is not finite or above the ceiling.
+        """
+        if not -math.inf < score <= self.ceiling:
+            raise ValueError(
+                f"score={score}: give a finite score, at most the ceiling of {self.ceiling:g}"
+            )
+        if falls := self.falls():
+            return falls
         more, there = self.more_for(score), f"{100 * score:.1f} %"
         if more.middle == 0:
             return f"{there} is reached"
@@ -128,6 +170,8 @@ class LabelForecast:
         )
 
     def __str__(self) -> str:
+        if falls := self.falls():
+            return falls
         last = self.points[-1]
         parts = []
         for times in (1.5, 2.0, 4.0):
@@ -164,7 +208,7 @@ def label_forecast(
     `ceiling`: the best score there can be.
     `seed`: of the bootstrap; the same seed gives the same forecast.
 
-    Raises ValueError for fewer points, and for a score above the ceiling.
+    Raises ValueError for fewer points, for a ceiling that is not finite and for a score above it.
     """
     known = [one if isinstance(one, CurvePoint) else _point(one) for one in points]
     known.sort(key=lambda one: one.labels)
@@ -173,6 +217,8 @@ def label_forecast(
             f"a forecast needs scores at 4 different numbers of labels, and there are {distinct}: "
             "train on parts of the labels too, such as 40, 55, 75 and 100 % of them"
         )
+    if not math.isfinite(ceiling):
+        raise ValueError(f"ceiling={ceiling}: give the best score there can be, a finite number")
     if (best := max(one.score for one in known)) > ceiling:
         raise ValueError(
             f"there is a score of {best} above the ceiling of {ceiling}: give the best score there "
@@ -197,8 +243,8 @@ def _point(given: tuple[float, ...]) -> CurvePoint:
 
 
 def _check_above_zero(value: float, what: str) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{value} {what}: give a number above 0")
+    if not 0 < value <= _MOST_LABELS:
+        raise ValueError(f"{value} {what}: give a number above 0, at most {_MOST_LABELS:.0e}")
 
 
 def _interval(values: np.ndarray) -> Interval:

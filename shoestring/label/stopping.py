@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,7 +31,8 @@ def stabilised(answers: Sequence[Any], *, agreement: float = 0.99, looks: int = 
 
     Agreement is Cohen's kappa of the classes that two successive models give the same unlabelled
     examples (the stop set; a thousand or more, drawn once). The mean of the last `looks` counts. It
-    needs no labels, and says nothing about how good the answers are.
+    needs no labels, and says nothing about how good the answers are. Models that give all examples
+    one class agree whatever they learned: then it does not stop.
 
     Source: Bloodgood & Vijay-Shanker 2009, "A method for stopping active learning based on
     stabilizing predictions and the need for user-adjustable stopping", section 4 (0.99, 3 looks).
@@ -57,6 +59,12 @@ def stabilised(answers: Sequence[Any], *, agreement: float = 0.99, looks: int = 
             stop=False, why=f"{len(rows)} rounds are too few: it takes {looks + 1} to compare"
         )
     last = rows[-looks - 1 :]
+    if constant := [row for row in last if (row == row[0]).all()]:
+        return Verdict(
+            stop=False,
+            why=f"{len(constant)} of the last {len(last)} models give all examples one class: "
+            "their agreement says nothing. Label more, or ask about more examples",
+        )
     mean = float(np.mean([kappa(one, two) for one, two in pairwise(last)]))
     words = f"the answers of successive rounds agree with a kappa of {mean:.3f}"
     if mean >= agreement:
@@ -79,7 +87,8 @@ def kappa(first: Any, second: Any) -> float:
 def little_to_gain(forecast: LabelForecast, *, labels: float = 100, points: float = 0.5) -> Verdict:
     """Stop where so many more labels will hardly add so many points.
 
-    It stops where even the high end of the 80 % interval of the gain is below `points`.
+    It stops where even the high end of the 80 % interval of the gain is below `points`. Of a curve
+    that falls it says so, and does not stop: no form of curve fits it.
 
     `forecast`: of the curve so far.
     `labels`: how many more are in question, above 0.
@@ -87,7 +96,7 @@ def little_to_gain(forecast: LabelForecast, *, labels: float = 100, points: floa
 
     Raises ValueError for numbers out of range.
     """
-    if not points > 0:
+    if not 0 < points < math.inf:
         raise ValueError(f"points={points}: give how many points must be gained, above 0")
     gain = forecast.gain(labels)
     assert gain.low is not None and gain.middle is not None and gain.high is not None
@@ -95,6 +104,8 @@ def little_to_gain(forecast: LabelForecast, *, labels: float = 100, points: floa
         f"{labels:,.0f} more labels will add {100 * gain.middle:.2f} points "
         f"({100 * gain.low:.2f} to {100 * gain.high:.2f})"
     )
+    if falls := forecast.falls():
+        return Verdict(stop=False, why=falls)
     if 100 * gain.high < points:
         return Verdict(stop=True, why=f"{words}, less than {points:g}")
     return Verdict(stop=False, why=f"{words}, which may be {points:g} or more")

@@ -11,6 +11,7 @@ from shoestring.label import Example
 from shoestring.label.audit.near import Near, Pair, near
 from shoestring.label.audit.near_pictures import SIDE, Thumbnails, near_pictures, thumbnails
 from shoestring.label.audit.near_texts import near_texts
+from shoestring.recipes.own_inputs import LARGEST
 
 _DIRECTIONS = 50
 _SIDE = 8
@@ -74,9 +75,10 @@ def _of_rows(examples: Sequence[Example]) -> np.ndarray:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return float("nan")
+    return value if abs(value) <= LARGEST else float("nan")
 
 
 def _equal_rows(examples: Sequence[Example]) -> Near:

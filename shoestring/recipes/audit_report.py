@@ -161,6 +161,9 @@ def as_json(audit: Audit) -> str:
         "examples": len(audit.examples),
         "classes": list(audit.names),
         "accuracy": audit.accuracy,
+        "agreement": None if audit.agreement is None else asdict(audit.agreement),
+        "is_by_chance": audit.agreement is not None and audit.agreement.is_by_chance,
+        "meaning": meaning(audit),
         "findings": [asdict(row) for row in findings(audit)],
         "slices": [asdict(row) for row in audit.slices],
         "groups": [asdict(row) for row in audit.groups],
@@ -192,24 +195,76 @@ def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
     `shown`: rows of each kind, 1 or more.
     """
     rows = list(findings(audit))
-    lines = [
-        f"{len(audit.examples):,} examples of {len(audit.names)} classes; models that did not see "
-        f"an example agree with its label in {100 * audit.accuracy:.1f} % of them"
-    ]
+    lines = [f"{len(audit.examples):,} examples of {len(audit.names)} classes; {_agreement(audit)}"]
     for kind, title, todo in _KINDS:
         some = [row for row in rows if row.finding == kind]
         if some:
-            lines += ["", f"{len(some):,} {title}: {todo}"]
+            lines += ["", f"{_counted(audit, kind, title, len(some))}: {todo}"]
+            lines += [f"  {meaning(audit)}"] * (kind == "wrong label")
             lines += [f"  {_line(row)}" for row in some[:shown]]
             lines += [f"  … and {len(some) - shown:,} more"] * (len(some) > shown)
     lines += _of_the_whole(audit)
-    if not rows:
+    by_chance = audit.agreement is None or audit.agreement.is_by_chance
+    if not rows and not by_chance:
         lines.append("nothing is wrong with single examples, as far as these models can tell")
     if audit.notes:
         lines += ["", "Notes:", *(f"  {plain(note)}" for note in audit.notes)]
     return "\n".join(lines)
 
 
+def _agreement(audit: Audit) -> str:
+    if audit.agreement is None:
+        return "no model was asked (see the notes)"
+    said = (
+        "models that did not see an example agree with its label in "
+        f"{100 * audit.accuracy:.1f} % of them"
+    )
+    if audit.agreement.is_by_chance:
+        expected = 100 * audit.agreement.expected
+        return f"{said}, no better than chance ({expected:.1f} %): nothing follows for the labels"
+    return said
+
+
+def _counted(audit: Audit, kind: str, title: str, count: int) -> str:
+    """Such as "3 duplicates"; of a list that is mostly right, not that it is probably wrong."""
+    if kind == "wrong label" and count > 2 * _SUPPOSED * len(audit.examples):
+        return f"{count:,} labels that may be wrong"
+    if count == 1:
+        title = _ONE[kind]
+    return f"{count:,} {title}"
+
+
+def meaning(audit: Audit) -> str:
+    """What the agreement of the models means for the list of wrong labels; "" where it is empty.
+
+    The models disagree with right labels too, wherever they err: nothing in the data tells how many
+    of the list are such. What can be said is how many can be wrong at most, for a share of wrong
+    labels in the data.
+    """
+    if not audit.errors:
+        return ""
+    listed, wrong = len(audit.errors), int(_SUPPOSED * len(audit.examples))
+    said = (
+        f"the models disagree with {100 * (1 - audit.accuracy):.1f} % of all labels, with right "
+        "ones too, wherever they err"
+    )
+    if wrong >= listed:
+        return said
+    return (
+        f"{said}: were {100 * _SUPPOSED:.0f} % of all labels wrong, at most {wrong:,} of these "
+        f"{listed:,} ({100 * wrong / listed:.0f} %) would be"
+    )
+
+
+_SUPPOSED = 0.05
+"""A share of wrong labels, to show what it would mean for the list."""
+_ONE = {
+    "contradiction": "contradiction",
+    "wrong label": "label that is probably wrong",
+    "leak": "leak from training into another split",
+    "duplicate": "duplicate",
+    "outlier": "outlier",
+}
 _KINDS = (
     ("contradiction", "contradictions", "look at both, and give them one label"),
     ("wrong label", "labels that are probably wrong", "look at them, the first ones first"),
@@ -245,7 +300,9 @@ def _of_the_whole(audit: Audit) -> list[str]:
             )
     if rare := [row for row in audit.balance if row.rare]:
         named = ", ".join(f"{plain(row.name)} ({row.count:,})" for row in rare[:SHOWN])
-        lines += ["", f"{len(rare):,} classes are rare: {named}; collect more of them"]
+        said = "1 class is rare" if len(rare) == 1 else f"{len(rare):,} classes are rare"
+        more = f" and {len(rare) - SHOWN:,} more" if len(rare) > SHOWN else ""
+        lines += ["", f"{said}: {named}{more}; collect more of them"]
     if differ := [row for row in audit.groups if row.chance < 0.05]:
         lines += ["", f"{len(differ):,} rates differ between groups: see whether they may"]
         for row in differ[:SHOWN]:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from shoestring.kit import Training, resuming
 from shoestring.label import Choice, Collection, Example
 from shoestring.label.audit.annotators import Annotators, dawid_skene
 from shoestring.label.audit.balance import ClassCount, GroupRate, balance, group_rates
+from shoestring.label.audit.chance import Agreement, agreement
 from shoestring.label.audit.confident import LabelError, label_errors
 from shoestring.label.audit.fit import Fit, underfit_or_contradiction
 from shoestring.label.audit.influence import Influence, influence
@@ -34,6 +36,7 @@ from shoestring.recipes.own_data import OwnData, chosen, own_data
 MOST = 5_000
 """So many examples are looked at where there are more."""
 FOLDS, FIRST_FOLDS, FIRST_STEPS = 5, 2, 100
+_EQUAL = "all examples are equal: there is nothing that a network could tell apart"
 SHARE = 0.6
 """Of the minutes, so much is for the cross-validation; the rest is for what needs its answer."""
 
@@ -45,14 +48,18 @@ class Audit:
     `examples`: the names of those that were looked at, N; an index below is a place in it.
     `names`: of the classes; `labels`: of each example, N.
     `is_last`: False for a first answer, after a short training.
-    `accuracy`: how often the models agree with the given label out of sample, 0 to 1.
-    `errors`: the labels that are probably wrong, the least credible first.
+    `accuracy`: how often the models agree with the given label out of sample, 0 to 1; NaN where no
+        model was asked.
+    `errors`: the labels that are probably wrong, the least credible first; none where the models
+        agree with the labels no better than by chance.
     `near`, `contradictions`, `leaks`, `outliers`, `slices`, `balance`: see there.
     `groups`: the rates of each group of the attribute; () without one.
     `annotators`, `people`: their quality, and the names of the columns; None for fewer than two.
     `influence`, `fit`: None where they were not measured; `notes` says why.
     `notes`: what was left out, sampled or assumed, a sentence each.
     `texts`: of each example; () for pictures and rows.
+    `agreement`: of the models with the labels, beside chance, over examples that are no near copies
+        of each other; None where no model was asked.
     """
 
     examples: tuple[str, ...] = field(repr=False)
@@ -74,6 +81,7 @@ class Audit:
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
     texts: tuple[str, ...] = field(default=(), repr=False)
+    agreement: Agreement | None = None
 
 
 def audit(
@@ -104,6 +112,7 @@ def audits(
     """A first answer within seconds, then the better one: what is wrong with a collection.
 
     All labelled examples are judged by networks that did not see them, whichever split they are in.
+    Where all are equal, the only answer is what is seen without a network, such as contradictions.
 
     `collection`: of texts, pictures or rows with classes.
     `attribute`: a field whose groups are compared; "" for none.
@@ -120,19 +129,22 @@ def audits(
     data = _looked_at(collection, attribute, most, seed)
     own, groups = data.own, data.together
     short = replace(own.training, steps=min(FIRST_STEPS, own.training.steps))
-    kinds = len(np.unique(groups))
+    if (kinds := len(np.unique(groups))) < 2:
+        yield replace(data.seen, is_last=True, notes=(*data.seen.notes, _EQUAL))
+        return
     timed = monotonic()
     folds = min(FIRST_FOLDS, kinds)
-    early = out_of_sample(own.model, own.task, short, folds, groups=groups, seed=seed)
+    asked: dict[str, Any] = {"groups": groups, "seed": seed, "names": own.names}
+    early = out_of_sample(own.model, own.task, short, folds, **asked)
     per_step = (monotonic() - timed) / (short.steps * folds)
     yield (first := _judged(data, early))
     notes = list(data.seen.notes)
     with resuming(folder) if folder is not None else nullcontext():
         long = _fitting(own, per_step, minutes, notes)
-        told = out_of_sample(own.model, own.task, long, min(FOLDS, kinds), groups=groups, seed=seed)
+        told = out_of_sample(own.model, own.task, long, min(FOLDS, kinds), **asked)
         best = _judged(data, told)
         if best.accuracy < first.accuracy:
-            best, told = first, early
+            best = first
             notes.append("the first answer stays: the longer training was no better out of sample")
 
         def is_time_for(trainings: int) -> bool:
@@ -147,7 +159,7 @@ def audits(
             best = replace(best, fit=fit)
         elif best.contradictions:
             notes.append("whether the fit is too short was not measured: it wants more minutes")
-    yield replace(best, is_last=True, notes=tuple(dict.fromkeys([*notes, *told.notes])))
+    yield replace(best, is_last=True, notes=tuple(dict.fromkeys([*notes, *best.notes])))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -200,10 +212,7 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
 
 
 def _together(found: Near, notes: list[str]) -> np.ndarray:
-    """Of each example a number; those of one number are in one fold: near duplicates.
-
-    Raises ValueError where all examples are equal.
-    """
+    """Of each example a number; those of one number are in one fold: near duplicates."""
     groups = found.groups
     if np.bincount(groups).max() > max(len(groups) // FOLDS, 2):
         exact = [pair for pair in found.rows if pair.exact]
@@ -212,8 +221,6 @@ def _together(found: Near, notes: list[str]) -> np.ndarray:
             "more than a fifth of the examples are nearly the same as others, in one chain: only "
             "equal ones were held out together, so that a near copy may defend a wrong label"
         )
-    if len(np.unique(groups)) < 2:
-        raise ValueError("all examples are equal: there is nothing that a network could tell apart")
     return groups
 
 
@@ -302,6 +309,13 @@ def _judged(data: _Data, told: OutOfSample) -> Audit:
         rows = tuple(replace(row, index=int(judged[row.index])) for row in found.rows)
     predicted = told.probabilities.argmax(1)
     wrong = predicted != told.labels
+    slices = failing_slices(wrong, data.parts)
+    alone = np.unique(data.together, return_index=True)[1]  # copies agree together
+    agreed = agreement(predicted[alone], told.labels[alone])
+    notes = [*data.seen.notes, *told.notes]
+    if agreed.is_by_chance:
+        rows, slices = (), ()
+        notes.append(_by_chance(agreed))
     groups: tuple[GroupRate, ...] = ()
     if data.groups:
         groups = group_rates(predicted, told.labels, data.groups, data.seen.names)
@@ -309,9 +323,19 @@ def _judged(data: _Data, told: OutOfSample) -> Audit:
         data.seen,
         accuracy=float(1 - wrong.mean()),
         errors=rows,
-        slices=failing_slices(wrong, data.parts),
+        slices=slices,
         groups=groups,
-        notes=(*data.seen.notes, *told.notes),
+        notes=tuple(notes),
+        agreement=agreed,
+    )
+
+
+def _by_chance(agreed: Agreement) -> str:
+    return (
+        f"the models know no more of the labels than chance: they agree with "
+        f"{100 * agreed.value:.1f} % of them, and predictions that know nothing agree with "
+        f"{100 * agreed.expected:.1f} %. So no label is called wrong, and no slice: either the "
+        "labels are random, or these networks cannot learn what they mean from so few examples"
     )
 
 

@@ -29,6 +29,8 @@ Pictures of more pixels are seen at 64×64.
 """
 _LARGE = 64
 _STEP = HashedText(lengths=(1, 2, 3, 4), buckets=1 << 16, most=1024)
+LARGEST = 1e30
+"""Of a number in a row: what is larger has no place in 32 bits once it is squared or summed."""
 _MOST_VALUES = 200  # of a column of categories
 _UNKNOWN = 0
 
@@ -215,4 +217,4 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         return math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if abs(value) <= LARGEST else math.nan

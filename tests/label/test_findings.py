@@ -99,6 +99,16 @@ def test_arrays_of_pictures_and_plain_ones():
         near_pictures(pictures, bits=65)
 
 
+def test_plain_pictures_are_alike_by_their_colour():
+    colours = [(0.8, 0.1, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1), (0.5, 0.5, 0.5), (0.8, 0.11, 0.1)]
+    pictures = np.stack([np.full((32, 32, 3), c, np.float32) for c in colours]).transpose(
+        0, 3, 1, 2
+    )
+    assert [(r.first, r.second) for r in near_pictures(pictures).rows] == [(0, 4)]
+    black = near_pictures(np.full((20, 1, 8, 8), np.nan, np.float32))
+    assert black.rows == () and len(black.unreadable) == 20
+
+
 def test_pairs_with_different_labels_contradict_and_pairs_across_splits_leak():
     found = near_texts(TEXTS)
     labels = [0, 1, 2, 1, 0, 0, 0, -1, 0]

@@ -51,6 +51,24 @@ def test_the_wrong_label_is_found_and_what_it_should_be_is_said():
         assert sorted(found.order) == [0, 1, 2, 3, 4] and found.order[0] == 2
 
 
+@pytest.mark.parametrize("pruning", [ByNoiseRate(), ByClass(), ByBoth(), ByConfidence()])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_a_model_that_knows_nothing_calls_no_label_wrong(pruning, classes: int):
+    draw = np.random.default_rng(0)
+    labels = draw.integers(classes, size=200)
+    uniform = np.full((200, classes), 1 / classes)
+    constant = np.tile(draw.dirichlet(np.ones(classes)), (200, 1))
+    for table in (uniform, constant):
+        assert label_errors(table, labels, pruning=pruning).rows == ()
+    ties = np.zeros((200, classes))
+    ties[:, :2] = 0.5
+    tied = label_errors(ties, labels % 2, pruning=pruning)
+    assert tied.rows == ()
+    some = ties[:20].copy(), labels[:20] % 2
+    some[0][0] = np.eye(classes)[1 - some[1][0]]  # of this one it is sure
+    assert {row.index for row in label_errors(*some, pruning=pruning).rows} <= {0}
+
+
 def test_qualities_by_hand():
     assert np.allclose(SelfConfidence()(TABLE, LABELS), [0.9, 0.8, 0.1, 0.9, 0.7])
     assert np.allclose(NormalisedMargin()(TABLE, LABELS), [0.9, 0.8, 0.1, 0.9, 0.7])

@@ -124,6 +124,32 @@ def test_bad_input():
             ask(0)
 
 
+def test_a_curve_that_falls_is_not_carried_on():
+    found = label_forecast([(10, 0.9), (20, 0.8), (40, 0.7), (80, 0.6)])
+    for words in (str(found), found.says(0.95)):
+        assert "the scores fall with more labels, from 90.0 % at 10 to 60.0 % at 80" in words
+    of_100 = label_forecast([(10, 80.6), (20, 80.9), (40, 80.7), (80, 80.4)], ceiling=100)
+    assert of_100.falls() == ""
+    for seed in range(10):  # of a plateau with noise
+        draw = np.random.default_rng(seed)
+        assert not label_forecast([(n, 0.8 + draw.normal(0, 0.01), 0.01) for n in LABELS]).falls()
+
+
+def test_numbers_that_make_no_forecast_are_named():
+    points = [(n, _power(n)) for n in LABELS]
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="give the best score there can be, a finite number"):
+            label_forecast(points, ceiling=bad)
+    with pytest.raises(ValueError, match="above 0, at most 1e"):
+        label_forecast([*points, (1e300, 0.9)])
+    found = label_forecast(points)
+    for bad in (math.nan, math.inf, 2.0):
+        with pytest.raises(ValueError, match="a finite score, at most the ceiling of 1"):
+            found.says(bad)
+    with pytest.raises(ValueError, match="give a finite number"):
+        found.more_for(math.nan)
+
+
 def test_a_curve_that_does_not_move():
     found = label_forecast([(n, 0.75) for n in LABELS])
     at = found.at(800)

@@ -78,8 +78,10 @@ def test_a_class_with_one_example_is_not_judged_and_it_is_said():
     labels[7] = 2
     changed = task.with_labels(labels)
     found = out_of_sample(network(), changed, Training(5), 5)
+    named = out_of_sample(network(), changed, Training(5), 5, names=("a", "b", "rare"))
+    assert "(class 'rare')" in named.notes[0]
     assert np.flatnonzero(~found.told).tolist() == [7]
-    assert "1 examples have a class that no other fold has (classes 2)" in found.notes[0]
+    assert "1 example has a class that no other fold has (class 2)" in found.notes[0]
 
 
 def test_an_interrupted_run_goes_on(tmp_path):

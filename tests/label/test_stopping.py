@@ -26,6 +26,26 @@ def test_kappa_against_scikit_learn():
         assert kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
 
 
+def test_models_that_always_answer_one_class_do_not_stop():
+    constant = [np.zeros(50, int)] * 6
+    verdict = stabilised(constant)
+    assert not verdict.stop and "give all examples one class" in verdict.why
+    varied = [np.arange(50) % 2] * 3
+    assert not stabilised([*varied, *constant[:1]]).stop
+    assert stabilised([*constant, *varied, *varied]).stop
+
+
+def test_a_curve_that_falls_is_called_so_and_does_not_stop():
+    found = label_forecast([(10, 0.9), (20, 0.8), (40, 0.7), (80, 0.6)])
+    verdict = little_to_gain(found)
+    assert not verdict.stop and "the scores fall with more labels" in verdict.why
+    noisy = label_forecast([(n, s, 0.01) for n, s in ((10, 0.6), (20, 0.8), (40, 0.81), (80, 0.8))])
+    assert noisy.falls() == "" and "points" in little_to_gain(noisy).why
+    for bad in (0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="give how many points"):
+            little_to_gain(noisy, points=bad)
+
+
 def test_answers_that_settle():
     draw = np.random.default_rng(0)
     truth = draw.integers(0, 5, 1000)

@@ -48,6 +48,7 @@ def test_the_table_of_rules():
     assert table.covered == 0.75 and "all together: 75.0%" in str(table)
     assert "rule 1" in table._repr_html_()
     assert rule_table(votes).rows[0].accuracy is None
+    assert rule_table(votes, np.array([0, 1, -1, 0])).rows == table.rows
     with pytest.raises(ValueError, match="1 labels for 4 examples"):
         rule_table(votes, [0])
     silent = rule_table(of((-1, 0), (-1, 0)))
@@ -197,3 +198,14 @@ def test_the_made_texts_are_what_they_say():
     ids, labels = made(4000, torch.Generator().manual_seed(1))
     own = ((ids - 1) // 60 == labels[:, None]) & (ids <= 180)
     assert own.float().mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_words_that_are_in_every_text_or_none_are_refused():
+    for bad in ("who", ("who", 3)):
+        with pytest.raises(TypeError, match="give a tuple of texts"):
+            Says("a", bad)  # type: ignore[arg-type]
+    for words, unless in ((("",), ()), (("a", " "), ()), (("a",), ("*",))):
+        with pytest.raises(ValueError, match="has an empty word"):
+            Says("a", words, unless=unless)
+    with pytest.raises(ValueError, match="give one or more"):
+        Says("a", ())

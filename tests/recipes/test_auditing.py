@@ -13,7 +13,15 @@ import pytest
 from PIL import Image
 
 from shoestring.label import Annotation, Box, Choice, Collection, Example
-from shoestring.recipes.audit_report import as_csv, as_json, as_text, findings, plain, proposal
+from shoestring.recipes.audit_report import (
+    as_csv,
+    as_json,
+    as_text,
+    findings,
+    meaning,
+    plain,
+    proposal,
+)
 from shoestring.recipes.auditing import Audit, audit, audits
 
 GOOD = ["good", "fine", "great", "superb", "lovely", "excellent"]
@@ -86,7 +94,7 @@ def test_the_report_the_table_and_the_proposal_agree(answers: list[Audit]):
     last = answers[-1]
     text = as_text(last)
     assert f"{len(last.errors)} labels that are probably wrong" in text
-    assert "always the same label" in text and "1 contradictions" in text
+    assert "always the same label" in text and "1 contradiction:" in text
     table = list(csv.DictReader(io.StringIO(as_csv(last))))
     assert len(table) == len(list(findings(last))) and table[0]["finding"] == "contradiction"
     fixes = list(csv.DictReader(io.StringIO(proposal(last))))
@@ -115,8 +123,11 @@ def test_what_cannot_be_audited_is_named():
     assert len({row.group for row in ages}) == 4
     same = [replace(e, text="it is", annotations=said("no" if k % 2 else "yes")) for k, e in
             enumerate(made.examples)]  # fmt: skip
-    with pytest.raises(ValueError, match="all examples are equal"):
-        audit(replace(made, examples=tuple(same)))
+    (found,) = audits(replace(made, examples=tuple(same)))
+    assert found.is_last and len(found.contradictions) == len(found.examples) // 2
+    assert any("all examples are equal" in note for note in found.notes)
+    assert "no model was asked" in as_text(found) and not found.errors
+    assert json.loads(as_json(found))["accuracy"] is None
     with pytest.raises(ValueError, match="minutes is 0"):
         audit(made, minutes=0)
     boxes = Collection(
@@ -138,6 +149,50 @@ def test_what_cannot_be_audited_is_named():
         audit(one)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_labels_of_a_coin_are_called_no_better_than_chance(seed: int):
+    draw = np.random.default_rng(seed)
+    examples = tuple(
+        replace(e, annotations=said(str(draw.choice(["no", "yes"]))), split="")
+        for e in reviews(200)[0].examples
+    )
+    found = next(audits(Collection(examples=examples, kind=Choice), minutes=0.03))
+    assert found.agreement is not None and found.agreement.is_by_chance
+    assert not found.errors and not found.slices
+    assert any("the models know no more of the labels than chance" in n for n in found.notes)
+    text = as_text(found)
+    assert "no better than chance" in text and "nothing is wrong" not in text
+    assert "relabel" not in proposal(found) and json.loads(as_json(found))["is_by_chance"]
+
+
+def test_the_last_answer_says_it_too():
+    draw = np.random.default_rng(0)
+    examples = tuple(
+        Example(
+            name=str(number),
+            fields={"size": f"{draw.normal():.4f}"},
+            annotations=said(f"kind {draw.integers(10)}"),
+        )
+        for number in range(200)
+    )
+    found = audit(Collection(examples=examples, kind=Choice), minutes=0.03)
+    assert found.agreement is not None and found.agreement.is_by_chance and not found.errors
+    assert "the models know no more of the labels than chance" in as_text(found)
+    assert found.influence is None
+
+
+def test_a_long_list_says_how_many_of_it_can_be_wrong(answers: list[Audit]):
+    last = answers[-1]
+    assert last.agreement is not None and last.agreement.chance < 1e-6
+    assert meaning(replace(last, errors=())) == ""
+    assert "were 5" not in meaning(replace(last, errors=last.errors[:1]))
+    longer = replace(last, errors=last.errors * 10)
+    listed, wrong = len(longer.errors), len(last.examples) // 20
+    assert f"at most {wrong} of these {listed} " in meaning(longer)
+    assert meaning(longer) in as_text(longer)
+    assert f"{listed} labels that may be wrong" in as_text(longer)
+
+
 def test_rows_of_a_table_and_a_class_with_one_example():
     draw = np.random.default_rng(0)
     examples = []
@@ -151,12 +206,29 @@ def test_rows_of_a_table_and_a_class_with_one_example():
     found = audit(made, minutes=0.03, most=1000)
     assert "50" not in {found.examples[row.index] for row in found.errors}
     assert any("nothing is said of their labels" in note for note in found.notes)
+    assert any("1 example has a class that no other fold has (class 'lonely')" in note
+               for note in found.notes)  # fmt: skip
+    assert "1 class is rare: lonely (1); collect" in as_text(found)
     assert next((row.name, row.count) for row in found.balance) == ("lonely", 1)
     exact = [row for row in found.near.rows if row.exact]
     assert [(found.examples[r.first], found.examples[r.second]) for r in exact] == [("3", "copy")]
     fewer = audit(made, minutes=0.03, most=30)
     assert len(fewer.examples) == 30
     assert any("30 of 91 examples were drawn" in note for note in fewer.notes)
+
+
+def test_numbers_too_large_for_a_network_are_left_out_with_a_note():
+    draw = np.random.default_rng(0)
+    examples = tuple(
+        Example(
+            name=str(number),
+            fields={"size": f"{draw.normal(4 * (number % 2)):.3f}", "big": f"{draw.normal()}e300"},
+            annotations=said(f"kind {number % 2}"),
+        )
+        for number in range(60)
+    )
+    found = next(audits(Collection(examples=examples, kind=Choice), minutes=0.03))
+    assert found.accuracy > 0.8 and any("column 'big' is left out" in n for n in found.notes)
 
 
 @pytest.mark.slow

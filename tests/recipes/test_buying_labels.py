@@ -56,6 +56,13 @@ def test_more_than_may_be_bought():
     assert ASKED == []
 
 
+@pytest.mark.parametrize("answered", [12, -1])
+def test_an_answer_of_a_class_that_the_network_has_not_is_named(answered: int):
+    asked = replace(task(), answer=lambda indices: torch.full((len(indices),), answered))
+    with pytest.raises(ValueError, match=rf"is {answered}, and the network has 10 classes, 0 to 9"):
+        Margin(labels=10, rounds=1, training=Training(2))(network(), asked)
+
+
 def test_the_test_split_stays_sealed():
     class NoTest(nn.Module):
         """Fails where it sees as many examples at once as the test split is long."""

@@ -2,6 +2,7 @@
 
 from shoestring.label.audit.annotators import Annotator, Annotators, dawid_skene, majority
 from shoestring.label.audit.balance import ClassCount, GroupRate, balance, group_rates
+from shoestring.label.audit.chance import Agreement, agreement
 from shoestring.label.audit.confident import (
     ByBoth,
     ByClass,
@@ -36,6 +37,7 @@ from shoestring.label.audit.slices import (
 )
 
 __all__ = [
+    "Agreement",
     "Annotator",
     "Annotators",
     "ByBoth",
@@ -64,6 +66,7 @@ __all__ = [
     "Reason",
     "SelfConfidence",
     "Slice",
+    "agreement",
     "balance",
     "cluster_slices",
     "contradictions",

@@ -96,7 +96,7 @@ class ByNoiseRate:
             for other in np.flatnonzero(numbers):
                 if other != label:
                     wrong[rows[_largest(margins[:, other], numbers[other])]] = True
-        return wrong & (probabilities.argmax(1) != labels)
+        return wrong & (_is_other(probabilities, labels))
 
 
 @final
@@ -115,7 +115,7 @@ class ByClass:
         for label, rows, numbers in _numbers(labels, confident):
             many = int(numbers.sum() - numbers[label])
             wrong[rows[_largest(-probabilities[rows, label], many)]] = True
-        return wrong & (probabilities.argmax(1) != labels)
+        return wrong & (_is_other(probabilities, labels))
 
 
 @final
@@ -147,7 +147,7 @@ class ByConfidence:
     ) -> np.ndarray:
         """Whether each of N examples is taken for wrong."""
         other = (confident.certain >= 0) & (confident.certain != labels)
-        return other & (probabilities.argmax(1) != labels)
+        return other & (_is_other(probabilities, labels))
 
 
 @final
@@ -206,8 +206,9 @@ def label_errors(
     `quality`: what orders them.
 
     Source: Northcutt, Jiang & Chuang 2021, "Confident learning: estimating uncertainty in dataset
-    labels", sections 3.1 and 3.2. Differs: a label that is also the likeliest class is never
-    taken for wrong, and one example of each class always stays.
+    labels", sections 3.1 and 3.2. Differs: a label that is the likeliest class, or ties with it, is
+    never taken for wrong; one example of each class always stays; and probabilities that are equal
+    for all classes of an example, or for all examples, are confident of none.
     Raises ValueError for probabilities that are NaN, out of 0..1 or do not sum to 1, for a single
     class, and for labels of another length or out of 0..C-1.
     """
@@ -239,6 +240,10 @@ def confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> Confident:
     above = probabilities >= thresholds - _ROUNDING
     certain = np.where(above, probabilities, -1.0).argmax(1)
     certain[~above.any(1)] = -1
+    # Equal classes say nothing of an example, nor do equal answers to all of them.
+    certain[probabilities.max(1) <= 1 / classes + _ROUNDING] = -1
+    if all(np.ptp(part, axis=0).max() <= _ROUNDING for part in (probabilities[:2], probabilities)):
+        certain[:] = -1
     known = certain >= 0
     pairs = labels[known] * classes + certain[known]
     counts = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
@@ -308,13 +313,8 @@ def tag_errors(
         given.append(tags[kept])
     if not places:
         raise ValueError("there are no sentences: give at least one")
-    return _of_parts(
-        len(labels),
-        np.concatenate(places),
-        np.concatenate(tables),
-        np.concatenate(given),
-        pruning,
-    )
+    at, every, tags = (np.concatenate(parts) for parts in (places, tables, given))
+    return _of_parts(len(labels), at, every, tags, pruning)
 
 
 def vote_errors(probabilities: Any, votes: Any, *, pruning: Pruning = _BY_NOISE_RATE) -> PartErrors:
@@ -356,6 +356,12 @@ def _of_parts(
         for row in found.rows
     )
     return PartErrors(rows=rows, quality=np.where(np.isfinite(worst), worst, np.nan))
+
+
+def _is_other(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether another class is likelier than the given one; of two that tie, neither is."""
+    own = probabilities[np.arange(len(labels)), labels]
+    return own < probabilities.max(1) - _ROUNDING
 
 
 def _columns(*others: np.ndarray) -> tuple[np.ndarray, ...]:

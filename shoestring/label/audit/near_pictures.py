@@ -24,6 +24,9 @@ _MOST, _EQUAL = 5, 0.01
 equal but for noise."""
 _FLAT = 1e-2
 """A deviation below this is taken for this: the noise of a plain picture is not its content."""
+_COLOUR, _COLOURS = 0.02, 8
+"""How far the colours of two plain pictures may differ at each of 8×8 places, of 0 to 1: 5 levels.
+"""
 
 
 @final
@@ -32,12 +35,14 @@ class Thumbnails:
     """Pictures made small and grey, with what tells equal ones.
 
     `grey`: N×32×32, 0 to 1; zeros where a picture could not be read.
+    `colours`: N×8×8×3, red, green and blue, 0 to 255; zeros where a picture could not be read.
     `digests`: of all pixels of each; "" where it could not be read.
     `why`: of each picture that could not be read, what was wrong, by its index.
     `sizes`: N×2, height and width in pixels.
     """
 
     grey: np.ndarray
+    colours: np.ndarray
     digests: tuple[str, ...]
     why: dict[int, str]
     sizes: np.ndarray
@@ -61,6 +66,7 @@ def thumbnails(pictures: Sequence[Path] | np.ndarray) -> Thumbnails:
             f"pictures have shape {list(pictures.shape)}: give N×1×H×W or N×3×H×W in 0 to 1"
         )
     grey = np.zeros((len(pictures), SIDE, SIDE), np.float32)
+    colours = np.zeros((len(pictures), _COLOURS, _COLOURS, 3), np.uint8)
     sizes = np.zeros((len(pictures), 2), np.int64)
     digests, why = [], {}
     with progress("looking at the pictures", len(pictures)) as advance:
@@ -80,8 +86,10 @@ def thumbnails(pictures: Sequence[Path] | np.ndarray) -> Thumbnails:
             )
             small = picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
             grey[index] = np.asarray(small, np.float32) / 255
+            plain = picture.convert("RGB").resize((_COLOURS, _COLOURS), Image.Resampling.BOX)
+            colours[index] = np.asarray(plain)
             advance("")
-    return Thumbnails(grey=grey, digests=tuple(digests), why=why, sizes=sizes)
+    return Thumbnails(grey=grey, colours=colours, digests=tuple(digests), why=why, sizes=sizes)
 
 
 def _opened(path: Path) -> Any:
@@ -112,8 +120,8 @@ def near_pictures(
     Candidates are pairs whose perceptual hashes differ in few of 64 bits (the signs of the lowest
     frequencies of a cosine transform); they are pairs where the pixels of their thumbnails, too,
     are nearly equal. A picture that is like more than five others is a common shape, such as a
-    written 1, and its pairs are left out (`notes` says how many). Mirrored or rotated copies are
-    not found.
+    written 1, and its pairs are left out (`notes` says how many). Plain pictures are pairs where
+    their colours are nearly equal too. Mirrored or rotated copies are not found.
 
     `pictures`: as for `thumbnails`, or what it returned.
     `bits`: how many of the hashes may differ, 0 to 64.
@@ -135,17 +143,8 @@ def near_pictures(
         if digest and (first := first_of.setdefault(digest, index)) != index:
             pairs.append(Pair(first=first, second=index, similarity=1.0, exact=True))
     distinct = np.array(sorted(first_of.values()), np.int64)
-    grey = small.grey[distinct]
-    found = [np.zeros((0, 2), np.int64)]
-    shares = [np.zeros(0)]
-    even, light = _even(grey)
-    for a, b in _candidates(_signs(grey), bits):
-        share = np.abs(even[a] - even[b]).mean((1, 2)) / 2
-        alike = (share <= difference) & (np.abs(light[a] - light[b]) <= _LIGHTER)
-        found.append(np.stack([a[alike], b[alike]], 1))
-        shares.append(share[alike])
-    places, share = np.concatenate(found), np.concatenate(shares)
-    kept = _not_common(places, share, len(grey))
+    places, share = _alike(small.grey[distinct], small.colours[distinct], bits, difference)
+    kept = _not_common(places, share, len(distinct))
     pairs += [
         Pair(first=first, second=second, similarity=1 - far, exact=False)
         for (first, second), far in zip(
@@ -161,11 +160,34 @@ def near_pictures(
     return near(len(small.digests), pairs, unreadable=tuple(small.why), notes=tuple(notes))
 
 
-def _even(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails of 16×16, each brought to mean 0 and deviation 1; and their means, 0 to 1."""
-    half = grey.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+def _alike(
+    grey: np.ndarray, colours: np.ndarray, bits: int, difference: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of positions that are alike, P×2, and how far they differ, P."""
+    found = [np.zeros((0, 2), np.int64)]
+    shares = [np.zeros(0)]
+    even, light, flat = _even(grey)
+    for a, b in _candidates(_signs(grey), bits):
+        share = np.abs(even[a] - even[b]).mean((1, 2)) / 2
+        alike = (share <= difference) & (np.abs(light[a] - light[b]) <= _LIGHTER)
+        # At mean 0 nothing is left of a plain picture: its colour is its content.
+        plain = np.flatnonzero(alike & flat[a] & flat[b])
+        one, two = (colours[side[plain]].astype(np.float32) / 255 for side in (a, b))
+        share[plain] = np.maximum(share[plain], far := np.abs(one - two).max((1, 2, 3), initial=0))
+        alike[plain] = far <= _COLOUR
+        found.append(np.stack([a[alike], b[alike]], 1))
+        shares.append(share[alike])
+    return np.concatenate(found), np.concatenate(shares)
+
+
+def _even(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Thumbnails of 16×16, each brought to mean 0 and deviation 1; their means, 0 to 1; and
+    whether each is plain.
+    """
+    half = grey.reshape(len(grey), SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
     light, spread = half.mean((1, 2)), half.std((1, 2))
-    return (half - light[:, None, None]) / np.maximum(spread, _FLAT)[:, None, None], light
+    even = (half - light[:, None, None]) / np.maximum(spread, _FLAT)[:, None, None]
+    return even, light, spread < _FLAT
 
 
 def _not_common(places: np.ndarray, share: np.ndarray, count: int) -> np.ndarray:
@@ -188,7 +210,9 @@ def _signs(grey: np.ndarray) -> np.ndarray:
     """The hashes as numbers -1 and 1, N×64."""
     from scipy.fft import dctn
 
-    low = np.asarray(dctn(grey, axes=(1, 2), norm="ortho"))[:, :_LOW, :_LOW].reshape(len(grey), -1)
+    low = np.asarray(dctn(grey, axes=(1, 2), norm="ortho"))[:, :_LOW, :_LOW].reshape(
+        len(grey), _BITS
+    )
     middle = np.median(low[:, 1:], 1, keepdims=True)  # the first one is the brightness
     return np.where(low > middle, 1.0, -1.0).astype(np.float32)
 

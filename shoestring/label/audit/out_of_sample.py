@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ def out_of_sample(
     groups: Any = None,
     seed: int = 0,
     folder: str | Path | None = None,
+    names: Sequence[str] = (),
 ) -> OutOfSample:
     """The probabilities of each training example by a model that was not trained on it.
 
@@ -59,6 +61,7 @@ def out_of_sample(
     `folds`: 2 or more.
     `groups`: N integers; examples of one group are held out together (near duplicates).
     `folder`: where snapshots are kept; a killed run goes on from them. None: nothing is kept.
+    `names`: of the classes, for the notes; () for their numbers.
 
     Raises TypeError where the task's labels cannot be changed, and ValueError for labels that are
     not one class for each example, and for fewer groups than folds.
@@ -93,7 +96,7 @@ def out_of_sample(
         probabilities=table,
         fold=fold,
         told=told,
-        notes=_notes(labels, told),
+        notes=_notes(labels, told, names),
     )
 
 
@@ -120,12 +123,15 @@ def _probabilities(logits: Any, largest: int) -> np.ndarray:
     return torch.softmax(logits.double(), 1).numpy()
 
 
-def _notes(labels: np.ndarray, told: np.ndarray) -> tuple[str, ...]:
+def _notes(labels: np.ndarray, told: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
     if told.all():
         return ()
     classes = np.unique(labels[~told]).tolist()
-    named = ", ".join(map(str, classes[:10])) + (", …" if len(classes) > 10 else "")
+    known = [repr(names[one]) if one < len(names) else str(one) for one in classes[:10]]
+    named = ", ".join(known) + (", …" if len(classes) > 10 else "")
+    count = int((~told).sum())
     return (
-        f"{int((~told).sum())} examples have a class that no other fold has (classes {named}): "
+        f"{count:,} example{'s have' if count > 1 else ' has'} a class that no other fold has "
+        f"({'classes' if len(classes) > 1 else 'class'} {named}): "
         "nothing is said of their labels; give more examples of these classes",
     )

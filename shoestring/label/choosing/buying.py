@@ -145,7 +145,7 @@ def purchases(
     _check_there_is_enough(technique, sold)
     left, learner = float(technique.labels), clone(begin)
     if len(sold.known()):
-        learner = train(learner, sold, technique.training, what="training on the first labels")
+        learner = _trained(learner, sold, technique.training, "training on the first labels")
         yield learner, sold
     for number in range(technique.rounds):
         chooser = first if first is not None and not len(sold.known()) else technique
@@ -158,10 +158,30 @@ def purchases(
                 _warn_of_nothing(number, technique.prices, sold, now, left)
             continue
         sold, left = sold.buy(indices), left - paid
-        learner = train(
-            clone(begin), sold, technique.training, what=f"training, round {number + 1}"
-        )
+        learner = _trained(clone(begin), sold, technique.training, f"training, round {number + 1}")
         yield learner, sold
+
+
+def _trained(model: nn.Module, task: LabelTask, training: Training, what: str) -> nn.Module:
+    """As `train`; raises ValueError, which names the example, for a class the network has not."""
+    try:
+        return train(model, task, training, what=what)
+    except IndexError as error:
+        known = np.asarray(task.known())
+        labels = np.asarray(task.labels(known))
+        outputs = task.outputs(model, task.inputs(known[:1]))
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or labels.ndim != 1:
+            raise
+        classes = outputs.shape[1]
+        unknown = np.flatnonzero((labels < 0) | (labels >= classes))
+        if not len(unknown):
+            raise
+        place = unknown[0]
+        raise ValueError(
+            f"the label of example {known[place]} is {labels[place]}, and the network has "
+            f"{classes} classes, 0 to {classes - 1} ({len(unknown)} labels are such): answer with "
+            "one of these, or give a network with more outputs"
+        ) from error
 
 
 def _check_there_is_enough(technique: Buys, task: LabelTask) -> None:

@@ -88,7 +88,8 @@ def rule_table(votes: Votes, truth: Sequence[int | None] | None = None) -> RuleT
     matrix = votes.array()
     if truth is not None and len(truth) != len(matrix):
         raise ValueError(f"there are {len(truth)} labels for {len(matrix)} examples: give as many")
-    true = np.array([-2 if one is None else one for one in truth or [None] * len(matrix)])
+    given = [None] * len(matrix) if truth is None else list(truth)
+    true = np.array([-2 if one is None else one for one in given])
     says = matrix != ABSTAIN
     rows = []
     for place, name in enumerate(votes.rules):

@@ -21,11 +21,19 @@ class Says:
     `words`: words or phrases, in whole words and whichever case: "not worth" is in "Not worth it".
         A * at the end of a word stands for any ending.
     `unless`: words that make it abstain.
+
+    Raises TypeError for words that are no tuple of texts, and ValueError for none or empty ones.
     """
 
     votes: int | str
     words: tuple[str, ...]
     unless: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_words("words", self.words)
+        _check_words("unless", self.unless)
+        if not self.words:
+            raise ValueError("words=() are in no text: give one or more")
 
     @property
     def __name__(self) -> str:  # type: ignore[override]
@@ -42,6 +50,15 @@ class Says:
         if not text or not says.search(text) or (unless is not None and unless.search(text)):
             return None
         return self.votes
+
+
+def _check_words(what: str, words: Any) -> None:
+    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+        raise TypeError(
+            f"{what}={words!r}: give a tuple of texts, such as {what}=({str(words)!r},)"
+        )
+    if any(not word.strip(" *\t\n") for word in words):
+        raise ValueError(f"{what}={words!r} has an empty word, which is in every text: remove it")
 
 
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
