@@ -97,6 +97,32 @@ def test_keys_answer_undo_skip_and_move(tmp_path, visit):
         assert not seen.faults
 
 
+def test_a_class_that_is_called_as_a_key_has_that_key(tmp_path, visit):
+    names = ("cat", *"0123456789", "A", "s", "dog")
+    with labelling.paged(labelling.texts(20, names=names), tmp_path / "a") as (project, address):
+        seen = opened(visit, address)
+        buttons = seen.page.locator("button.class").all_inner_texts()
+        keys = {name.split()[-1]: name.split()[0] for name in buttons}
+        digits = {name: name for name in "0123456789"}
+        assert keys == digits | {"A": "a", "cat": "q", "s": "w", "dog": "e"}
+        for key, name in (("0", "0"), ("7", "7"), ("a", "A"), ("q", "cat"), ("w", "s")):
+            example = shown(seen)
+            seen.page.keyboard.press(key)
+            saved(seen)
+            assert held(project)[example].labels == (Choice(name=name),)
+
+
+def test_a_class_that_is_added_moves_no_key(tmp_path, visit):
+    with labelling.paged(labelling.texts(20), tmp_path / "a") as (project, address):
+        seen = opened(visit, address)
+        project.add_name({"name": "1"})
+        seen.page.wait_for_selector("button.class >> nth=3")
+        example = shown(seen)
+        seen.page.keyboard.press("1")
+        saved(seen)
+        assert held(project)[example].labels == (Choice(name="cat"),)
+
+
 def test_the_page_is_accessible_on_a_phone_and_in_the_dark(tmp_path, visit):
     collection = labelling.pictures(tmp_path / "p", 20, Box)
     first, *rest = collection.examples

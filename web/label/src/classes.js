@@ -1,7 +1,7 @@
 // The classes as buttons: by key, by arrows, by pointer, or by a part of their names.
 
 import { fill, h, tint } from "./dom.js";
-import { KEYS } from "./keys.js";
+import { keysOf } from "./keys.js";
 
 const FILTERED_FROM = 12; // classes
 
@@ -16,19 +16,24 @@ export class Classes {
     this.filter = filter;
     this.take = take;
     this.names = [];
+    this.keys = [];
+    this.drawn = false;
     this.at = -1;
     filter.addEventListener("input", () => this.find());
     filter.addEventListener("keydown", (event) => this.filterKey(event));
   }
 
   set(names) {
-    if (names.length === this.names.length && names.every((name, at) => name === this.names[at])) return;
+    if (this.drawn && names.length === this.names.length && names.every((name, at) => name === this.names[at])) return;
+    this.drawn = true;
+    const kept = new Map(this.names.map((name, at) => [name, this.keys[at]]).filter(([, key]) => key));
+    this.keys = keysOf(names, kept);
     this.names = names;
     this.row.hidden = names.length < FILTERED_FROM;
     fill(
       this.list,
       names.map((name, at) => {
-        const key = KEYS[at] && h("kbd", {}, KEYS[at]);
+        const key = this.keys[at] && h("kbd", {}, this.keys[at]);
         const button = h("button", { type: "button", class: "class", "data-at": at, onclick: () => this.take(name) }, key, h("span", {}, name));
         // A part of a text stays selected while its class is tapped.
         button.addEventListener("pointerdown", (event) => event.preventDefault());

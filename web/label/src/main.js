@@ -342,7 +342,7 @@ function meant(event) {
   const letter = event.key.toLowerCase();
   if (letter === "s") return ACTIONS.skip[2];
   if (letter === "m" && about.kind !== "choice") return more;
-  const at = classOf(event, classes.names.length);
+  const at = classOf(event, classes.keys);
   return at < 0 ? null : () => take(classes.names[at]);
 }
 

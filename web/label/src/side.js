@@ -116,7 +116,7 @@ function delivery(status, about, deliver) {
 function keys(kind) {
   const rows = {
     choice: [
-      ["1 … 0, letters", "that class"],
+      ["1 … 0, letters", "the class that shows the key"],
       ["arrows", "move among the classes"],
       ["Space, Enter", "take the class that is marked, at first the model's"],
     ],
