@@ -4,6 +4,7 @@ import { fill, h, tint } from "./dom.js";
 import { keysOf } from "./keys.js";
 
 const FILTERED_FROM = 12; // classes
+const EDGE = 4; // pixels: the list's padding
 
 export class Classes {
   /**
@@ -40,7 +41,7 @@ export class Classes {
         return tint(button, at);
       }),
     );
-    if (!names.length) fill(this.list, h("p", {}, "There is no class yet: add the first one below."));
+    if (!names.length) fill(this.list, h("p", {}, "There is no class yet: write the name of the first one, and press Enter."));
     this.point(this.at);
   }
 
@@ -50,7 +51,14 @@ export class Classes {
     for (const button of this.list.querySelectorAll("[aria-current]")) button.removeAttribute("aria-current");
     const button = this.button(this.at);
     button?.setAttribute("aria-current", "true");
-    if (this.names.length >= FILTERED_FROM) button?.scrollIntoView({ block: "nearest" });
+    if (button) this.reveal(button);
+  }
+
+  /** Scroll the list, and never the page, until a button of it shows. */
+  reveal(button) {
+    const [inner, outer] = [button.getBoundingClientRect(), this.list.getBoundingClientRect()];
+    if (inner.top < outer.top) this.list.scrollTop -= outer.top - inner.top + EDGE;
+    else if (inner.bottom > outer.bottom) this.list.scrollTop += inner.bottom - outer.bottom + EDGE;
   }
 
   button(at) {
