@@ -9,45 +9,20 @@ import subprocess
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from time import sleep
 
 import labelling
 import pytest
-from labelling import PRESS, SAVED
+from labelling import PRESS, READY, SAVED, held, saved, shown, visited
 
 from shoestring.label import Annotation, Box, Choice, Collection, Example, Span
-from shoestring.label.collect import Answer, Project
-from shoestring.label.collect.answer import standing
-from shoestring.label.collect.store import Point
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web" / "label"
-READY = "() => document.documentElement.dataset.painted"
-
-
-def held(project: Project) -> dict[str, Answer]:
-    """The answer that holds for each example, of whoever gave it last."""
-    found = standing(project.store.answers())
-    return {name: list(said.values())[-1] for name, said in found.items()}
-
-
-def opened(visit, address: str, by: str = "ann", **options):
-    seen = visit(**options)
-    seen.open(f"{address}&by={by}").wait_for_function(READY)
-    return seen
-
-
-def saved(seen) -> None:
-    seen.page.wait_for_function(SAVED)
-
-
-def shown(seen) -> str:
-    return seen.page.locator("#example-name").inner_text()
 
 
 def test_two_people_label_two_hundred_and_none_twice(tmp_path, visit):
     with labelling.paged(labelling.texts(260), tmp_path / "a") as (project, address):
-        ann, bob = opened(visit, address, "ann"), opened(visit, address, "bob")
+        ann, bob = visited(visit, address, "ann"), visited(visit, address, "bob")
         for _ in range(2):
             for seen in (ann, bob):
                 told = seen.page.evaluate(PRESS, [50, ["1", "2", "3"]])
@@ -64,7 +39,7 @@ def test_two_people_label_two_hundred_and_none_twice(tmp_path, visit):
 
 def test_keys_answer_undo_skip_and_move(tmp_path, visit):
     with labelling.paged(labelling.texts(20), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         press = seen.page.keyboard.press
         first = shown(seen)
         press("2")
@@ -99,126 +74,6 @@ def test_keys_answer_undo_skip_and_move(tmp_path, visit):
         assert not seen.faults
 
 
-def test_a_class_that_is_called_as_a_key_has_that_key(tmp_path, visit):
-    names = ("cat", *"0123456789", "A", "s", "dog")
-    with labelling.paged(labelling.texts(20, names=names), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
-        buttons = seen.page.locator("button.class").all_inner_texts()
-        keys = {name.split()[-1]: name.split()[0] for name in buttons}
-        digits = {name: name for name in "0123456789"}
-        assert keys == digits | {"A": "a", "cat": "q", "s": "w", "dog": "e"}
-        for key, name in (("0", "0"), ("7", "7"), ("a", "A"), ("q", "cat"), ("w", "s")):
-            example = shown(seen)
-            seen.page.keyboard.press(key)
-            saved(seen)
-            assert held(project)[example].labels == (Choice(name=name),)
-
-
-def test_a_class_that_is_added_moves_no_key(tmp_path, visit):
-    with labelling.paged(labelling.texts(20), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
-        project.add_name({"name": "1"})
-        seen.page.wait_for_selector("button.class >> nth=3")
-        example = shown(seen)
-        seen.page.keyboard.press("1")
-        saved(seen)
-        assert held(project)[example].labels == (Choice(name="cat"),)
-
-
-INSIDE = """() => {
-    const list = document.getElementById('classes').getBoundingClientRect();
-    const button = document.querySelector('button.class[aria-current]').getBoundingClientRect();
-    return button.top >= list.top && button.bottom <= list.bottom;
-}"""
-
-
-def test_ten_classes_fit_and_the_marked_one_shows_on_a_small_window(tmp_path, visit):
-    with labelling.paged(labelling.texts(5, names=tuple("0123456789")), tmp_path / "a") as made:
-        seen = opened(visit, made[1], viewport={"width": 1280, "height": 800})
-        assert seen.page.evaluate(
-            "() => { const one = document.getElementById('classes');"
-            " return one.scrollHeight <= one.clientHeight; }"
-        )
-        seen.page.set_viewport_size({"width": 1280, "height": 400})
-        for _ in range(10):
-            seen.page.keyboard.press("ArrowDown")
-            assert seen.page.evaluate(INSIDE)
-        seen.page.keyboard.press("ArrowDown")
-        assert seen.page.evaluate(INSIDE)
-
-
-def test_without_a_class_the_field_for_one_is_open(tmp_path, visit):
-    with labelling.paged(labelling.texts(5, names=()), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
-        field = "() => document.activeElement.id"
-        assert seen.page.evaluate(field) == "adding-name"
-        assert "no class yet" in seen.page.locator("#classes").inner_text()
-        assert not seen.page.locator("#do-done").is_visible() and seen.inaccessible() == []
-        seen.page.keyboard.press("Escape")
-        assert seen.page.evaluate(field) == "main"
-        for key in ("1", "Space"):
-            seen.page.keyboard.press(key)
-            assert seen.page.evaluate(field) == "adding-name"
-            if key == "1":
-                seen.page.keyboard.press("Escape")
-        example = shown(seen)
-        seen.page.keyboard.type("cat")
-        seen.page.keyboard.press("Enter")
-        seen.page.wait_for_selector("button.class")
-        seen.page.wait_for_function("() => document.activeElement.id === 'main'")
-        assert seen.page.locator("#do-done").is_visible()
-        seen.page.keyboard.press("1")
-        saved(seen)
-        assert held(project)[example].labels == (Choice(name="cat"),) and not seen.faults
-
-
-def slow_file(collection: Collection, target: Path) -> str:
-    """Stands for training that takes a while."""
-    sleep(4)
-    return f"written: {target.name} from {len(collection.examples)}"
-
-
-def test_a_file_is_trained_from_ten_labels_on_and_the_seconds_count(tmp_path, visit):
-    target = tmp_path / "a.shoe"
-    with labelling.paged(
-        labelling.texts(20), tmp_path / "a", deliver=slow_file, target=target
-    ) as (_, address):
-        seen = opened(visit, address)
-        button = seen.page.locator("#deliver")
-        button.wait_for()
-        assert button.is_disabled()
-        assert "10 are missing" in seen.page.locator(".deliver").inner_text()
-        assert seen.page.evaluate(PRESS, [10, ["1"]])["stopped"] == 10
-        seen.page.wait_for_selector("#deliver:not([disabled])")
-        button.click()
-        seen.page.wait_for_selector(".deliver:has-text('for 2 s; it takes about a minute')")
-        assert button.is_disabled()
-        seen.page.wait_for_selector(".deliver:has-text('written: a.shoe')", timeout=60_000)
-        assert not seen.faults
-
-
-def test_the_curve_has_numbers_and_its_errors(tmp_path, visit):
-    points = (
-        Point(labels=10, score=0.55, error=0.1),
-        Point(labels=40, score=0.8),
-        Point(labels=80, score=0.97, error=0.05),
-    )
-    with labelling.paged(labelling.texts(20), tmp_path / "a") as (project, address):
-        for point in points:
-            project.store.add_point(point)
-        seen = opened(visit, address)
-        seen.page.wait_for_selector(".curve")
-        assert seen.page.locator(".curve text.score").all_text_contents() == ["40 %", "70 %", "100 %"]
-        assert seen.page.locator(".curve text.labels").all_text_contents() == ["0", "40", "80"]
-        errors = seen.page.locator(".curve .error").evaluate_all(
-            "(all) => all.map((one) => one.getBBox()).map((box) => [box.y, box.height])"
-        )
-        assert len(errors) == 2 and errors[1][0] == pytest.approx(8, abs=0.1)  # no more than 100 %
-        assert errors[0][1] == pytest.approx(90 * 0.2 / 0.6, abs=0.2)
-        told = seen.page.locator("#side ol li").all_text_contents()
-        assert told == ["10 labels: 55.0 % ± 10.0", "40 labels: 80.0 %", "80 labels: 97.0 % ± 5.0"]
-
-
 def test_the_page_is_accessible_on_a_phone_and_in_the_dark(tmp_path, visit):
     collection = labelling.pictures(tmp_path / "p", 20, Box)
     first, *rest = collection.examples
@@ -232,7 +87,7 @@ def test_the_page_is_accessible_on_a_phone_and_in_the_dark(tmp_path, visit):
             {"viewport": {"width": 1280, "height": 800}},
             {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark", "has_touch": True},
         ):
-            seen = opened(visit, address, **options)
+            seen = visited(visit, address, **options)
             seen.page.wait_for_selector("#side table, #side .big")
             seen.page.locator("#keys summary").click()
             assert seen.inaccessible() == [] and seen.sideways() <= 0 and not seen.faults
@@ -267,7 +122,7 @@ def test_markup_and_scripts_are_shown_and_never_run(tmp_path, visit):
         notes=(NASTY,),
     )
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         seen.page.locator("summary", has_text="Other columns").click()
         seen.page.wait_for_selector("#side .big")
         assert seen.page.locator(".text").inner_text().startswith(NASTY)
@@ -285,7 +140,7 @@ def test_many_classes_are_found_by_their_names(tmp_path, visit):
     names = tuple(f"class {at:03}" for at in range(200))
     collection = labelling.texts(5, names=names)
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         keyboard = seen.page.keyboard
         first = shown(seen)
         keyboard.press("/")
@@ -310,7 +165,7 @@ def test_a_very_long_text_is_cut_until_it_is_asked_for(tmp_path, visit):
     long = replace(collection.examples[0], text="word " * 100_000)
     collection = replace(collection, examples=(long,))
     with labelling.paged(collection, tmp_path / "a") as (_, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         assert len(seen.page.locator(".text").inner_text()) < 21_000
         seen.page.get_by_role("button", name=re.compile("more characters")).click()
         assert len(seen.page.locator(".text").inner_text()) > 490_000
@@ -330,7 +185,7 @@ def test_spans_count_characters_as_python_does(tmp_path, visit):
         getSelection().setBaseAndExtent(node, from, node, to);
     }"""
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page, press = seen.page, seen.page.keyboard.press
         first = shown(seen)
         units = len(SPANNED[: SPANNED.index("🇧🇷")].encode("utf-16-le")) // 2
@@ -359,7 +214,7 @@ def test_spans_count_characters_as_python_does(tmp_path, visit):
 def test_boxes_are_dragged_and_moved_by_keys(tmp_path, visit):
     collection = labelling.pictures(tmp_path / "p", 2, Box)
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page, press = seen.page, seen.page.keyboard.press
         first = shown(seen)
         area = page.locator(".frame").bounding_box()
@@ -401,7 +256,7 @@ def test_what_the_model_says_is_taken_with_one_key(tmp_path, visit):
         collection, examples=tuple(replace(one, predictions=(said,)) for one in collection.examples)
     )
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         assert (
             seen.page.locator("#guess").inner_text()
             == "the model says emu (75 % sure): Space takes it."
@@ -418,7 +273,7 @@ def test_pictures_that_do_not_open_are_skipped_and_told(tmp_path, visit):
     (tmp_path / "p" / "0.png").write_text("no picture")
     (tmp_path / "p" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         for _ in range(2):
             told = seen.page.locator(".unopened").inner_text()
             assert "cannot open it" in told or "no picture that can be opened" in told
@@ -433,7 +288,7 @@ def test_a_browser_that_was_closed_sends_what_it_had_and_a_full_disk_is_told(tmp
     resource = pytest.importorskip("resource", reason="limits of POSIX systems")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with labelling.paged(labelling.texts(30), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page = seen.page
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))

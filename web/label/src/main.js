@@ -1,6 +1,7 @@
 // The labelling page: shows an example, takes a key, and shows the next at once. The network is never waited for.
 
 import { BoxView } from "./boxes.js";
+import { countSeconds } from "./busy.js";
 import { ChoiceView } from "./choice.js";
 import { Classes } from "./classes.js";
 import { counted, fill, h, say, the } from "./dom.js";
@@ -31,7 +32,6 @@ let complete = true;
 let past = [];
 const answered = new Set(); // the examples that this page answered
 let status = null;
-const busySince = new Map(); // by what is done, when this page first saw it being done
 const troubles = { outbox: "", supply: "", name: "" };
 
 async function start() {
@@ -115,7 +115,7 @@ function begin(name) {
   if (!classes.names.length) toAdding();
   supply.more();
   look();
-  setInterval(tick, 1000);
+  setInterval(() => countSeconds(the("side")), 1000);
 }
 
 /** Nothing can be taken where there is no class. */
@@ -147,19 +147,7 @@ async function look() {
 
 function side() {
   drawSide(the("side"), status, { about, by, deliver, refresh: look });
-  tick();
-}
-
-/** Count the seconds of what the model and the file are busy with. */
-function tick() {
-  const now = performance.now();
-  for (const line of the("side").querySelectorAll("[data-since]")) {
-    const { since, then } = line.dataset;
-    if (!busySince.has(since)) busySince.set(since, now);
-    fill(line, `for ${Math.round((now - busySince.get(since)) / 1000)} s${then}`);
-  }
-  const shown = new Set([...the("side").querySelectorAll("[data-since]")].map((line) => line.dataset.since));
-  for (const what of busySince.keys()) if (!shown.has(what)) busySince.delete(what);
+  countSeconds(the("side"));
 }
 
 async function deliver() {
