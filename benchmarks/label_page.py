@@ -110,12 +110,9 @@ def main() -> None:
 
 
 def truth_of(folder: Path) -> dict[str, str]:
-    """The key of the true class of each example: the digits are the first ten, 0 to 9."""
+    """The key of the true class of each example: a digit is on the key of its name."""
     said = collected(digits(), folder / "truth")
-    keys = "1234567890"
-    return {
-        one.name: keys[said.names.index(one.annotations[0].labels[0].name)] for one in said.examples
-    }
+    return {one.name: one.annotations[0].labels[0].name for one in said.examples}
 
 
 def sessions(rows: Rows, folder: Path, count: int, kills: int) -> None:
@@ -223,9 +220,11 @@ def _waiting(rows: Rows, served: Served, truth: dict[str, str], count: int) -> N
         began = monotonic()
         asked = {"by": "bob", "session": "waits", "held": [], "want": 1}
         (one,) = ask("/api/next", asked)["examples"]
-        name = str(int(truth[one["name"]]) - 1 if truth[one["name"]] != "0" else 9)
         answer = {"id": f"waiting-{at:05}", "example": one["name"], "by": "bob"}
-        sent = {"session": "waits", "answers": [{**answer, "labels": [{"name": name}]}]}
+        sent = {
+            "session": "waits",
+            "answers": [{**answer, "labels": [{"name": truth[one["name"]]}]}],
+        }
         assert ask("/api/answers", sent)["stored"]
         times.append(1000 * (monotonic() - began))
     connection.close()

@@ -33,9 +33,7 @@ def main() -> int:
         place = Path(folder)
         asked = collected(digits(), place / "p", labelled=False)
         said = collected(digits(), place / "p")
-        keys = {
-            one.name: "1234567890"[int(one.annotations[0].labels[0].name)] for one in said.examples
-        }
+        keys = {one.name: one.annotations[0].labels[0].name for one in said.examples}
         path = place / "digits.labels"
         with (
             labelling.paged(asked, path, learn=learn_choices) as (project, address),

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from shoestring.label import Choice, Collection, Example
-from shoestring.label.collect import Project
+from shoestring.label.collect import Answer, Project
+from shoestring.label.collect.answer import standing
 from shoestring.label.collect.server import address, listening, server_of
 
 CLASSES = ("cat", "dog", "emu")
@@ -95,3 +96,27 @@ PRESS = """async ([count, keys, drawn = false]) => {
 With `drawn`, the milliseconds are those from each key to the next frame, as a person sees it.
 Without it, no frame is waited for, which takes a busy machine long."""
 SAVED = "() => document.documentElement.dataset.waiting === '0'"
+READY = "() => document.documentElement.dataset.painted"
+
+
+def held(project: Project) -> dict[str, Answer]:
+    """The answer that holds for each example, of whoever gave it last."""
+    found = standing(project.store.answers())
+    return {name: list(said.values())[-1] for name, said in found.items()}
+
+
+def visited(visit: Any, address: str, by: str = "ann", **options: Any) -> Any:
+    """The page of a project under a name, once it shows an example."""
+    seen = visit(**options)
+    seen.open(f"{address}&by={by}").wait_for_function(READY)
+    return seen
+
+
+def saved(seen: Any) -> None:
+    """Wait until no answer is on its way."""
+    seen.page.wait_for_function(SAVED)
+
+
+def shown(seen: Any) -> str:
+    """The name of the example on the page."""
+    return seen.page.locator("#example-name").inner_text()

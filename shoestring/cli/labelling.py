@@ -306,7 +306,10 @@ def _say(project: Project, address: str, host: str) -> None:
     for note in project.notes:
         print(f"note: {plainly(note)}")
     print(f"the page is at {address} until Ctrl-C", flush=True)
-    print(f"the labels go to {plainly(str(project.path))}; open the page twice for two people")
+    print(
+        f"the labels go to {plainly(str(project.path))}; where two people label, each opens the "
+        "page under a name of their own"
+    )
     if not is_loopback(host):
         print(
             f"warning: other machines reach {host}. Whoever has the address sees the data and can "

@@ -12,40 +12,17 @@ from pathlib import Path
 
 import labelling
 import pytest
-from labelling import PRESS, SAVED
+from labelling import PRESS, READY, SAVED, held, saved, shown, visited
 
 from shoestring.label import Annotation, Box, Choice, Collection, Example, Span
-from shoestring.label.collect import Answer, Project
-from shoestring.label.collect.answer import standing
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "web" / "label"
-READY = "() => document.documentElement.dataset.painted"
-
-
-def held(project: Project) -> dict[str, Answer]:
-    """The answer that holds for each example, of whoever gave it last."""
-    found = standing(project.store.answers())
-    return {name: list(said.values())[-1] for name, said in found.items()}
-
-
-def opened(visit, address: str, by: str = "ann", **options):
-    seen = visit(**options)
-    seen.open(f"{address}&by={by}").wait_for_function(READY)
-    return seen
-
-
-def saved(seen) -> None:
-    seen.page.wait_for_function(SAVED)
-
-
-def shown(seen) -> str:
-    return seen.page.locator("#example-name").inner_text()
 
 
 def test_two_people_label_two_hundred_and_none_twice(tmp_path, visit):
     with labelling.paged(labelling.texts(260), tmp_path / "a") as (project, address):
-        ann, bob = opened(visit, address, "ann"), opened(visit, address, "bob")
+        ann, bob = visited(visit, address, "ann"), visited(visit, address, "bob")
         for _ in range(2):
             for seen in (ann, bob):
                 told = seen.page.evaluate(PRESS, [50, ["1", "2", "3"]])
@@ -62,7 +39,7 @@ def test_two_people_label_two_hundred_and_none_twice(tmp_path, visit):
 
 def test_keys_answer_undo_skip_and_move(tmp_path, visit):
     with labelling.paged(labelling.texts(20), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         press = seen.page.keyboard.press
         first = shown(seen)
         press("2")
@@ -110,7 +87,7 @@ def test_the_page_is_accessible_on_a_phone_and_in_the_dark(tmp_path, visit):
             {"viewport": {"width": 1280, "height": 800}},
             {"viewport": {"width": 360, "height": 640}, "color_scheme": "dark", "has_touch": True},
         ):
-            seen = opened(visit, address, **options)
+            seen = visited(visit, address, **options)
             seen.page.wait_for_selector("#side table, #side .big")
             seen.page.locator("#keys summary").click()
             assert seen.inaccessible() == [] and seen.sideways() <= 0 and not seen.faults
@@ -145,7 +122,7 @@ def test_markup_and_scripts_are_shown_and_never_run(tmp_path, visit):
         notes=(NASTY,),
     )
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         seen.page.locator("summary", has_text="Other columns").click()
         seen.page.wait_for_selector("#side .big")
         assert seen.page.locator(".text").inner_text().startswith(NASTY)
@@ -163,7 +140,7 @@ def test_many_classes_are_found_by_their_names(tmp_path, visit):
     names = tuple(f"class {at:03}" for at in range(200))
     collection = labelling.texts(5, names=names)
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         keyboard = seen.page.keyboard
         first = shown(seen)
         keyboard.press("/")
@@ -188,7 +165,7 @@ def test_a_very_long_text_is_cut_until_it_is_asked_for(tmp_path, visit):
     long = replace(collection.examples[0], text="word " * 100_000)
     collection = replace(collection, examples=(long,))
     with labelling.paged(collection, tmp_path / "a") as (_, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         assert len(seen.page.locator(".text").inner_text()) < 21_000
         seen.page.get_by_role("button", name=re.compile("more characters")).click()
         assert len(seen.page.locator(".text").inner_text()) > 490_000
@@ -208,7 +185,7 @@ def test_spans_count_characters_as_python_does(tmp_path, visit):
         getSelection().setBaseAndExtent(node, from, node, to);
     }"""
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page, press = seen.page, seen.page.keyboard.press
         first = shown(seen)
         units = len(SPANNED[: SPANNED.index("🇧🇷")].encode("utf-16-le")) // 2
@@ -237,7 +214,7 @@ def test_spans_count_characters_as_python_does(tmp_path, visit):
 def test_boxes_are_dragged_and_moved_by_keys(tmp_path, visit):
     collection = labelling.pictures(tmp_path / "p", 2, Box)
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page, press = seen.page, seen.page.keyboard.press
         first = shown(seen)
         area = page.locator(".frame").bounding_box()
@@ -279,7 +256,7 @@ def test_what_the_model_says_is_taken_with_one_key(tmp_path, visit):
         collection, examples=tuple(replace(one, predictions=(said,)) for one in collection.examples)
     )
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         assert (
             seen.page.locator("#guess").inner_text()
             == "the model says emu (75 % sure): Space takes it."
@@ -296,7 +273,7 @@ def test_pictures_that_do_not_open_are_skipped_and_told(tmp_path, visit):
     (tmp_path / "p" / "0.png").write_text("no picture")
     (tmp_path / "p" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     with labelling.paged(collection, tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         for _ in range(2):
             told = seen.page.locator(".unopened").inner_text()
             assert "cannot open it" in told or "no picture that can be opened" in told
@@ -311,7 +288,7 @@ def test_a_browser_that_was_closed_sends_what_it_had_and_a_full_disk_is_told(tmp
     resource = pytest.importorskip("resource", reason="limits of POSIX systems")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with labelling.paged(labelling.texts(30), tmp_path / "a") as (project, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         page = seen.page
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))

@@ -1,7 +1,7 @@
 // Boxes on a picture: drag them, or make, move and size them by keys.
 
 import { unopened } from "./choice.js";
-import { fill, h, say, tint } from "./dom.js";
+import { counted, fill, h, say, tint } from "./dom.js";
 
 const LEAST = 2; // pixels of the picture: less is a click
 const FIRST = 0.25; // of the picture's sides: a box that a key makes
@@ -198,7 +198,7 @@ export class BoxView {
       this.frame.append(element);
       if (focus && at === this.chosen) element.focus({ preventScroll: true });
     });
-    fill(this.list, this.boxes.length === 1 ? "1 box" : `${this.boxes.length} boxes`, this.name && `, the next is ${this.name}`);
+    fill(this.list, counted(this.boxes.length, "box", "boxes"), this.name && `, the next is ${this.name}`);
   }
 
   focused(at) {

@@ -1,6 +1,6 @@
 // One class for a whole example: a text, a picture or a row.
 
-import { fill, h } from "./dom.js";
+import { counted, fill, h } from "./dom.js";
 
 const LONGEST = 20_000; // characters that are shown at once
 
@@ -33,7 +33,7 @@ function textBox(text) {
   fill(box, part);
   if (part.length < text.length) {
     const rest = text.length - part.length;
-    const more = h("button", { type: "button", onclick: () => fill(box, text) }, `Show ${rest.toLocaleString("en")} more characters`);
+    const more = h("button", { type: "button", onclick: () => fill(box, text) }, `Show ${counted(rest, "more character", "more characters")}`);
     box.append(more);
   }
   return box;

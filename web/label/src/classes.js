@@ -1,9 +1,10 @@
 // The classes as buttons: by key, by arrows, by pointer, or by a part of their names.
 
 import { fill, h, tint } from "./dom.js";
-import { KEYS } from "./keys.js";
+import { keysOf } from "./keys.js";
 
 const FILTERED_FROM = 12; // classes
+const EDGE = 4; // pixels: the list's padding
 
 export class Classes {
   /**
@@ -16,26 +17,31 @@ export class Classes {
     this.filter = filter;
     this.take = take;
     this.names = [];
+    this.keys = [];
+    this.drawn = false;
     this.at = -1;
     filter.addEventListener("input", () => this.find());
     filter.addEventListener("keydown", (event) => this.filterKey(event));
   }
 
   set(names) {
-    if (names.length === this.names.length && names.every((name, at) => name === this.names[at])) return;
+    if (this.drawn && names.length === this.names.length && names.every((name, at) => name === this.names[at])) return;
+    this.drawn = true;
+    const kept = new Map(this.names.map((name, at) => [name, this.keys[at]]).filter(([, key]) => key));
+    this.keys = keysOf(names, kept);
     this.names = names;
     this.row.hidden = names.length < FILTERED_FROM;
     fill(
       this.list,
       names.map((name, at) => {
-        const key = KEYS[at] && h("kbd", {}, KEYS[at]);
+        const key = this.keys[at] && h("kbd", {}, this.keys[at]);
         const button = h("button", { type: "button", class: "class", "data-at": at, onclick: () => this.take(name) }, key, h("span", {}, name));
         // A part of a text stays selected while its class is tapped.
         button.addEventListener("pointerdown", (event) => event.preventDefault());
         return tint(button, at);
       }),
     );
-    if (!names.length) fill(this.list, h("p", {}, "There is no class yet: add the first one below."));
+    if (!names.length) fill(this.list, h("p", {}, "There is no class yet: write the name of the first one, and press Enter."));
     this.point(this.at);
   }
 
@@ -45,7 +51,14 @@ export class Classes {
     for (const button of this.list.querySelectorAll("[aria-current]")) button.removeAttribute("aria-current");
     const button = this.button(this.at);
     button?.setAttribute("aria-current", "true");
-    if (this.names.length >= FILTERED_FROM) button?.scrollIntoView({ block: "nearest" });
+    if (button) this.reveal(button);
+  }
+
+  /** Scroll the list, and never the page, until a button of it shows. */
+  reveal(button) {
+    const [inner, outer] = [button.getBoundingClientRect(), this.list.getBoundingClientRect()];
+    if (inner.top < outer.top) this.list.scrollTop -= outer.top - inner.top + EDGE;
+    else if (inner.bottom > outer.bottom) this.list.scrollTop += inner.bottom - outer.bottom + EDGE;
   }
 
   button(at) {

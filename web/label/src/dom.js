@@ -31,6 +31,11 @@ export function fill(element, ...children) {
   return element;
 }
 
+/** A number with its noun: "1 example", "2 examples". */
+export function counted(number, one, more) {
+  return `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
+}
+
 /** The element of an id. */
 export function the(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));

@@ -1,9 +1,10 @@
 // The labelling page: shows an example, takes a key, and shows the next at once. The network is never waited for.
 
 import { BoxView } from "./boxes.js";
+import { countSeconds } from "./busy.js";
 import { ChoiceView } from "./choice.js";
 import { Classes } from "./classes.js";
-import { fill, h, say, the } from "./dom.js";
+import { counted, fill, h, say, the } from "./dom.js";
 import { classOf } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { Refusal, ask, drawn } from "./server.js";
@@ -110,8 +111,17 @@ function begin(name) {
   addEventListener("pagehide", leave);
   addEventListener("pageshow", (event) => event.persisted && supply.more(true));
   addEventListener("beforeunload", (event) => outbox.waiting().length && event.preventDefault());
+  namesChanged();
+  if (!classes.names.length) toAdding();
   supply.more();
   look();
+  setInterval(() => countSeconds(the("side")), 1000);
+}
+
+/** Nothing can be taken where there is no class. */
+function namesChanged() {
+  const button = document.getElementById("do-done");
+  if (button && about.kind === "choice") button.hidden = !classes.names.length;
 }
 
 /** What this page had is free for others, but for what it has labelled and not sent yet. */
@@ -124,6 +134,7 @@ async function look() {
   try {
     status = await ask("/api/status");
     classes.set(status.names);
+    namesChanged();
     side();
     if (supply.ready.length || current) await supply.more(true); // what this page has stays its own
     else supply.more();
@@ -136,6 +147,7 @@ async function look() {
 
 function side() {
   drawSide(the("side"), status, { about, by, deliver, refresh: look });
+  countSeconds(the("side"));
 }
 
 async function deliver() {
@@ -224,7 +236,11 @@ function done() {
   if (!seen) return;
   if (about.kind !== "choice") answer(view.labels());
   else if (classes.at >= 0) answer([{ name: classes.names[classes.at] }]);
-  else say("choose a class first");
+  else if (!classes.names.length) toAdding();
+  else {
+    fill(the("guess"), "No class is marked: press the key of one, or move to it by the arrows.");
+    say("choose a class first");
+  }
 }
 
 function answer(labels, skipped = false) {
@@ -239,7 +255,7 @@ function answer(labels, skipped = false) {
   outbox.put(entry, index); // before the next is asked for, which is told of it
   next();
   const names = [...new Set(labels.map((one) => one.name))].join(", ");
-  say(skipped ? "skipped" : about.kind === "choice" ? names : `${labels.length} marks`);
+  say(skipped ? "skipped" : about.kind === "choice" ? names : counted(labels.length, "mark", "marks"));
 }
 
 function forgetPicture(example) {
@@ -294,6 +310,20 @@ function actions() {
     the("actions").append(h("button", { type: "button", class: "quiet", onclick: () => view.frame && view.add() }, h("kbd", {}, "b"), h("span", {}, "New box")));
   }
   the("adding").addEventListener("submit", add);
+  the("adding-name").addEventListener("keydown", (event) => event.key === "Escape" && toExample());
+}
+
+/** Open the field for a class, and write there. */
+function toAdding() {
+  the("more-classes").setAttribute("open", "");
+  the("adding-name").focus();
+  say("there is no class yet: write the name of the first one, and press Enter");
+}
+
+/** The keys mean classes again. */
+function toExample() {
+  the("adding-name").blur();
+  the("main").focus({ preventScroll: true });
 }
 
 function drawActions() {
@@ -309,6 +339,8 @@ async function add(event) {
     classes.set((await ask("/api/names", { name: input.value })).names);
     say(`added ${input.value.trim()}`);
     input.value = "";
+    namesChanged();
+    toExample();
     trouble("supply", "");
   } catch (error) {
     trouble("supply", error.message);
@@ -342,7 +374,8 @@ function meant(event) {
   const letter = event.key.toLowerCase();
   if (letter === "s") return ACTIONS.skip[2];
   if (letter === "m" && about.kind !== "choice") return more;
-  const at = classOf(event, classes.names.length);
+  if (!classes.names.length && /^[\p{L}\p{N}]$/u.test(event.key)) return toAdding;
+  const at = classOf(event, classes.keys);
   return at < 0 ? null : () => take(classes.names[at]);
 }
 

@@ -1,9 +1,9 @@
 // How things stand, beside the example: counts, pace, agreement, the curve, the model, the file.
 
-import { fill, h } from "./dom.js";
+import { curve } from "./curve.js";
+import { counted, fill, h } from "./dom.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
+const FEWEST = 10; // labels of which a file can be trained
 
 /**
  * @param {HTMLElement} element
@@ -55,68 +55,36 @@ function agreement(status, about) {
     const name = one.kind === "kappa" ? "Cohen's kappa" : "F1 of their marks";
     const value = one.value === null ? "not defined: one class alone was given" : one.value.toFixed(2);
     const range = one.low === null ? " (too few for an interval)" : ` (95 %: ${one.low.toFixed(2)} to ${one.high.toFixed(2)})`;
-    return h("p", {}, `${one.one} and ${one.other}, ${one.examples} examples: ${name} ${value}${one.value === null ? "" : range}`);
+    return h("p", {}, `${one.one} and ${one.other}, ${counted(one.examples, "example", "examples")}: ${name} ${value}${one.value === null ? "" : range}`);
   });
-  const waits = status.second > 0 ? `${status.second.toLocaleString("en")} examples wait for a second person` : "";
+  const waits = status.second > 0 ? `${counted(status.second, "example waits", "examples wait")} for a second person` : "";
   return h("div", { class: "agreement" }, h("h3", {}, "Agreement"), rows, !rows.length && h("p", {}, "no example has two answers yet"), waits && h("p", {}, waits));
-}
-
-/** The scores so far against the labels, as a line, with the numbers in a list for those who do not see it. */
-function curve(status) {
-  const points = status.curve;
-  if (!points.length) return null;
-  const [width, height, edge] = [240, 90, 6];
-  const most = Math.max(...points.map((one) => one.labels));
-  const low = Math.min(...points.map((one) => one.score));
-  const least = Math.max(0, Math.floor(low * 10) / 10);
-  const x = (labels) => edge + ((width - 2 * edge) * labels) / most;
-  const y = (score) => height - edge - ((height - 2 * edge) * (score - least)) / (1 - least || 1);
-  const picture = document.createElementNS(SVG, "svg");
-  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  picture.setAttribute("class", "curve");
-  picture.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS(SVG, "polyline");
-  line.setAttribute("points", points.map((one) => `${x(one.labels).toFixed(1)},${y(one.score).toFixed(1)}`).join(" "));
-  picture.append(line);
-  for (const one of points) {
-    const dot = document.createElementNS(SVG, "circle");
-    dot.setAttribute("cx", x(one.labels).toFixed(1));
-    dot.setAttribute("cy", y(one.score).toFixed(1));
-    dot.setAttribute("r", "2.5");
-    picture.append(dot);
-  }
-  const last = points[points.length - 1];
-  const error = last.error === null ? "" : ` ± ${(100 * last.error).toFixed(1)}`;
-  return h(
-    "div",
-    {},
-    h("h3", {}, "The model's score"),
-    picture,
-    h("p", {}, `${percent(last.score)}${error} with ${last.labels.toLocaleString("en")} labels, on examples that it did not learn from`),
-    h("ol", { class: "hidden-text" }, points.map((one) => h("li", {}, `${one.labels} labels: ${percent(one.score)}`))),
-    status.forecast && h("p", { class: "forecast" }, status.forecast),
-  );
 }
 
 function model(status) {
   if (status.model === null) return h("p", { class: "note" }, "No model helps here: the order is random.");
-  return h("p", { class: "note", "data-learning": String(status.learning) }, `The model ${status.model}.`);
+  const since = status.learning && h("span", { "data-since": status.model, "data-then": "" });
+  return h("p", { class: "note", "data-learning": String(status.learning) }, `The model ${status.model}`, since && [" ", since], ".");
 }
 
 function delivery(status, about, deliver) {
   const busy = status.delivered.endsWith("…");
+  const missing = FEWEST - status.labelled;
+  const sentence = missing > 0 ? `A file can be trained from ${FEWEST} labels on: ${counted(missing, "is", "are")} missing.` : `trains a model from the labels, and writes ${about.target}`;
+  const long = about.kind === "choice" ? "; it takes about a minute and a half" : "; it can take minutes";
   return h(
     "div",
     { class: "deliver" },
-    h("button", { type: "button", id: "deliver", disabled: busy, onclick: deliver }, "Train the file"),
-    h("p", { role: "status" }, status.delivered || `trains a model from the labels, and writes ${about.target}`),
+    h("button", { type: "button", id: "deliver", disabled: busy || missing > 0, "aria-describedby": "delivered", onclick: deliver }, "Train the file"),
+    h("p", { id: "delivered", role: "status" }, status.delivered || sentence),
+    busy && h("p", { class: "note", "data-since": status.delivered, "data-then": long }),
   );
 }
 
 function keys(kind) {
   const rows = {
     choice: [
-      ["1 … 0, letters", "that class"],
+      ["1 … 0, letters", "the class that shows the key"],
       ["arrows", "move among the classes"],
       ["Space, Enter", "take the class that is marked, at first the model's"],
     ],
