@@ -129,6 +129,39 @@ def test_the_source_has_the_first_word():
     assert order.counts()["labelled"] == 1
 
 
+def test_priorities_choose_no_honest_example():
+    # The priority is the number of the row; all of the honest ones have one, too.
+    rows = tuple(
+        replace(one, priority=float(at)) for at, one in enumerate(labelling.texts(400).examples)
+    )
+    order = Order(replace(COLLECTION, examples=rows))
+    given = order.next("ann", "s", [], 100)
+    honest = [at for at in given if is_honest(rows[at].name)]
+    others = [at for at in given if not is_honest(rows[at].name)]
+    assert len(honest) == 100 // EVERY
+    best = sorted((at for at in range(400) if not is_honest(rows[at].name)), reverse=True)
+    assert others == best[: len(others)]
+    # They come as they would come without priorities, which is in random order.
+    plain = Order(replace(COLLECTION, examples=labelling.texts(400).examples))
+    drawn = [at for at in plain.next("ann", "s", [], 400) if is_honest(rows[at].name)]
+    assert honest == drawn[: len(honest)]
+    assert 120 < sum(honest) / len(honest) < 280
+    # A model's order goes before that of the source, and leaves them alone as well.
+    again = Order(replace(COLLECTION, examples=rows))
+    again.choose(["row 3", "row 4", "row 5"])
+    mixed = again.next("ann", "s", [], 30)
+    assert [at for at in mixed if is_honest(rows[at].name)] == honest[: 30 // EVERY]
+
+
+def test_with_splits_of_its_own_the_source_orders_all_examples():
+    rows = tuple(
+        replace(one, priority=float(at), split="train")
+        for at, one in enumerate(COLLECTION.examples)
+    )
+    order = Order(replace(COLLECTION, examples=rows))
+    assert order.next("ann", "s", [], COUNT) == list(range(COUNT))[::-1]
+
+
 def test_kappa_of_a_table_that_is_known():
     # Cohen 1960's kind of table, computed by hand: 20 both yes, 15 both no, 5 and 10 apart
     pairs = [("y", "y")] * 20 + [("n", "n")] * 15 + [("y", "n")] * 5 + [("n", "y")] * 10
