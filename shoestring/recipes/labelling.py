@@ -26,6 +26,7 @@ from shoestring.label import (
     PeakDoubts,
     Span,
     label_forecast,
+    little_to_gain,
 )
 from shoestring.label.collect import Learned, Point, Suggestion
 from shoestring.label.collect.background import Learn
@@ -97,7 +98,11 @@ def _least_sure(model: nn.Module, own: OwnData) -> tuple[Suggestion, ...]:
 
 
 def forecast(curve: Sequence[Point]) -> str:
-    """What more labels would bring, and whether to stop, in a sentence; "" of too few points."""
+    """What more labels would bring, and whether to stop, in a sentence; "" of too few points.
+
+    It is the rule of `label.little_to_gain`: stop where even the high end of the interval is too
+    little.
+    """
     points = [(one.labels, one.score, one.error or 0.0) for one in curve]
     try:
         found = label_forecast(points)
@@ -106,7 +111,8 @@ def forecast(curve: Sequence[Point]) -> str:
     gain = found.gain(MORE)
     assert gain.low is not None and gain.middle is not None and gain.high is not None
     low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
-    advice = "Go on" if middle >= WORTH_POINTS else "Stop now"
+    stop = little_to_gain(found, labels=MORE, points=WORTH_POINTS).stop
+    advice = "Stop now" if stop else "Go on"
     return (
         f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: "
         f"{low:.1f} to {high:.1f})"

@@ -232,3 +232,21 @@ def test_the_forecast_says_stop_or_go_on():
     assert forecast(curve(0.5, 0.6, 0.7)) == ""
     assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("Go on: 200 more labels")
     assert forecast(curve(0.95, 0.95, 0.95, 0.95, 0.95, 0.95)).startswith("Stop now: ")
+
+
+def test_a_small_gain_that_is_unsure_does_not_stop():
+    from shoestring.label import label_forecast, little_to_gain
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import MORE, WORTH_POINTS, forecast
+
+    rows = ((20, 0.70), (40, 0.79), (80, 0.80), (120, 0.81))
+    points = [
+        (labels, score, (score * (1 - score) / (0.2 * labels)) ** 0.5) for labels, score in rows
+    ]
+    found = label_forecast(points)
+    gain = found.gain(MORE)
+    assert gain.middle is not None and gain.high is not None
+    assert 100 * gain.middle < WORTH_POINTS < 100 * gain.high
+    assert not little_to_gain(found, labels=MORE, points=WORTH_POINTS).stop
+    said = forecast([Point(labels=a, score=b, error=c) for a, b, c in points])
+    assert said.startswith("Go on: 200 more labels would add about 0.")
