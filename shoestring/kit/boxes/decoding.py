@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import maximum_filter
 
+from shoestring.artifact.overlaps import overlaps
 from shoestring.core import array
 from shoestring.kit.boxes.maps import HEAT, OFFSETS, SIDES
-from shoestring.kit.boxes.precision import Found, overlaps
+from shoestring.kit.boxes.precision import Found
 
 
 def decode(
