@@ -118,7 +118,7 @@ def test_a_box_moved_by_two_deviations_overlaps_by_seven_tenths():
     drop = -torch.log(heat[60]).item()  # ten cells from the centre: (10 / deviation)² / 2
     deviation = 10 / math.sqrt(2 * drop)
     box = np.array([[0.0, 0.0, 100.0, 100.0]])
-    assert overlaps(box, box + [2 * deviation, 0, 0, 0]).item() == approx(0.7, abs=1e-4)
+    assert overlaps(box, box + np.array([2 * deviation, 0, 0, 0])).item() == approx(0.7, abs=1e-4)
 
 
 def test_two_boxes_in_one_cell_are_both_in_the_loss():
