@@ -279,3 +279,40 @@ def test_what_a_page_sends_is_kept_or_refused_with_a_sentence(tmp_path):
         for wrong in ({"session": "s"}, {"answers": []}, {"session": "s", "answers": 3}):
             with pytest.raises(AnswerError):
                 project.take(wrong)
+
+
+def test_an_answer_to_another_text_is_kept_and_set_aside(tmp_path):
+    """The page was open while the source lost its first row: row 2 is what row 3 was."""
+    before = labelling.texts(6)
+    texts = [one.text for one in before.examples]
+    after = replace(
+        before,
+        examples=tuple(
+            replace(one, text=text)
+            for one, text in zip(before.examples[:-1], texts[1:], strict=True)
+        ),
+    )
+
+    def sent(at: int, number: int, **more: object) -> dict[str, object]:
+        shown = page["examples"][[one["name"] for one in page["examples"]].index(f"row {at}")]
+        return {"id": f"answer-{number:04}", "example": shown["name"], "digest": shown["digest"],
+                "by": "ann", "labels": [{"name": "cat"}], **more}  # fmt: skip
+
+    asked = {"by": "ann", "session": "s", "want": 6}
+    with labelling.opened(before, tmp_path / "a") as project:
+        page = project.next(asked)
+    with labelling.opened(after, tmp_path / "a") as project:
+        # The last row is gone, and the numbers of the page are those of another source.
+        told = project.next({**asked, "held": [5, 0], "source": page["source"]})
+        assert told["source"] != page["source"] and told["lost"] == []
+        told = project.take({"session": "s", "answers": [sent(2, 1), sent(5, 2)]})
+        assert told["stored"] == told["aside"] == ["answer-0001", "answer-0002"]
+        assert told["refused"] == [] and project.status()["labelled"] == 0
+        assert not any(one.annotations for one in project.labelled().examples)
+        wrong = project.take({"session": "s", "answers": [sent(2, 3, digest="x")]})
+        assert wrong["stored"] == [] and "a digest has 16 digits" in wrong["refused"][0]["why"]
+        assert project.take({"session": "s", "answers": [sent(2, 4, digest="")]})["aside"]
+    with labelling.opened(before, tmp_path / "a") as project:  # the row is back
+        assert project.status()["labelled"] == 2
+        names = [one.name for one in project.labelled().examples if one.annotations]
+        assert names == ["row 2", "row 5"]

@@ -19,7 +19,10 @@ from shoestring.label.collect.answer import (
     annotated,
     answer_of,
     checked_name,
+    digest,
     plain,
+    shown_digest,
+    source_digest,
 )
 from shoestring.label.collect.background import (
     Aside,
@@ -69,7 +72,7 @@ class Project:
         _check(collection, agreement)
         self.collection, self.path, self.agreement = collection, path, agreement
         self.notes = [*collection.notes, *notes]
-        self.target = target
+        self.target, self.source = target, source_digest(collection)
         self._deliver, self._delivered = deliver, ""
         self._delivering: Aside | None = None
         self._lock, self._seen = RLock(), dict[str, tuple[str, float]]()
@@ -136,7 +139,9 @@ class Project:
     def next(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """More examples for a page: see `Order.next`. Raises AnswerError for a wrong question."""
         by, session = checked_name(asked.get("by")), checked_name(asked.get("session"))
-        held, want = self._indices(asked.get("held", [])), asked.get("want")
+        # Of another source, as it was before a restart, the numbers mean other examples.
+        known = asked.get("source", self.source) == self.source
+        held, want = self._indices(asked.get("held", []) if known else []), asked.get("want")
         if isinstance(want, bool) or not isinstance(want, int) or not 0 <= want <= 100:
             raise AnswerError(f"a page wants 0 to 100 examples: {str(want)[:20]} were asked for")
         with self._lock:
@@ -147,7 +152,7 @@ class Project:
             other = self._seen_elsewhere(by, session)
         if kept:
             self.store.lease(kept)
-        return {"examples": shown, "lost": lost, "sameName": other}
+        return {"examples": shown, "lost": lost, "sameName": other, "source": self.source}
 
     def release(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Give back what a page had: it was closed."""
@@ -158,27 +163,32 @@ class Project:
     def take(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Keep answers that a page sends; they are on the disk when this returns.
 
-        `stored` has their ids; `refused` those that make no sense, each with a sentence.
+        `stored` has their ids; `refused` those that make no sense, each with a sentence; `aside`
+        the ids of stored ones that count for nothing: the source does not have what the person saw,
+        since it was changed and the server started again. They hold where it has it again.
         Raises OSError where they cannot be written: none is kept then.
         """
         sent, session = asked.get("answers"), checked_name(asked.get("session"))
         if not isinstance(sent, list):
             raise AnswerError("answers are a list")
-        good, refused = list[tuple[Answer, Example]](), list[dict[str, str]]()
+        good, refused = list[tuple[Answer, Example | None]](), list[dict[str, str]]()
         for one in sent:
             try:
-                (at,) = self._indices([self.order.index.get(_of(one, "example"), -1)])
-                example = self.collection.examples[at]
+                example = self._as_it_was_shown(one)
                 answer = answer_of(self.store.kind, one, example, _of(one, "by"))
                 good.append((answer, example))
             except AnswerError as error:
                 refused.append({"id": _of(one, "id"), "why": str(error)})
         new = self.store.add(good)
         with self._lock:
-            fresh = [answer for answer, _ in good if answer.id in new]
+            fresh = [answer for answer, of in good if of is not None and answer.id in new]
             self._answers += fresh
             self.order.take(fresh, session)
-        return {"stored": [answer.id for answer, _ in good], "refused": refused}
+        return {
+            "stored": [answer.id for answer, _ in good],
+            "refused": refused,
+            "aside": [answer.id for answer, of in good if of is None],
+        }
 
     def add_name(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Add a class; one that looks like another is not added."""
@@ -272,12 +282,26 @@ class Project:
             raise AnswerError("there is no such example in this project")
         return found
 
+    def _as_it_was_shown(self, sent: Any) -> Example | None:
+        """The example that an answer is of; None where the source has another text there now.
+
+        Raises AnswerError for a name that is none, of an answer that does not say what was shown.
+        """
+        at = self.order.index.get(_of(sent, "example"), -1)
+        if isinstance(sent, Mapping) and "digest" in sent and _of(sent, "example"):
+            said = shown_digest(sent)
+            if at < 0 or digest(self.collection.examples[at]) != said:
+                return None
+        (at,) = self._indices([at])
+        return self.collection.examples[at]
+
     def _shown(self, at: int) -> dict[str, Any]:
         example = self.collection.examples[at]
         said = self._predictions.get(example.name)
         return {
             "index": at,
             "name": example.name,
+            "digest": digest(example),
             "text": example.text,
             "picture": example.picture is not None,
             "fields": dict(example.fields),
