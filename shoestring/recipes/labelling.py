@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ from shoestring.label.collect import Learned, Point, Suggestion
 from shoestring.label.collect.background import Learn
 from shoestring.plan import compress
 from shoestring.recipes.own_boxes import OwnBoxes, own_boxes
-from shoestring.recipes.own_data import OwnData, own_data
+from shoestring.recipes.own_data import HELD_OUT, OwnData, own_data
 from shoestring.recipes.own_spans import own_spans
 
 MOST_LOOKED_AT = 2000
@@ -40,8 +41,8 @@ MOST_LOOKED_AT = 2000
 MOST_SUGGESTED = 500
 MORE, WORTH_POINTS = 200, 0.5
 """So many more labels are weighed, and pay where they add so many points."""
-FEWEST_SCORED = 5
-"""Examples that a score is of, at least."""
+FEWEST_SCORED, FEWEST_FOR_ADVICE = 5, 30
+"""Examples that a score is of, at least, and those from which on it says whether to stop."""
 MINUTES = 1.0
 """Of the search for the smallest file at the end."""
 _BY = "the model"
@@ -71,7 +72,7 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_least_sure(model, own),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation)),
         notes=_notes(own.notes),
     )
 
@@ -103,7 +104,10 @@ def forecast(curve: Sequence[Point]) -> str:
     It is the rule of `label.little_to_gain`: stop where even the high end of the interval is too
     little.
     """
-    points = [(one.labels, one.score, one.error or 0.0) for one in curve]
+    points = [
+        (one.labels, one.score, one.error or least_error(one.score, HELD_OUT * one.labels))
+        for one in curve
+    ]
     try:
         found = label_forecast(points)
     except ValueError:  # too few points: the page shows the curve alone
@@ -117,6 +121,29 @@ def forecast(curve: Sequence[Point]) -> str:
         f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: "
         f"{low:.1f} to {high:.1f})"
     )
+
+
+def _advice(curve: Sequence[Point], point: Point | None, scored: int) -> str:
+    """The forecast, or that too few examples are scored for one; "" of too few points."""
+    said = forecast([*curve, point] if point is not None else curve)
+    if said and scored < FEWEST_FOR_ADVICE:
+        return (
+            f"{scored} examples are too few to say whether to stop: it takes {FEWEST_FOR_ADVICE} "
+            "that the model does not learn from"
+        )
+    return said
+
+
+def least_error(score: float, scored: float) -> float:
+    """A standard error of a share that is above 0, also where all or none are right.
+
+    Two right and two wrong answers are added, so that five of five right are not certainty.
+    Source: Agresti & Coull 1998.
+
+    `score`: the share, 0 to 1. `scored`: of so many examples, above 0.
+    """
+    share = (score * scored + 2) / (scored + 4)
+    return math.sqrt(share * (1 - share) / (scored + 4))
 
 
 def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
@@ -137,7 +164,7 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
             Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
         ),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation)),
         notes=_notes(own.notes),
     )
 
@@ -155,7 +182,7 @@ def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_most_doubtful(model, own),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation)),
         notes=_notes(own.notes),
     )
 
@@ -219,8 +246,11 @@ def _point(
         return None
     sealed = task.sealed()
     labelled = len(collection.examples) - len(_without_labels(collection.examples))
-    error = sealed.standard_error(model, "validation") if with_error else None
-    return Point(labels=labelled, score=score(sealed, model, "validation"), error=error)
+    value = score(sealed, model, "validation")
+    if not with_error:
+        return Point(labels=labelled, score=value)
+    error = sealed.standard_error(model, "validation")
+    return Point(labels=labelled, score=value, error=error or least_error(value, scored))
 
 
 def _notes(notes: Sequence[str]) -> tuple[str, ...]:

@@ -250,3 +250,19 @@ def test_a_small_gain_that_is_unsure_does_not_stop():
     assert not little_to_gain(found, labels=MORE, points=WORTH_POINTS).stop
     said = forecast([Point(labels=a, score=b, error=c) for a, b, c in points])
     assert said.startswith("Go on: 200 more labels would add about 0.")
+
+
+def test_five_of_five_right_is_no_certainty():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import FEWEST_FOR_ADVICE, _advice, forecast, least_error
+
+    assert least_error(1.0, 5) == pytest.approx((7 / 9 * 2 / 9 / 9) ** 0.5)
+    assert least_error(0.0, 5) == least_error(1.0, 5)
+    right = [Point(labels=labels, score=1.0, error=0.0) for labels in (20, 22, 24, 26, 28)]
+    assert forecast(right).startswith("Go on: ")
+    unknown = [Point(labels=one.labels, score=1.0) for one in right]
+    assert forecast(unknown) == forecast(right)
+    said = _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE - 1)
+    assert said.startswith("29 examples are too few to say whether to stop")
+    assert _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE) == forecast(right)
+    assert _advice([], None, 0) == ""

@@ -19,9 +19,10 @@ import pytest
 from processes import CONTEXT
 from tiers import repetitions
 
-from shoestring.label import Box, Choice, Span
+from shoestring.label import Annotation, Box, Choice, Span
 from shoestring.label.collect import Answer, Point, Project, Store, annotated
 from shoestring.label.collect.answer import AnswerError, answer_of, labels_of
+from shoestring.label.collect.order import is_honest
 
 COLLECTION = labelling.texts(400)
 
@@ -316,3 +317,14 @@ def test_an_answer_to_another_text_is_kept_and_set_aside(tmp_path):
         assert project.status()["labelled"] == 2
         names = [one.name for one in project.labelled().examples if one.annotations]
         assert names == ["row 2", "row 5"]
+
+
+def test_a_guess_of_the_source_is_not_shown_where_the_model_is_scored(tmp_path):
+    said = Annotation(labels=(Choice(name="cat"),), score=0.9)
+    collection = labelling.texts(60)
+    examples = tuple(replace(one, predictions=(said,)) for one in collection.examples)
+    with labelling.opened(replace(collection, examples=examples), tmp_path / "a") as project:
+        shown = project.next({"by": "ann", "session": "s", "want": 60})["examples"]
+    guessed = {one["name"]: one["prediction"] is not None for one in shown}
+    assert len(guessed) == 60
+    assert all(guess != is_honest(name) for name, guess in guessed.items())

@@ -95,8 +95,11 @@ class Project:
         except BaseException:
             self._file.delete()
             raise
+        # Those that score the model are labelled without a guess, which would lead people.
         self._predictions = {
-            one.name: one.predictions[-1] for one in collection.examples if one.predictions
+            one.name: one.predictions[-1]
+            for one in collection.examples
+            if one.predictions and not self.order.is_honest(one.name)
         }
         self._learned_notes: tuple[str, ...] = ()
         self._forecast = ""
@@ -111,7 +114,6 @@ class Project:
     def _learned(self, learned: Learned) -> None:
         with self._lock:
             self.order.choose([one.name for one in learned.suggestions])
-            # Those that score the model are labelled without its guess, which would lead people.
             self._predictions |= {
                 one.name: one.prediction
                 for one in learned.suggestions
