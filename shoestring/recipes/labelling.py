@@ -72,7 +72,9 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_least_sure(model, own),
         point=point,
-        forecast=_advice(curve, point, len(own.validation)),
+        forecast=_advice(
+            curve, point, len(own.validation), len(_without_labels(collection.examples))
+        ),
         notes=_notes(own.notes),
     )
 
@@ -98,12 +100,17 @@ def _least_sure(model: nn.Module, own: OwnData) -> tuple[Suggestion, ...]:
     )
 
 
-def forecast(curve: Sequence[Point]) -> str:
+def forecast(curve: Sequence[Point], left: int = MORE) -> str:
     """What more labels would bring, and whether to stop, in a sentence; "" of too few points.
 
     It is the rule of `label.little_to_gain`: stop where even the high end of the interval is too
     little.
+
+    `left`: how many examples have no label yet: more than these are not forecast.
     """
+    more = min(MORE, left)
+    if more < 1:
+        return ""
     points = [
         (one.labels, one.score, one.error or least_error(one.score, HELD_OUT * one.labels))
         for one in curve
@@ -112,20 +119,23 @@ def forecast(curve: Sequence[Point]) -> str:
         found = label_forecast(points)
     except ValueError:  # too few points: the page shows the curve alone
         return ""
-    gain = found.gain(MORE)
+    gain = found.gain(more)
     assert gain.low is not None and gain.middle is not None and gain.high is not None
     low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
-    stop = little_to_gain(found, labels=MORE, points=WORTH_POINTS).stop
+    stop = little_to_gain(found, labels=more, points=WORTH_POINTS).stop
     advice = "Stop now" if stop else "Go on"
     return (
-        f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: "
+        f"{advice}: {more} more labels would add about {middle:.1f} points (80 % interval: "
         f"{low:.1f} to {high:.1f})"
     )
 
 
-def _advice(curve: Sequence[Point], point: Point | None, scored: int) -> str:
+def _advice(
+    curve: Sequence[Point], point: Point | None, scored: int, collection: Collection
+) -> str:
     """The forecast, or that too few examples are scored for one; "" of too few points."""
-    said = forecast([*curve, point] if point is not None else curve)
+    left = len(_without_labels(collection.examples))
+    said = forecast([*curve, point] if point is not None else curve, left)
     if said and scored < FEWEST_FOR_ADVICE:
         return (
             f"{scored} examples are too few to say whether to stop: it takes {FEWEST_FOR_ADVICE} "
@@ -164,7 +174,9 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
             Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
         ),
         point=point,
-        forecast=_advice(curve, point, len(own.validation)),
+        forecast=_advice(
+            curve, point, len(own.validation), len(_without_labels(collection.examples))
+        ),
         notes=_notes(own.notes),
     )
 
@@ -182,7 +194,9 @@ def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_most_doubtful(model, own),
         point=point,
-        forecast=_advice(curve, point, len(own.validation)),
+        forecast=_advice(
+            curve, point, len(own.validation), len(_without_labels(collection.examples))
+        ),
         notes=_notes(own.notes),
     )
 

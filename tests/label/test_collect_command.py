@@ -262,7 +262,18 @@ def test_five_of_five_right_is_no_certainty():
     assert forecast(right).startswith("Go on: ")
     unknown = [Point(labels=one.labels, score=1.0) for one in right]
     assert forecast(unknown) == forecast(right)
-    said = _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE - 1)
+    heap = labelling.texts(200)
+    said = _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE - 1, heap)
     assert said.startswith("29 examples are too few to say whether to stop")
-    assert _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE) == forecast(right)
-    assert _advice([], None, 0) == ""
+    assert _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE, heap) == forecast(right)
+    assert _advice([], None, 0, heap) == ""
+
+
+def test_no_more_labels_are_forecast_than_are_left():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import forecast
+
+    curve = [Point(labels=50 * at, score=0.9 - 4 / at**2 / 20, error=0.01) for at in range(1, 6)]
+    assert ": 200 more labels" in forecast(curve, 300)
+    assert ": 43 more labels" in forecast(curve, 43)
+    assert forecast(curve, 0) == ""

@@ -79,10 +79,19 @@ def test_what_another_answered_meanwhile_is_lost_too():
 def test_a_closed_page_gives_its_examples_back_and_leases_outlive_the_process():
     order = Order(COLLECTION)
     mine = order.next("ann", "s", [], 5)
-    again = Order(COLLECTION, leases={f"row {at}": ("s", 0.0) for at in mine})
+    again = Order(COLLECTION, leases=order.leases)
     assert not set(again.next("bob", "t", [], COUNT)) & set(mine)
-    again.release("s")
+    assert sorted(again.release("s")) == sorted(f"row {at}" for at in mine)
     assert set(again.next("bob", "t", [], COUNT)) >= set(mine)
+
+
+def test_leases_that_ended_before_a_restart_are_none():
+    clock = Clock()
+    order = Order(COLLECTION, clock=clock)
+    order.next("ann", "s", [], COUNT)
+    clock.now += LEASE_SECONDS + 1
+    again = Order(COLLECTION, leases=order.leases, clock=clock)
+    assert len(again.next("bob", "t", [], COUNT)) == COUNT
 
 
 def test_what_is_undone_belongs_to_the_page_that_undid_it():

@@ -9,8 +9,10 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from tiers import repetitions
 from shoestring.label import Annotation, Box, Choice, Span
 from shoestring.label.collect import Answer, Point, Project, Store, annotated
 from shoestring.label.collect.answer import AnswerError, answer_of, labels_of
-from shoestring.label.collect.order import is_honest
+from shoestring.label.collect.order import Order, is_honest
 
 COLLECTION = labelling.texts(400)
 
@@ -328,3 +330,25 @@ def test_a_guess_of_the_source_is_not_shown_where_the_model_is_scored(tmp_path):
     guessed = {one["name"]: one["prediction"] is not None for one in shown}
     assert len(guessed) == 60
     assert all(guess != is_honest(name) for name, guess in guessed.items())
+
+
+def test_a_restart_frees_what_a_closed_page_had_and_keeps_what_an_open_one_has(
+    tmp_path, monkeypatch
+):
+    collection, now = labelling.texts(20), [time.time()]
+    timed = partial(Order, clock=lambda: now[0])
+    monkeypatch.setattr("shoestring.label.collect.project.Order", timed)
+
+    def asked(by: str, **more: object) -> dict[str, object]:
+        return {"by": by, "session": f"page of {by}", "want": 10, **more}
+
+    with labelling.opened(collection, tmp_path / "a") as project:
+        mine = [one["index"] for one in project.next(asked("ann"))["examples"]]
+        assert len(project.next(asked("bob"))["examples"]) == 10
+        project.release(asked("bob"))
+        now[0] += 170  # renewed shortly before the lease that was written first ends
+        assert project.next(asked("ann", held=mine, want=0))["lost"] == []
+    now[0] += 100
+    with labelling.opened(collection, tmp_path / "a") as project:
+        free = {one["index"] for one in project.next(asked("eve", want=20))["examples"]}
+        assert free == set(range(20)) - set(mine)

@@ -40,8 +40,8 @@ class Order:
     It is not safe among threads: its owner has a lock.
 
     `agreement`: the share of examples, 0 to 1, that two people label.
-    `leases`: who has which example, as an earlier process left it. Its pages may still be there,
-        and get the time to say so.
+    `leases`: who has which example until when, as an earlier process left it: its pages may still
+        be there. Those that ended count for nothing.
     `clock`: seconds since 1970.
     """
 
@@ -66,8 +66,8 @@ class Order:
         }
         self._rows: dict[str, list[Answer]] = {}
         self.held: dict[str, dict[str, Answer]] = {}
-        until = clock() + LEASE_SECONDS
-        self.leases = {k: (v[0], until) for k, v in (leases or {}).items() if k in self.index}
+        now = clock()
+        self.leases = {k: v for k, v in (leases or {}).items() if k in self.index and v[1] > now}
         drawn = list(range(len(examples)))
         random.Random(seed).shuffle(drawn)
         self._split = any(one.split for one in examples)
@@ -123,10 +123,12 @@ class Order:
                 self.leases[name] = (session, until)
         return lost
 
-    def release(self, session: str) -> None:
-        """Give back what a page had: it was closed."""
-        for name in [name for name, (whose, _) in self.leases.items() if whose == session]:
+    def release(self, session: str) -> list[str]:
+        """Give back what a page had, and return it: it was closed."""
+        names = [name for name, (whose, _) in self.leases.items() if whose == session]
+        for name in names:
             del self.leases[name]
+        return names
 
     def next(self, by: str, session: str, held: Sequence[int], want: int) -> list[int]:
         """Up to `want` more examples for a page that has `held`; they belong to it from now on."""

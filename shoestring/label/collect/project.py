@@ -32,12 +32,11 @@ from shoestring.label.collect.background import (
     Learned,
     deliver_now,
 )
-from shoestring.label.collect.order import Order
+from shoestring.label.collect.order import LEASE_SECONDS, Order
+from shoestring.label.collect.people import people_of
 from shoestring.label.collect.store import Store
 from shoestring.label.example import Annotation, Collection, Example
 
-MOST_PAUSE_SECONDS = 120.0
-"""Longer thought than this counts as a pause in the labels of an hour."""
 LOCK = ".lock"
 
 
@@ -76,6 +75,7 @@ class Project:
         self._deliver, self._delivered = deliver, ""
         self._delivering: Aside | None = None
         self._lock, self._seen = RLock(), dict[str, tuple[str, float]]()
+        self._written = dict[str, float]()  # the ends of leases that the file has
         self._file = _alone(path)
         try:
             self.store = Store(path, collection.kind, collection.names)
@@ -149,7 +149,7 @@ class Project:
         with self._lock:
             lost = self.order.renew(by, session, held)
             found = self.order.next(by, session, held, want)
-            kept = {self._name(at): self.order.leases[self._name(at)] for at in found}
+            kept = self._to_write({self._name(at) for at in (*found, *held)})
             shown = [self._shown(at) for at in found]
             other = self._seen_elsewhere(by, session)
         if kept:
@@ -159,7 +159,10 @@ class Project:
     def release(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Give back what a page had: it was closed."""
         with self._lock:
-            self.order.release(checked_name(asked.get("session")))
+            session = checked_name(asked.get("session"))
+            ended = dict.fromkeys(self.order.release(session), (session, 0.0))
+        if ended:
+            self.store.lease(ended)
         return {}
 
     def take(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -204,7 +207,7 @@ class Project:
         background = self._background
         with self._lock:
             counts, held = self.order.counts(), dict(self.order.held)
-            people = _people(self._answers, time.time())
+            people = people_of(self._answers, time.time())
         return {
             **counts,
             "people": people,
@@ -275,6 +278,19 @@ class Project:
 
     def _name(self, at: int) -> str:
         return self.collection.examples[at].name
+
+    def _to_write(self, names: set[str]) -> dict[str, tuple[str, float]]:
+        """Leases of these examples of which the file does not know, or knows an end that is near.
+
+        A lease is renewed every few seconds, and a write takes the disk's time.
+        """
+        due = {
+            name: lease
+            for name, lease in self.order.leases.items()
+            if name in names and lease[1] - self._written.get(name, 0.0) > LEASE_SECONDS / 3
+        }
+        self._written |= {name: until for name, (_, until) in due.items()}
+        return due
 
     def _indices(self, found: Any) -> list[int]:
         """Places of examples that a page sends. Raises AnswerError for what is none."""
@@ -364,25 +380,3 @@ def _alone(path: Path) -> FileLock:
             f"another process has the project {path}{where}: to label with another person, open "
             "the address that it printed in a second browser window, or end that process first"
         ) from None
-
-
-def _people(answers: Sequence[Answer], now: float) -> list[dict[str, Any]]:
-    """For each person: labels, labels an hour while at work, and when the last one came."""
-    undone = {one.undoes for one in answers if one.undoes}
-    kept: dict[str, list[Answer]] = {}
-    for one in answers:
-        if not one.undoes and one.id not in undone:
-            kept.setdefault(one.by, []).append(one)
-    found = list[dict[str, Any]]()
-    for by, rows in sorted(kept.items()):
-        seconds = [min(one.seconds, MOST_PAUSE_SECONDS) for one in rows if one.seconds is not None]
-        spent = sum(seconds)
-        found.append(
-            {
-                "by": by,
-                "labels": len({one.example for one in rows}),
-                "hourly": 3600 * len(seconds) / spent if spent > 0 else None,
-                "since": now - max((one.at or 0.0) for one in rows),
-            }
-        )
-    return found
