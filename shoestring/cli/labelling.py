@@ -136,7 +136,7 @@ def label(
     collection, root = _collection(source, path, afresh)
     collection = _as_asked(collection, classes, mark)
     if export is not None or train is not None:
-        _write(collection, path, export, train)
+        _write(collection, Path(source), path, export, train)
         return
     _serve(collection, path, root, agreement, not no_model, host, port, not no_browser)
 
@@ -197,13 +197,20 @@ def _as_asked(collection: Collection, classes: str | None, mark: Mark | None) ->
     return collection
 
 
-def _write(collection: Collection, path: Path, export: Path | None, train: Path | None) -> None:
+def _write(
+    collection: Collection, source: Path, path: Path, export: Path | None, train: Path | None
+) -> None:
     """Write the labels, or what was trained from them."""
     from shoestring.label.collect import Store, annotated
 
     with closing(Store(path)) as store:
         answers, names = store.answers(collection), store.names()
         left = len({one.example for one in store.answers()} - {one.example for one in answers})
+    if export is not None and export.resolve() == source.resolve():
+        raise ValueError(
+            f"{export} is the source of the labels, and other columns would replace its own: name "
+            "another file with --export"
+        )
     found = annotated(collection, answers, names)
     count = sum(1 for one in found.examples if one.annotations)
     if left:

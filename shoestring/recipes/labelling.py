@@ -72,9 +72,7 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_least_sure(model, own),
         point=point,
-        forecast=_advice(
-            curve, point, len(own.validation), len(_without_labels(collection.examples))
-        ),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 
@@ -174,9 +172,7 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
             Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
         ),
         point=point,
-        forecast=_advice(
-            curve, point, len(own.validation), len(_without_labels(collection.examples))
-        ),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 
@@ -194,9 +190,7 @@ def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_most_doubtful(model, own),
         point=point,
-        forecast=_advice(
-            curve, point, len(own.validation), len(_without_labels(collection.examples))
-        ),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 

@@ -352,3 +352,37 @@ def test_a_restart_frees_what_a_closed_page_had_and_keeps_what_an_open_one_has(
     with labelling.opened(collection, tmp_path / "a") as project:
         free = {one["index"] for one in project.next(asked("eve", want=20))["examples"]}
         assert free == set(range(20)) - set(mine)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\u200b", "\u2028x", "\ud800", "\t", "", "a" * 201])
+def test_names_that_nobody_could_read_or_write_are_refused(tmp_path, name):
+    sent = {"id": "answer-0001", "example": "row 1", "by": "ann", "labels": [{"name": name}]}
+    with labelling.opened(labelling.texts(3), tmp_path / "a") as project:
+        for by, label in (("ann", name), (name, "cat")):
+            answer = {**sent, "by": by, "labels": [{"name": label}]}
+            told = project.take({"session": "s", "answers": [answer]})
+            assert told["stored"] == [] and "a name has 1 to 200" in told["refused"][0]["why"]
+        with pytest.raises(AnswerError, match="a name has 1 to 200"):
+            project.add_name({"name": name})
+        assert project.add_name({"name": "👩\u200d🔬 é"})["names"][-1:] == ["👩\u200d🔬 é"]
+    if len(name) <= 200:
+        with pytest.raises(ValueError, match="give it one that shows, in one line"):
+            Project(labelling.texts(3, names=("cat", name)), tmp_path / "b")
+
+
+def test_numbers_that_are_too_large_are_none_or_refused():
+    example = COLLECTION.examples[0]
+    sent = {"id": "answer-0001", "labels": [{"name": "cat"}], "seconds": 10**400, "at": 1e300}
+    answer = answer_of(Choice, sent, example, "ann")
+    assert answer.seconds is None and answer.at is None
+    wide = {"left": 0, "top": 0, "width": 10**400, "height": 1, "name": "cat"}
+    with pytest.raises(AnswerError, match="width of a label is a number"):
+        labels_of(Box, [wide])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right on Windows")
+def test_one_project_under_two_names_has_one_page(tmp_path):
+    with labelling.opened(labelling.texts(3), tmp_path / "a"):
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(BlockingIOError, match="another process has the project"):
+            Project(labelling.texts(3), tmp_path / "b")

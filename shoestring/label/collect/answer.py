@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -15,6 +16,7 @@ from shoestring.label.example import Annotation, Box, Choice, Collection, Exampl
 Kind = type[Choice] | type[Span] | type[Box]
 KINDS: dict[str, Kind] = {"choice": Choice, "span": Span, "box": Box}
 MOST_LABELS, LONGEST_NAME = 10_000, 200
+_MOST_SECONDS = 1e12  # since 1970, and of an answer: whatever is more is none
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -82,7 +84,11 @@ def _label(kind: Kind, found: Any) -> Label:
     for key in set(fields) - {"name"}:
         value = found[key]
         right = int if kind is Span else int | float
-        if isinstance(value, bool) or not isinstance(value, right) or not math.isfinite(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, right)
+            or not -_MOST_SECONDS < value < _MOST_SECONDS
+        ):
             raise AnswerError(f"{key} of a label is a number: it is {str(value)[:50]}")
     try:
         return kind(**found)
@@ -92,12 +98,20 @@ def _label(kind: Kind, found: Any) -> Label:
 
 def checked_name(name: Any) -> str:
     """The name of a class or of a person. Raises AnswerError for one that is none."""
-    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_visible(name):
         raise AnswerError(
-            f"a name has 1 to {LONGEST_NAME} characters that are not all spaces: "
-            f"{str(name)[:50]!r} has not"
+            f"a name has 1 to {LONGEST_NAME} characters in one line that are not all spaces: "
+            f"{ascii(name)[:50]} has not"
         )
     return name
+
+
+def is_visible(name: str) -> bool:
+    """Whether a name is one line that shows, of characters that a file in UTF-8 can hold."""
+    kinds = [unicodedata.category(letter) for letter in name]
+    shown = any(kind[0] not in "CZ" for kind in kinds)
+    # Cc: controls, such as the end of a line; Zl and Zp end lines, too; Cs: half a character.
+    return shown and not {"Cc", "Cs", "Zl", "Zp"} & set(kinds)
 
 
 def answer_of(kind: Kind, found: Any, example: Example | None, by: str) -> Answer:
@@ -133,8 +147,10 @@ def answer_of(kind: Kind, found: Any, example: Example | None, by: str) -> Answe
 
 
 def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) and value >= 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # An integer may have more digits than a float can.
+    return float(value) if 0 <= value <= _MOST_SECONDS else None
 
 
 def shown_digest(found: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from shoestring.label.collect.answer import (
     answer_of,
     checked_name,
     digest,
+    is_visible,
     plain,
     shown_digest,
     source_digest,
@@ -352,9 +353,9 @@ def _check(collection: Collection, agreement: float) -> None:
         raise ValueError(
             f"the share of examples that two people label is {agreement}: it is 0 to 1, such as 0.1"
         )
-    spaced = [name for name in collection.names if not name.strip()]
-    if spaced:
-        raise ValueError(f"a class has no name ({spaced[0]!r}): give it one")
+    unseen = [name for name in collection.names if not is_visible(name)]
+    if unseen:
+        raise ValueError(f"a class has the name {unseen[0]!a}: give it one that shows, in one line")
     for at, name in enumerate(collection.names):
         if (other := _like(name, collection.names[:at])) is not None:
             raise ValueError(
@@ -370,6 +371,8 @@ def _like(name: str, names: Sequence[str]) -> str | None:
 
 
 def _alone(path: Path) -> FileLock:
+    # One project may have several names, by links.
+    path = path.resolve()
     lock = path.with_name(path.name + LOCK)
     try:
         return FileLock(lock)
