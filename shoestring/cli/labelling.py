@@ -157,10 +157,16 @@ def _collection(source: str, path: Path, afresh: bool) -> tuple[Collection, Path
     from shoestring.label.formats import read
 
     if _is_task(source):
+        from shoestring.kit import Supervised
         from shoestring.recipes.collected import collected
 
         found = call(source)
         task: Any = found[1] if isinstance(found, tuple) else found
+        if not isinstance(task, Supervised):
+            raise ValueError(
+                f"{source} returned {type(task).__name__}: labelling wants a Supervised task of "
+                "images, a folder or a file"
+            )
         folder = path.with_name(f"{path.name}.pictures")
         made = collected(task, folder, labelled=False)
         note = f"the labels of {source} are left out, to be asked for; its pictures are in {folder}"

@@ -109,6 +109,11 @@ def test_labels_are_exported(tmp_path, shoestring):
     again = read(tmp_path / "out.jsonl")
     said = [one.annotations[0].labels[0] for one in again.examples if one.annotations]
     assert said == [Choice(name=HAPPY[word]) for _, word in ROWS[:12]]
+    before = (tmp_path / "days.csv").read_bytes()
+    for same in ("days.csv", "./days.csv", str(tmp_path / "days.csv")):
+        status, _, err = shoestring("label", "days.csv", "--export", same)
+        assert status == 1 and "is the source of the labels" in err
+    assert (tmp_path / "days.csv").read_bytes() == before
     project.unlink()
     status, _, err = shoestring("label", "days.csv", "--export", "other.jsonl")
     assert status == 1 and "there are no labels at days.csv.labels" in err
@@ -277,3 +282,8 @@ def test_no_more_labels_are_forecast_than_are_left():
     assert ": 200 more labels" in forecast(curve, 300)
     assert ": 43 more labels" in forecast(curve, 43)
     assert forecast(curve, 0) == ""
+
+
+def test_a_function_that_returns_no_task_is_refused(tmp_path, shoestring):
+    status, _, err = shoestring("label", "os:getcwd")
+    assert status == 1 and "os:getcwd returned str: labelling wants a Supervised task" in err
