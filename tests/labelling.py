@@ -53,11 +53,15 @@ def opened(collection: Collection, path: Path, **settings: Any) -> Iterator[Proj
 
 @contextmanager
 def paged(
-    collection: Collection, path: Path, root: Path | None = None, **settings: Any
+    collection: Collection,
+    path: Path,
+    root: Path | None = None,
+    port: int | None = None,
+    **settings: Any,
 ) -> Iterator[tuple[Project, str]]:
     """A project and the address of its page, served by a thread."""
     with opened(collection, path, **settings) as project:
-        made = listening("127.0.0.1", None)
+        made = listening("127.0.0.1", port)
         server = server_of(project, made, root)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [made]}, daemon=True)
         thread.start()

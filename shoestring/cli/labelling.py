@@ -153,7 +153,7 @@ def label(
     collection, root = _collection(source, path, columns, afresh)
     collection = _as_asked(collection, classes, mark)
     if export is not None or train is not None:
-        _write(collection, path, export, train)
+        _write(collection, Path(source), path, export, train)
         return
     _serve(collection, path, root, agreement, not no_model, host, port, not no_browser)
 
@@ -178,10 +178,16 @@ def _collection(
     if _is_task(source):
         if columns:
             raise ValueError("--text and --label name columns of a table, and a function has none")
+        from shoestring.kit import Supervised
         from shoestring.recipes.collected import collected
 
         found = call(source)
         task: Any = found[1] if isinstance(found, tuple) else found
+        if not isinstance(task, Supervised):
+            raise ValueError(
+                f"{source} returned {type(task).__name__}: labelling wants a Supervised task of "
+                "images, a folder or a file"
+            )
         folder = path.with_name(f"{path.name}.pictures")
         made = collected(task, folder, labelled=False)
         note = f"the labels of {source} are left out, to be asked for; its pictures are in {folder}"
@@ -218,13 +224,20 @@ def _as_asked(collection: Collection, classes: str | None, mark: Mark | None) ->
     return collection
 
 
-def _write(collection: Collection, path: Path, export: Path | None, train: Path | None) -> None:
+def _write(
+    collection: Collection, source: Path, path: Path, export: Path | None, train: Path | None
+) -> None:
     """Write the labels, or what was trained from them."""
     from shoestring.label.collect import Store, annotated
 
     with closing(Store(path)) as store:
         answers, names = store.answers(collection), store.names()
         left = len({one.example for one in store.answers()} - {one.example for one in answers})
+    if export is not None and export.resolve() == source.resolve():
+        raise ValueError(
+            f"{export} is the source of the labels, and other columns would replace its own: name "
+            "another file with --export"
+        )
     found = annotated(collection, answers, names)
     count = sum(1 for one in found.examples if one.annotations)
     if left:

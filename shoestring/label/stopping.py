@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from shoestring.label.forecast import LabelForecast
+from shoestring.label.kappa import kappa
 
 
 @final
@@ -65,23 +66,17 @@ def stabilised(answers: Sequence[Any], *, agreement: float = 0.99, looks: int = 
             why=f"{len(constant)} of the last {len(last)} models give all examples one class: "
             "their agreement says nothing. Label more, or ask about more examples",
         )
-    mean = float(np.mean([kappa(one, two) for one, two in pairwise(last)]))
+    mean = float(np.mean([_agreement(one, two) for one, two in pairwise(last)]))
     words = f"the answers of successive rounds agree with a kappa of {mean:.3f}"
     if mean >= agreement:
         return Verdict(stop=True, why=f"{words}, at least {agreement:g}")
     return Verdict(stop=False, why=f"{words}, below {agreement:g}")
 
 
-def kappa(first: Any, second: Any) -> float:
-    """Cohen's kappa of two answers to the same examples; 1 where both always give one class.
-
-    Source: Cohen 1960.
-    """
-    one, two = np.asarray(first), np.asarray(second)
-    observed = float((one == two).mean())
-    classes = np.union1d(one, two)
-    expected = sum(float((one == label).mean() * (two == label).mean()) for label in classes)
-    return 1.0 if expected >= 1 else (observed - expected) / (1 - expected)
+def _agreement(first_N: np.ndarray, second_N: np.ndarray) -> float:
+    """Cohen's kappa; 1 where both models always give one and the same class: nothing changed."""
+    value, _, _ = kappa(first_N.tolist(), second_N.tolist())
+    return 1.0 if value is None else value
 
 
 def little_to_gain(forecast: LabelForecast, *, labels: float = 100, points: float = 0.5) -> Verdict:

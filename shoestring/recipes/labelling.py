@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,12 +27,13 @@ from shoestring.label import (
     PeakDoubts,
     Span,
     label_forecast,
+    little_to_gain,
 )
 from shoestring.label.collect import Learned, Point, Suggestion
 from shoestring.label.collect.background import Learn
 from shoestring.plan import compress
 from shoestring.recipes.own_boxes import OwnBoxes, own_boxes
-from shoestring.recipes.own_data import OwnData, own_data
+from shoestring.recipes.own_data import HELD_OUT, OwnData, own_data
 from shoestring.recipes.own_spans import own_spans
 
 MOST_LOOKED_AT = 2000
@@ -39,8 +41,8 @@ MOST_LOOKED_AT = 2000
 MOST_SUGGESTED = 500
 MORE, WORTH_POINTS = 200, 0.5
 """So many more labels are weighed, and pay where they add so many points."""
-FEWEST_SCORED = 5
-"""Examples that a score is of, at least."""
+FEWEST_SCORED, FEWEST_FOR_ADVICE = 5, 30
+"""Examples that a score is of, at least, and those from which on it says whether to stop."""
 MINUTES = 1.0
 """Of the search for the smallest file at the end."""
 _BY = "the model"
@@ -70,7 +72,7 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_least_sure(model, own),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 
@@ -96,21 +98,60 @@ def _least_sure(model: nn.Module, own: OwnData) -> tuple[Suggestion, ...]:
     )
 
 
-def forecast(curve: Sequence[Point]) -> str:
-    """What more labels would bring, and whether to stop, in a sentence; "" of too few points."""
-    points = [(one.labels, one.score, one.error or 0.0) for one in curve]
+def forecast(curve: Sequence[Point], left: int = MORE) -> str:
+    """What more labels would bring, and whether to stop, in a sentence; "" of too few points.
+
+    It is the rule of `label.little_to_gain`: stop where even the high end of the interval is too
+    little.
+
+    `left`: how many examples have no label yet: more than these are not forecast.
+    """
+    more = min(MORE, left)
+    if more < 1:
+        return ""
+    points = [
+        (one.labels, one.score, one.error or least_error(one.score, HELD_OUT * one.labels))
+        for one in curve
+    ]
     try:
         found = label_forecast(points)
     except ValueError:  # too few points: the page shows the curve alone
         return ""
-    gain = found.gain(MORE)
+    gain = found.gain(more)
     assert gain.low is not None and gain.middle is not None and gain.high is not None
     low, middle, high = (100 * one for one in (gain.low, gain.middle, gain.high))
-    advice = "Go on" if middle >= WORTH_POINTS else "Stop now"
+    stop = little_to_gain(found, labels=more, points=WORTH_POINTS).stop
+    advice = "Stop now" if stop else "Go on"
     return (
-        f"{advice}: {MORE} more labels would add about {middle:.1f} points (80 % interval: "
+        f"{advice}: {more} more labels would add about {middle:.1f} points (80 % interval: "
         f"{low:.1f} to {high:.1f})"
     )
+
+
+def _advice(
+    curve: Sequence[Point], point: Point | None, scored: int, collection: Collection
+) -> str:
+    """The forecast, or that too few examples are scored for one; "" of too few points."""
+    left = len(_without_labels(collection.examples))
+    said = forecast([*curve, point] if point is not None else curve, left)
+    if said and scored < FEWEST_FOR_ADVICE:
+        return (
+            f"{scored} examples are too few to say whether to stop: it takes {FEWEST_FOR_ADVICE} "
+            "that the model does not learn from"
+        )
+    return said
+
+
+def least_error(score: float, scored: float) -> float:
+    """A standard error of a share that is above 0, also where all or none are right.
+
+    Two right and two wrong answers are added, so that five of five right are not certainty.
+    Source: Agresti & Coull 1998.
+
+    `score`: the share, 0 to 1. `scored`: of so many examples, above 0.
+    """
+    share = (score * scored + 2) / (scored + 4)
+    return math.sqrt(share * (1 - share) / (scored + 4))
 
 
 def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
@@ -131,7 +172,7 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
             Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
         ),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 
@@ -149,7 +190,7 @@ def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
     return Learned(
         suggestions=_most_doubtful(model, own),
         point=point,
-        forecast=forecast([*curve, point] if point is not None else curve),
+        forecast=_advice(curve, point, len(own.validation), collection),
         notes=_notes(own.notes),
     )
 
@@ -213,8 +254,11 @@ def _point(
         return None
     sealed = task.sealed()
     labelled = len(collection.examples) - len(_without_labels(collection.examples))
-    error = sealed.standard_error(model, "validation") if with_error else None
-    return Point(labels=labelled, score=score(sealed, model, "validation"), error=error)
+    value = score(sealed, model, "validation")
+    if not with_error:
+        return Point(labels=labelled, score=value)
+    error = sealed.standard_error(model, "validation")
+    return Point(labels=labelled, score=value, error=error or least_error(value, scored))
 
 
 def _notes(notes: Sequence[str]) -> tuple[str, ...]:

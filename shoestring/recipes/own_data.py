@@ -76,6 +76,7 @@ def own_data(collection: Collection, *, held_out: float = HELD_OUT, seed: int = 
             f"there are too few labels to learn from ({found}): label two examples or more of each "
             "of two classes"
         )
+    given = given.fitted(parts.train)
     task = _task(given, labels, names, parts)
     steps = min(max(_PASSES * len(parts.train) // _BATCH, _LEAST), _MOST)
     with seeded(seed):

@@ -46,6 +46,8 @@ class Inputs:
     `chain`: from raw inputs to tensors, for the file, given the classes; None: they are raw.
     `varies`: whether axis 1 varies in length.
     `learning_rate`: at which the network learns, by AdamW.
+    `fit`: makes these inputs anew with the means and spreads of the examples at these places; None:
+        they have none.
     `notes`: what was left out or changed, a sentence each.
     """
 
@@ -56,7 +58,15 @@ class Inputs:
     chain: Callable[[tuple[str, ...]], InputChain] | None = None
     varies: bool = False
     learning_rate: float
+    fit: Callable[[Sequence[int]], Inputs] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+
+    def fitted(self, training: Sequence[int]) -> Inputs:
+        """The inputs with means and spreads of training examples alone, at these places.
+
+        What a network is validated and tested on must not be in them.
+        """
+        return self if self.fit is None else self.fit(training)
 
 
 def inputs_of(examples: Sequence[Example]) -> Inputs:
@@ -164,9 +174,13 @@ def _pixels(path: str, side: int) -> np.ndarray:
     return np.asarray(small).transpose(2, 0, 1)
 
 
-def _rows(examples: Sequence[Example]) -> Inputs:
+def _rows(examples: Sequence[Example], training: Sequence[int] | None = None) -> Inputs:
+    """`training`: the places of the examples whose means and spreads count; None: all count."""
+    counted = range(len(examples)) if training is None else training
     names = list(dict.fromkeys(name for example in examples for name in example.fields))
     numbers: dict[str, list[float]] = {}
+    means: list[float] = []
+    spreads: list[float] = []
     categories: dict[str, list[str]] = {}
     notes: list[str] = []
     for name in names:
@@ -177,8 +191,10 @@ def _rows(examples: Sequence[Example]) -> Inputs:
         if len(given) >= 0.9 * filled and given:
             if lost := len(texts) - len(given):
                 notes.append(f"column {name!r} has no number in {lost:,} rows: its mean is taken")
-            middle = fmean(given)
-            numbers[name] = [middle if math.isnan(value) else value for value in values]
+            seen = [values[place] for place in counted if not math.isnan(values[place])]
+            means.append(fmean(seen) if seen else 0.0)
+            numbers[name] = [means[-1] if math.isnan(value) else value for value in values]
+            spreads.append(pstdev([numbers[name][place] for place in counted]) or 1.0)
         elif 1 < len(distinct := set(texts)) <= min(_MOST_VALUES, max(2, len(texts) // 2)):
             categories[name] = texts
         else:
@@ -193,8 +209,6 @@ def _rows(examples: Sequence[Example]) -> Inputs:
         )
     known = {name: sorted(set(column)) for name, column in categories.items()}
     ids = [[known[name].index(text) + 1 for text in column] for name, column in categories.items()]
-    means = [fmean(column) for column in numbers.values()]
-    spreads = [pstdev(column) or 1.0 for column in numbers.values()]
     sizes = [len(values) + 1 for values in known.values()]
     if not sizes:  # the network has one table for all categories, and it must not be empty
         ids, sizes = [[_UNKNOWN] * len(examples)], [1]
@@ -208,6 +222,7 @@ def _rows(examples: Sequence[Example]) -> Inputs:
         examples=tuple(examples),
         network=lambda classes: TabularNet(sizes, means, spreads, classes=classes),
         learning_rate=2e-3,
+        fit=partial(_rows, examples),
         notes=tuple(notes),
     )
 

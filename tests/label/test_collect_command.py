@@ -109,6 +109,11 @@ def test_labels_are_exported(tmp_path, shoestring):
     again = read(tmp_path / "out.jsonl")
     said = [one.annotations[0].labels[0] for one in again.examples if one.annotations]
     assert said == [Choice(name=HAPPY[word]) for _, word in ROWS[:12]]
+    before = (tmp_path / "days.csv").read_bytes()
+    for same in ("days.csv", "./days.csv", str(tmp_path / "days.csv")):
+        status, _, err = shoestring("label", "days.csv", "--export", same)
+        assert status == 1 and "is the source of the labels" in err
+    assert (tmp_path / "days.csv").read_bytes() == before
     project.unlink()
     status, _, err = shoestring("label", "days.csv", "--export", "other.jsonl")
     assert status == 1 and "there are no labels at days.csv.labels" in err
@@ -232,3 +237,53 @@ def test_the_forecast_says_stop_or_go_on():
     assert forecast(curve(0.5, 0.6, 0.7)) == ""
     assert forecast(curve(0.5, 0.6, 0.68, 0.74, 0.79)).startswith("Go on: 200 more labels")
     assert forecast(curve(0.95, 0.95, 0.95, 0.95, 0.95, 0.95)).startswith("Stop now: ")
+
+
+def test_a_small_gain_that_is_unsure_does_not_stop():
+    from shoestring.label import label_forecast, little_to_gain
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import MORE, WORTH_POINTS, forecast
+
+    rows = ((20, 0.70), (40, 0.79), (80, 0.80), (120, 0.81))
+    points = [
+        (labels, score, (score * (1 - score) / (0.2 * labels)) ** 0.5) for labels, score in rows
+    ]
+    found = label_forecast(points)
+    gain = found.gain(MORE)
+    assert gain.middle is not None and gain.high is not None
+    assert 100 * gain.middle < WORTH_POINTS < 100 * gain.high
+    assert not little_to_gain(found, labels=MORE, points=WORTH_POINTS).stop
+    said = forecast([Point(labels=a, score=b, error=c) for a, b, c in points])
+    assert said.startswith("Go on: 200 more labels would add about 0.")
+
+
+def test_five_of_five_right_is_no_certainty():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import FEWEST_FOR_ADVICE, _advice, forecast, least_error
+
+    assert least_error(1.0, 5) == pytest.approx((7 / 9 * 2 / 9 / 9) ** 0.5)
+    assert least_error(0.0, 5) == least_error(1.0, 5)
+    right = [Point(labels=labels, score=1.0, error=0.0) for labels in (20, 22, 24, 26, 28)]
+    assert forecast(right).startswith("Go on: ")
+    unknown = [Point(labels=one.labels, score=1.0) for one in right]
+    assert forecast(unknown) == forecast(right)
+    heap = labelling.texts(200)
+    said = _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE - 1, heap)
+    assert said.startswith("29 examples are too few to say whether to stop")
+    assert _advice(right[:-1], right[-1], FEWEST_FOR_ADVICE, heap) == forecast(right)
+    assert _advice([], None, 0, heap) == ""
+
+
+def test_no_more_labels_are_forecast_than_are_left():
+    from shoestring.label.collect import Point
+    from shoestring.recipes.labelling import forecast
+
+    curve = [Point(labels=50 * at, score=0.9 - 4 / at**2 / 20, error=0.01) for at in range(1, 6)]
+    assert ": 200 more labels" in forecast(curve, 300)
+    assert ": 43 more labels" in forecast(curve, 43)
+    assert forecast(curve, 0) == ""
+
+
+def test_a_function_that_returns_no_task_is_refused(tmp_path, shoestring):
+    status, _, err = shoestring("label", "os:getcwd")
+    assert status == 1 and "os:getcwd returned str: labelling wants a Supervised task" in err

@@ -10,8 +10,7 @@ import labelling
 import pytest
 
 from shoestring.label import Annotation, Box, Choice, Span
-from shoestring.label.collect import Answer, agreements, kappa
-from shoestring.label.collect.agreement import overlap
+from shoestring.label.collect import Answer, agreements
 from shoestring.label.collect.answer import standing
 from shoestring.label.collect.order import EVERY, LEASE_SECONDS, Order, is_honest
 
@@ -80,10 +79,19 @@ def test_what_another_answered_meanwhile_is_lost_too():
 def test_a_closed_page_gives_its_examples_back_and_leases_outlive_the_process():
     order = Order(COLLECTION)
     mine = order.next("ann", "s", [], 5)
-    again = Order(COLLECTION, leases={f"row {at}": ("s", 0.0) for at in mine})
+    again = Order(COLLECTION, leases=order.leases)
     assert not set(again.next("bob", "t", [], COUNT)) & set(mine)
-    again.release("s")
+    assert sorted(again.release("s")) == sorted(f"row {at}" for at in mine)
     assert set(again.next("bob", "t", [], COUNT)) >= set(mine)
+
+
+def test_leases_that_ended_before_a_restart_are_none():
+    clock = Clock()
+    order = Order(COLLECTION, clock=clock)
+    order.next("ann", "s", [], COUNT)
+    clock.now += LEASE_SECONDS + 1
+    again = Order(COLLECTION, leases=order.leases, clock=clock)
+    assert len(again.next("bob", "t", [], COUNT)) == COUNT
 
 
 def test_what_is_undone_belongs_to_the_page_that_undid_it():
@@ -129,41 +137,71 @@ def test_the_source_has_the_first_word():
     assert order.counts()["labelled"] == 1
 
 
-def test_kappa_of_a_table_that_is_known():
-    # Cohen 1960's kind of table, computed by hand: 20 both yes, 15 both no, 5 and 10 apart
-    pairs = [("y", "y")] * 20 + [("n", "n")] * 15 + [("y", "n")] * 5 + [("n", "y")] * 10
-    value, low, high = kappa(pairs)
-    assert value == pytest.approx(0.4)
-    assert low is not None and high is not None and value is not None
-    # a bootstrap of the same table says 0.125 for the standard error
+def test_priorities_choose_no_honest_example():
+    # The priority is the number of the row; all of the honest ones have one, too.
+    rows = tuple(
+        replace(one, priority=float(at)) for at, one in enumerate(labelling.texts(400).examples)
+    )
+    order = Order(replace(COLLECTION, examples=rows))
+    given = order.next("ann", "s", [], 100)
+    honest = [at for at in given if is_honest(rows[at].name)]
+    others = [at for at in given if not is_honest(rows[at].name)]
+    assert len(honest) == 100 // EVERY
+    best = sorted((at for at in range(400) if not is_honest(rows[at].name)), reverse=True)
+    assert others == best[: len(others)]
+    # They come as they would come without priorities, which is in random order.
+    plain = Order(replace(COLLECTION, examples=labelling.texts(400).examples))
+    drawn = [at for at in plain.next("ann", "s", [], 400) if is_honest(rows[at].name)]
+    assert honest == drawn[: len(honest)]
+    assert 120 < sum(honest) / len(honest) < 280
+    # A model's order goes before that of the source, and leaves them alone as well.
+    again = Order(replace(COLLECTION, examples=rows))
+    again.choose(["row 3", "row 4", "row 5"])
+    mixed = again.next("ann", "s", [], 30)
+    assert [at for at in mixed if is_honest(rows[at].name)] == honest[: 30 // EVERY]
+
+
+def test_with_splits_of_its_own_the_source_orders_all_examples():
+    rows = tuple(
+        replace(one, priority=float(at), split="train")
+        for at, one in enumerate(COLLECTION.examples)
+    )
+    order = Order(replace(COLLECTION, examples=rows))
+    assert order.next("ann", "s", [], COUNT) == list(range(COUNT))[::-1]
+
+
+def both(ours: tuple, theirs: tuple) -> float | None:
+    """The agreement of two people on an example."""
+    rows = [
+        Answer(id="a" * 8, example="one", by="ann", labels=ours),
+        Answer(id="b" * 8, example="one", by="bob", labels=theirs),
+    ]
+    (found,) = agreements(standing(rows))
+    assert found.kind == "F1" and (found.one, found.other) == ("ann", "bob")
+    return found.value
+
+
+def test_the_order_of_boxes_counts_for_nothing():
+    def at(*lefts: float) -> tuple[Box, ...]:
+        return tuple(Box(left=left, top=0, width=10, height=10, name="cat") for left in lefts)
+
+    # The two at 3 are one; those at 0 and at 6 are apart then.
+    for ours, theirs in (((0, 3), (3, 6)), ((3, 0), (3, 6)), ((0, 3), (6, 3)), ((6, 3), (3, 0))):
+        assert both(at(*ours), at(*theirs)) == 0.5
     draw = random.Random(0)
-    drawn = [kappa(draw.choices(pairs, k=50))[0] or 0.0 for _ in range(1500)]
-    mean = sum(drawn) / len(drawn)
-    error = (sum((one - mean) ** 2 for one in drawn) / len(drawn)) ** 0.5
-    assert (high - low) / 2 / 1.96 == pytest.approx(error, rel=0.1)
-
-
-def test_kappa_where_there_is_little_to_say():
-    assert kappa([("y", "y")] * 30) == (None, None, None)
-    assert kappa([("y", "y"), ("n", "n")]) == (1.0, None, None)
-    assert kappa([("y", "n"), ("n", "y")])[0] == pytest.approx(-1.0)
+    for _ in range(50):
+        # Of a grid, so that many pairs are equally alike.
+        ours, theirs = ([draw.randrange(12) * 1.0 for _ in range(5)] for _ in range(2))
+        said = both(at(*ours), at(*theirs))
+        assert said == both(at(*theirs), at(*ours))
+        assert said == both(at(*draw.sample(ours, 5)), at(*draw.sample(theirs, 5)))
 
 
 def test_agreement_on_marks_counts_those_that_both_made():
     box = Box(left=0, top=0, width=10, height=10, name="cat")
     near = replace(box, left=2)
-    assert overlap(box, near) == pytest.approx(80 / 120)
-    assert overlap(box, replace(box, left=20)) == 0
-
-    def both(ours: tuple, theirs: tuple) -> float | None:
-        rows = [
-            Answer(id="a" * 8, example="one", by="ann", labels=ours),
-            Answer(id="b" * 8, example="one", by="bob", labels=theirs),
-        ]
-        (found,) = agreements(standing(rows))
-        assert found.kind == "F1" and (found.one, found.other) == ("ann", "bob")
-        return found.value
-
+    assert both((box,), (replace(box, left=20),)) == 0
+    assert both((box,), (replace(box, left=4),)) == 0  # 60 of 140
     assert both((box,), (near,)) == 1
     assert both((box,), (replace(near, name="dog"),)) == 0
     assert both((box, replace(box, left=50)), (near,)) == pytest.approx(2 / 3)

@@ -94,6 +94,32 @@ def test_the_page_is_accessible_on_a_phone_and_in_the_dark(tmp_path, visit):
 
 
 @pytest.mark.slow
+def test_answers_given_offline_do_not_land_on_other_texts(tmp_path, visit):
+    before = labelling.texts(30)
+    moved = zip(before.examples[:-1], before.examples[1:], strict=True)
+    after = replace(before, examples=tuple(replace(one, text=other.text) for one, other in moved))
+    with labelling.paged(before, tmp_path / "a") as (_, address):
+        seen = opened(visit, address)
+        seen.page.evaluate(PRESS, [2, ["1"]])
+        saved(seen)
+        port = int(address.rpartition(":")[2].partition("/")[0])
+    seen.page.evaluate(PRESS, [3, ["2"]])
+    assert not seen.page.evaluate(SAVED)
+    with labelling.paged(after, tmp_path / "a", port=port) as (project, _):
+        seen.page.wait_for_function(SAVED, timeout=20_000)
+        seen.page.wait_for_function("() => document.body.innerText.includes('and not counted')")
+        assert project.status()["labelled"] == 0  # the two before are of other texts now, too
+        assert len(project.store.answers()) == 5
+        seen.page.wait_for_function("() => document.body.innerText.includes('has changed')")
+        seen.page.evaluate(PRESS, [20, ["3"]])
+        seen.page.wait_for_function(SAVED)
+        for one in project.labelled().examples:
+            if one.annotations:
+                assert one.annotations[-1].labels == (Choice(name="emu"),)
+        assert project.status()["labelled"] == 20
+
+
+@pytest.mark.slow
 def test_who_labels_is_asked_once(tmp_path, visit):
     with labelling.paged(labelling.texts(5), tmp_path / "a") as (project, address):
         seen = visit()
@@ -113,7 +139,8 @@ NASTY = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>&amp; 
 
 
 def test_markup_and_scripts_are_shown_and_never_run(tmp_path, visit):
-    example = Example(name=NASTY, text=f"{NASTY} javascript:hurt()", fields={NASTY: NASTY})
+    named = f"{NASTY}!"  # the model is not scored on it, so that the guess is shown
+    example = Example(name=named, text=f"{NASTY} javascript:hurt()", fields={NASTY: NASTY})
     said = Annotation(labels=(Choice(name=NASTY),), by=NASTY, score=0.5)
     collection = Collection(
         examples=(replace(example, predictions=(said,)),),
@@ -131,7 +158,7 @@ def test_markup_and_scripts_are_shown_and_never_run(tmp_path, visit):
         seen.page.locator(".text").click()  # away from the summary, which takes the space bar
         seen.page.keyboard.press("Space")
         saved(seen)
-        assert held(project)[NASTY].labels == (Choice(name=NASTY),)
+        assert held(project)[named].labels == (Choice(name=NASTY),)
         assert seen.page.evaluate("() => window.hurt") is None and not seen.faults
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import sys
 from dataclasses import replace
@@ -183,3 +184,14 @@ def test_two_under_one_name_are_told(tmp_path: Path):
         assert project.next(asked)["sameName"] is False
         assert project.next({**asked, "session": "two"})["sameName"] is True
         assert project.next({**asked, "session": "three", "by": "bob"})["sameName"] is False
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+    pytest.importorskip("fcntl")
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(ValueError, match=r"x\.png is no regular file"):
+        pages.picture(tmp_path / "x.png", tmp_path)
+    (tmp_path / "y.tif").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"y\.tif is no picture that can be opened") as raised:
+        pages.picture(tmp_path / "y.tif", tmp_path)
+    assert "BytesIO" not in str(raised.value)

@@ -9,8 +9,10 @@ import random
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,9 +21,10 @@ import pytest
 from processes import CONTEXT
 from tiers import repetitions
 
-from shoestring.label import Box, Choice, Span
+from shoestring.label import Annotation, Box, Choice, Span
 from shoestring.label.collect import Answer, Point, Project, Store, annotated
 from shoestring.label.collect.answer import AnswerError, answer_of, labels_of
+from shoestring.label.collect.order import Order, is_honest
 
 COLLECTION = labelling.texts(400)
 
@@ -279,3 +282,107 @@ def test_what_a_page_sends_is_kept_or_refused_with_a_sentence(tmp_path):
         for wrong in ({"session": "s"}, {"answers": []}, {"session": "s", "answers": 3}):
             with pytest.raises(AnswerError):
                 project.take(wrong)
+
+
+def test_an_answer_to_another_text_is_kept_and_set_aside(tmp_path):
+    """The page was open while the source lost its first row: row 2 is what row 3 was."""
+    before = labelling.texts(6)
+    texts = [one.text for one in before.examples]
+    after = replace(
+        before,
+        examples=tuple(
+            replace(one, text=text)
+            for one, text in zip(before.examples[:-1], texts[1:], strict=True)
+        ),
+    )
+
+    def sent(at: int, number: int, **more: object) -> dict[str, object]:
+        shown = page["examples"][[one["name"] for one in page["examples"]].index(f"row {at}")]
+        return {"id": f"answer-{number:04}", "example": shown["name"], "digest": shown["digest"],
+                "by": "ann", "labels": [{"name": "cat"}], **more}  # fmt: skip
+
+    asked = {"by": "ann", "session": "s", "want": 6}
+    with labelling.opened(before, tmp_path / "a") as project:
+        page = project.next(asked)
+    with labelling.opened(after, tmp_path / "a") as project:
+        # The last row is gone, and the numbers of the page are those of another source.
+        told = project.next({**asked, "held": [5, 0], "source": page["source"]})
+        assert told["source"] != page["source"] and told["lost"] == []
+        told = project.take({"session": "s", "answers": [sent(2, 1), sent(5, 2)]})
+        assert told["stored"] == told["aside"] == ["answer-0001", "answer-0002"]
+        assert told["refused"] == [] and project.status()["labelled"] == 0
+        assert not any(one.annotations for one in project.labelled().examples)
+        wrong = project.take({"session": "s", "answers": [sent(2, 3, digest="x")]})
+        assert wrong["stored"] == [] and "a digest has 16 digits" in wrong["refused"][0]["why"]
+        assert project.take({"session": "s", "answers": [sent(2, 4, digest="")]})["aside"]
+    with labelling.opened(before, tmp_path / "a") as project:  # the row is back
+        assert project.status()["labelled"] == 2
+        names = [one.name for one in project.labelled().examples if one.annotations]
+        assert names == ["row 2", "row 5"]
+
+
+def test_a_guess_of_the_source_is_not_shown_where_the_model_is_scored(tmp_path):
+    said = Annotation(labels=(Choice(name="cat"),), score=0.9)
+    collection = labelling.texts(60)
+    examples = tuple(replace(one, predictions=(said,)) for one in collection.examples)
+    with labelling.opened(replace(collection, examples=examples), tmp_path / "a") as project:
+        shown = project.next({"by": "ann", "session": "s", "want": 60})["examples"]
+    guessed = {one["name"]: one["prediction"] is not None for one in shown}
+    assert len(guessed) == 60
+    assert all(guess != is_honest(name) for name, guess in guessed.items())
+
+
+def test_a_restart_frees_what_a_closed_page_had_and_keeps_what_an_open_one_has(
+    tmp_path, monkeypatch
+):
+    collection, now = labelling.texts(20), [time.time()]
+    timed = partial(Order, clock=lambda: now[0])
+    monkeypatch.setattr("shoestring.label.collect.project.Order", timed)
+
+    def asked(by: str, **more: object) -> dict[str, object]:
+        return {"by": by, "session": f"page of {by}", "want": 10, **more}
+
+    with labelling.opened(collection, tmp_path / "a") as project:
+        mine = [one["index"] for one in project.next(asked("ann"))["examples"]]
+        assert len(project.next(asked("bob"))["examples"]) == 10
+        project.release(asked("bob"))
+        now[0] += 170  # renewed shortly before the lease that was written first ends
+        assert project.next(asked("ann", held=mine, want=0))["lost"] == []
+    now[0] += 100
+    with labelling.opened(collection, tmp_path / "a") as project:
+        free = {one["index"] for one in project.next(asked("eve", want=20))["examples"]}
+        assert free == set(range(20)) - set(mine)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\u200b", "\u2028x", "\ud800", "\t", "", "a" * 201])
+def test_names_that_nobody_could_read_or_write_are_refused(tmp_path, name):
+    sent = {"id": "answer-0001", "example": "row 1", "by": "ann", "labels": [{"name": name}]}
+    with labelling.opened(labelling.texts(3), tmp_path / "a") as project:
+        for by, label in (("ann", name), (name, "cat")):
+            answer = {**sent, "by": by, "labels": [{"name": label}]}
+            told = project.take({"session": "s", "answers": [answer]})
+            assert told["stored"] == [] and "a name has 1 to 200" in told["refused"][0]["why"]
+        with pytest.raises(AnswerError, match="a name has 1 to 200"):
+            project.add_name({"name": name})
+        assert project.add_name({"name": "👩\u200d🔬 é"})["names"][-1:] == ["👩\u200d🔬 é"]
+    if len(name) <= 200:
+        with pytest.raises(ValueError, match="give it one that shows, in one line"):
+            Project(labelling.texts(3, names=("cat", name)), tmp_path / "b")
+
+
+def test_numbers_that_are_too_large_are_none_or_refused():
+    example = COLLECTION.examples[0]
+    sent = {"id": "answer-0001", "labels": [{"name": "cat"}], "seconds": 10**400, "at": 1e300}
+    answer = answer_of(Choice, sent, example, "ann")
+    assert answer.seconds is None and answer.at is None
+    wide = {"left": 0, "top": 0, "width": 10**400, "height": 1, "name": "cat"}
+    with pytest.raises(AnswerError, match="width of a label is a number"):
+        labels_of(Box, [wide])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right on Windows")
+def test_one_project_under_two_names_has_one_page(tmp_path):
+    with labelling.opened(labelling.texts(3), tmp_path / "a"):
+        (tmp_path / "b").symlink_to(tmp_path / "a")
+        with pytest.raises(BlockingIOError, match="another process has the project"):
+            Project(labelling.texts(3), tmp_path / "b")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +181,38 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes, nam
         assert isinstance(read(path), Collection)
     except FormatError as error:
         assert str(path) in str(error)
+
+
+def test_half_a_character_in_json_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "fine \\ud83d\\ude00"}\n{"text": "half \\ud83d"}\n')
+    with pytest.raises(FormatError, match="half a character"):
+        read(path)
+    path.write_text('{"text": "fine \\ud83d\\ude00"}\n{"text": "whole"}\n')
+    assert read(path).examples[0].text == "fine 😀"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+def test_names_that_are_not_utf_8_and_pipes_are_left_out(tmp_path):
+    (tmp_path / "dog").mkdir()
+    for name in (b"good.png", b"bad\xff.png"):
+        Path(os.fsdecode(bytes(tmp_path / "dog") + b"/" + name)).write_bytes(b"")
+    os.mkfifo(tmp_path / "dog" / "pipe.png")
+    found = read(tmp_path)
+    assert [one.name for one in found.examples] == ["dog/good.png"]
+    assert "Pictures whose names are not UTF-8, left out: rename them: 1." in found.notes
+    assert "Pipes and others that are no regular files, left out: 1." in found.notes
+
+
+@pytest.mark.parametrize(
+    ("images", "categories", "why"),
+    [
+        ([{"id": 1, "file_name": None}], [{"id": 1, "name": "a"}], "image 1 of .* file_name None"),
+        ([], [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}], "two categories of one id"),
+    ],
+)
+def test_coco_that_does_not_say_what_it_means_is_refused(tmp_path, images, categories, why):
+    content = {"images": images, "annotations": [], "categories": categories}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(FormatError, match=why):
+        read(tmp_path / "a.json")

@@ -1,4 +1,4 @@
-"""When to stop: kappa by hand, and verdicts on both sides of their limits."""
+"""When to stop: verdicts on both sides of their limits."""
 
 from __future__ import annotations
 
@@ -6,24 +6,6 @@ import numpy as np
 import pytest
 
 from shoestring.label import label_forecast, little_to_gain, stabilised
-from shoestring.label.stopping import kappa
-
-
-def test_kappa_by_hand():
-    # 7 of 10 agree; by chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5 would
-    first, second = [0] * 5 + [1] * 5, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0]
-    assert kappa(first, second) == pytest.approx((0.7 - 0.5) / (1 - 0.5))
-    assert kappa([0, 1], [1, 0]) == pytest.approx(-1)
-    assert kappa([2, 2], [2, 2]) == 1.0
-
-
-def test_kappa_against_scikit_learn():
-    from sklearn.metrics import cohen_kappa_score
-
-    draw = np.random.default_rng(0)
-    for _ in range(20):
-        first, second = draw.integers(0, 4, (2, 50))
-        assert kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
 
 
 def test_models_that_always_answer_one_class_do_not_stop():
@@ -60,6 +42,8 @@ def test_answers_that_settle():
     assert verdicts == [False] * 7 + [True]  # 6, 2 and 1 in 1,000 changed
     assert "a kappa of 0.99" in stabilised(rounds).why
     assert stabilised(rounds, agreement=0.9999).stop is False
+    always_one = stabilised([[2] * 50] * 4)
+    assert always_one.stop and "a kappa of 1.000" in always_one.why
     assert "3 rounds are too few: it takes 4" in stabilised(rounds[:3]).why
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,38 @@ def test_rows_are_learned_from_numbers_and_categories():
     assert "column 'id' is left out: it has 200 values in 200 rows" in own.notes
     assert "column 'age' has no number in 1 rows: its mean is taken" in own.notes
     assert score(own.task, trained(own)) > 0.85
+
+
+def test_rows_are_standardized_by_what_is_learned_from_alone():
+    """Other ages in validation, test and pool change neither the network nor a training row."""
+    rows = [
+        ("train", 10.0, "a"),
+        ("train", 30.0, "b"),
+        ("train", math.nan, "a"),
+        ("train", 20.0, "b"),
+    ]
+
+    def made(elsewhere: float):
+        others = [("validation", elsewhere, "a"), ("test", elsewhere, "b"), (None, elsewhere, None)]
+        return own_data(
+            Collection(
+                examples=tuple(
+                    Example(
+                        name=str(at),
+                        fields={"age": "" if math.isnan(age) else f"{age}"},
+                        split=split,
+                        annotations=() if label is None else said(label),
+                    )
+                    for at, (split, age, label) in enumerate([*rows * 4, *others])
+                ),
+                kind=Choice,
+            )
+        )
+
+    for own in (made(0.0), made(1e6)):
+        assert own.model.mean.tolist() == [20.0]
+        assert own.model.deviation.item() == pytest.approx(50**0.5)  # 10, 30, 20 and 20
+        assert own.task.train[0][1][:4, 0].tolist() == [10, 30, 20, 20]
 
 
 @pytest.mark.parametrize(

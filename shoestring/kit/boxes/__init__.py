@@ -1,12 +1,12 @@
 """Boxes in pictures: how they are kept, dense maps of their centres, decoding, and the score."""
 
+from shoestring.artifact.overlaps import overlaps
 from shoestring.kit.boxes.decoding import decode
 from shoestring.kit.boxes.maps import CentreLoss, Maps, Unmarked, as_background, maps_of
 from shoestring.kit.boxes.precision import (
     Found,
     average_precisions,
     mean_average_precision,
-    overlaps,
 )
 from shoestring.kit.boxes.rows import (
     MORE,

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import maximum_filter
 
+from shoestring.artifact.overlaps import overlaps
 from shoestring.core import array
 from shoestring.kit.boxes.maps import HEAT, OFFSETS, SIDES
-from shoestring.kit.boxes.precision import Found, overlaps
+from shoestring.kit.boxes.precision import Found
 
 
 def decode(
@@ -21,7 +22,10 @@ def decode(
     most: int = 100,
     overlap: float = 0.6,
 ) -> list[Found]:
-    """The boxes of each picture, the surest first; numpy alone, so that a loaded file will do.
+    """The boxes of each picture, the surest first; numpy and scipy, so that a loaded file will do.
+
+    Source: Zhou, Wang & Krähenbühl 2019, "Objects as Points", section 4. Differs: of boxes that
+    overlap, the less sure are dropped (non-maximum suppression), where the paper keeps all peaks.
 
     `outputs`: the maps of a network or of a file: heat, sides and offsets, N×…×H×W.
     `stride`: pixels of the picture to a cell.

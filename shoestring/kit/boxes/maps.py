@@ -16,7 +16,7 @@ HEAT, SIDES, OFFSETS = "heat", "sides", "offsets"
 """The maps that a network returns, by name: logits of centres N×classes×H×W, the logarithms of
 widths and heights in cells N×2×H×W, and where in its cell a centre is, 0 to 1, N×2×H×W.
 """
-_OVERLAP = 0.7  # a box that is moved by a Gaussian's three deviations still overlaps this much
+_OVERLAP = 0.7  # of a box with one that is moved by two of the Gaussian's deviations along an axis
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,8 @@ def as_background(logits_NCHW: Tensor, maps: Maps) -> Tensor:
 def maps_of(rows_NM5: Tensor, classes: int, size: tuple[int, int], stride: int) -> Maps:
     """The maps of pictures whose boxes are rows (`box_rows`).
 
-    Two boxes of a class with the same central cell are one place, with the sides of the later.
+    Two boxes of a class with the same central cell are one place of the heat, and both are in
+    `centres`: the loss asks this place for the sides of either.
     `size`: rows and columns of the maps. `stride`: pixels of the picture to a cell.
     Source: Zhou, Wang & Krähenbühl 2019, "Objects as Points", section 3. Differs: the Gaussian has
     a deviation for each axis, in proportion to the sides of the box.
@@ -94,7 +95,8 @@ class CentreLoss:
     offsets have an absolute error at the centres.
 
     Source: Zhou, Wang & Krähenbühl 2019, section 3, equations 1 and 2. Differs: sides are
-    logarithms, so that small boxes count as much as large ones.
+    logarithms, so that small boxes count as much as large ones, and their error counts 1 (the paper
+    has 0.1, of pixels), that of offsets 0.5 (the paper has 1).
 
     `stride`: pixels of the picture to a cell of the maps, 1 or more.
     `unmarked`: how much a place counts as background; see `shoestring.label` for pictures of which

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shoestring.artifact.overlaps import overlaps
+
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
@@ -20,15 +22,6 @@ class Found:
     kinds: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
-
-
-def overlaps(first_A4: np.ndarray, second_B4: np.ndarray) -> np.ndarray:
-    """The intersection over the union of each pair of boxes (left, top, width, height): A×B."""
-    a, b = first_A4[:, None], second_B4[None]
-    corner = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    shared = np.clip(corner - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(-1)
-    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
-    return np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0)
 
 
 def average_precisions(

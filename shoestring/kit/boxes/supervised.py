@@ -35,12 +35,15 @@ def boxes_task(
 
     `splits`: of "train", "validation" and "test", pictures N×C×H×W and rows N×M×5 (`box_rows`).
         "test" may be missing.
-    `names`: of the classes; the average precision of each is a metric of its name.
+    `names`: of the classes; the average precision of each is a metric of its name. A class of which
+        the validation pictures, or those for testing, have no box gets none: there is nothing to
+        find, and 0 would be no measurement.
     `stride`: pixels of the picture to a cell of the model's maps.
     `together`: changes pictures and boxes of a training batch; None: no change.
     `unmarked`: how what is not marked counts in the loss (`CentreLoss`).
     `unlabelled`: pictures without boxes, the pool; nobody sells their boxes. None: there are none.
     """
+    measured = [splits[one][1] for one in ("validation", "test") if one in splits]
     return Supervised(
         train=splits["train"],
         validation=splits["validation"],
@@ -49,7 +52,11 @@ def boxes_task(
         batch_size=batch_size,
         criterion=CentreLoss(stride=stride, unmarked=unmarked),
         metric=Precision(stride=stride),
-        metrics={one: Precision(stride=stride, of=kind) for kind, one in enumerate(names)},
+        metrics={
+            one: Precision(stride=stride, of=kind)
+            for kind, one in enumerate(names)
+            if all(bool((rows_NM5[:, :, 0] == kind).any()) for rows_NM5 in measured)
+        },
         together=together,
         unlabelled=unlabelled,
         limit=None if unlabelled is None else 0,
@@ -62,7 +69,8 @@ class Precision:
     """Mean average precision of dense maps, at an overlap of 0.5: a metric.
 
     `stride`: pixels of the picture to a cell of the maps.
-    `of`: the class whose average precision it is; None: the mean over the classes.
+    `of`: the class whose average precision it is, 0 where no picture has a box of it; None: the
+        mean over the classes that the pictures have boxes of.
     """
 
     stride: int

@@ -1,6 +1,6 @@
 """A page to label with: choices, spans and boxes, kept in a file that loses none."""
 
-from shoestring.label.collect.agreement import Agreement, agreements, kappa
+from shoestring.label.collect.agreement import Agreement, agreements
 from shoestring.label.collect.answer import Answer, AnswerError, annotated
 from shoestring.label.collect.background import Learned, Suggestion
 from shoestring.label.collect.project import Project
@@ -17,5 +17,4 @@ __all__ = [
     "Suggestion",
     "agreements",
     "annotated",
-    "kappa",
 ]

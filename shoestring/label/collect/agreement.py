@@ -9,8 +9,12 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import final
 
+import numpy as np
+
+from shoestring.artifact.overlaps import overlaps
 from shoestring.label.collect.answer import Answer
 from shoestring.label.example import Box, Choice, Label, Span
+from shoestring.label.kappa import Bounds, kappa
 
 _Z = 1.959964
 SAME_BOX = 0.5
@@ -53,7 +57,8 @@ def agreements(held: Mapping[str, Mapping[str, Answer]]) -> list[Agreement]:
 def _between(one: str, other: str, found: Sequence[tuple[Answer, Answer]]) -> Agreement:
     labels = [label for pair in found for answer in pair for label in answer.labels]
     if labels and all(isinstance(label, Choice) for label in labels):
-        kind, interval = "kappa", kappa([(a.labels[0].name, b.labels[0].name) for a, b in found])
+        ours, theirs = ([pair[at].labels[0].name for pair in found] for at in (0, 1))
+        kind, interval = "kappa", kappa(ours, theirs)
     else:
         kind, interval = "F1", _mean([_f1(a.labels, b.labels) for a, b in found])
     value, low, high = interval
@@ -62,41 +67,7 @@ def _between(one: str, other: str, found: Sequence[tuple[Answer, Answer]]) -> Ag
     )
 
 
-Interval = tuple[float | None, float | None, float | None]
-
-
-def kappa(pairs: Sequence[tuple[str, str]]) -> Interval:
-    """Cohen's kappa of two people's classes, with its 95 % interval in large samples.
-
-    (None, None, None) where both always gave one and the same class: chance would agree too. With
-    fewer than 10 examples, or where the two never differ, the interval is None: the large-sample
-    formula says nothing there.
-    Source: Cohen 1960; the standard error of Fleiss, Cohen & Everitt 1969, equation 13.
-    """
-    count = len(pairs)
-    names = sorted({name for pair in pairs for name in pair})
-    rows = {name: sum(a == name for a, _ in pairs) / count for name in names}
-    columns = {name: sum(b == name for _, b in pairs) / count for name in names}
-    observed = sum(a == b for a, b in pairs) / count
-    chance = sum(rows[name] * columns[name] for name in names)
-    if chance == 1:
-        return None, None, None
-    value = (observed - chance) / (1 - chance)
-    if count < 10 or observed == 1:
-        return value, None, None
-    left, rest = 1 - chance, 1 - observed
-    same = sum(
-        (sum((a, b) == (name, name) for a, b in pairs) / count)
-        * (left - (rows[name] + columns[name]) * rest) ** 2
-        for name in names
-    )
-    apart = fmean((columns[a] + rows[b]) ** 2 if a != b else 0.0 for a, b in pairs) * rest**2
-    middle = (observed * chance - 2 * chance + observed) ** 2
-    error = math.sqrt(max(same + apart - middle, 0.0) / count) / left**2
-    return value, max(value - _Z * error, -1.0), min(value + _Z * error, 1.0)
-
-
-def _mean(values: Sequence[float]) -> Interval:
+def _mean(values: Sequence[float]) -> Bounds:
     """The mean with the 95 % interval of the normal distribution; no interval of few values."""
     value = fmean(values)
     if len(values) < 10:
@@ -106,32 +77,60 @@ def _mean(values: Sequence[float]) -> Interval:
 
 
 def _f1(ours: Sequence[Label], theirs: Sequence[Label]) -> float:
-    """The share of marks that both made: 1 where neither made one."""
+    """The share of marks that both made: 1 where neither made one.
+
+    Those that are most alike are taken as one mark first, so that the order in which people marked
+    them counts for nothing.
+    """
     if not ours and not theirs:
         return 1.0
-    left, same = list(theirs), 0
-    for one in ours:
-        found = next((other for other in left if _same(one, other)), None)
-        if found is not None:
-            left.remove(found)
+    alike_AB = _alike(ours, theirs)
+    # Among pairs that are equally alike the marks decide, the same whoever is the first person.
+    pairs = sorted(
+        (-alike_AB[a, b], sorted((_key(ours[a]), _key(theirs[b]))), a, b)
+        for a, b in np.argwhere(alike_AB > 0).tolist()
+    )
+    left, right = set(range(len(ours))), set(range(len(theirs)))
+    same = 0
+    for _, _, a, b in pairs:
+        if a in left and b in right:
+            left.remove(a)
+            right.remove(b)
             same += 1
     return 2 * same / (len(ours) + len(theirs))
 
 
-def _same(one: Label, other: Label) -> bool:
+def _alike(ours: Sequence[Label], theirs: Sequence[Label]) -> np.ndarray:
+    """How alike each two marks are, 0 to 1: A×B; 0 where they are not the same."""
+    equal_AB = np.array([[_is_equal(a, b) for b in theirs] for a in ours], bool)
+    equal_AB = equal_AB.reshape(len(ours), len(theirs))
+    first = [one for one in ours if isinstance(one, Box)]
+    second = [one for one in theirs if isinstance(one, Box)]
+    if len(first) < len(ours) or len(second) < len(theirs):
+        return equal_AB.astype(float)
+    shared_AB = overlaps(_corners(first), _corners(second))
+    return np.where(equal_AB & (shared_AB >= SAME_BOX), shared_AB, 0.0)
+
+
+def _is_equal(one: Label, other: Label) -> bool:
+    """Whether two marks say the same; of boxes, wherever they are."""
     if isinstance(one, Box) and isinstance(other, Box):
-        return one.name == other.name and overlap(one, other) >= SAME_BOX
+        return one.name == other.name
     if isinstance(one, Span) and isinstance(other, Span):
         return (one.start, one.end, one.name) == (other.start, other.end, other.name)
     return one == other
 
 
-def overlap(one: Box, other: Box) -> float:
-    """The area that two boxes share, divided by the area that they cover together: 0 to 1."""
-    width = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
-    height = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
-    shared = max(width, 0.0) * max(height, 0.0)
-    return shared / (one.width * one.height + other.width * other.height - shared)
+def _corners(boxes: Sequence[Box]) -> np.ndarray:
+    rows = [(one.left, one.top, one.width, one.height) for one in boxes]
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def _key(label: Label) -> tuple[object, ...]:
+    """What orders marks of a kind."""
+    if isinstance(label, Box):
+        return label.left, label.top, label.width, label.height, label.name
+    return (label.start, label.end, label.name) if isinstance(label, Span) else (label.name,)
 
 
 def worst(found: Iterable[Agreement]) -> Agreement | None:

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from shoestring.label.example import Annotation, Box, Choice, Collection, Example, Label, Span
@@ -15,6 +16,7 @@ from shoestring.label.example import Annotation, Box, Choice, Collection, Exampl
 Kind = type[Choice] | type[Span] | type[Box]
 KINDS: dict[str, Kind] = {"choice": Choice, "span": Span, "box": Box}
 MOST_LABELS, LONGEST_NAME = 10_000, 200
+_MOST_SECONDS = 1e12  # since 1970, and of an answer: whatever is more is none
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
@@ -30,6 +32,7 @@ class Answer:
     `id`: made by the page, so that an answer that is sent twice is kept once.
     `example`: the name of the example.
     `undoes`: the id of the row that this one undoes; "" for an answer.
+    `digest`: of the text or row that the person saw (`digest`).
     The others are those of an Annotation; `by` is never "".
     """
 
@@ -42,6 +45,7 @@ class Answer:
     seconds: float | None = None
     at: float | None = None
     undoes: str = ""
+    digest: str = field(default="", compare=False)
 
     def annotation(self) -> Annotation:
         """The same as an Annotation."""
@@ -77,11 +81,15 @@ def _label(kind: Kind, found: Any) -> Label:
     if not isinstance(found, dict) or set(found) != set(fields):
         raise AnswerError(f"a label has {', '.join(fields)}: {str(found)[:200]} has others")
     checked_name(found["name"])
-    for field in set(fields) - {"name"}:
-        value = found[field]
+    for key in set(fields) - {"name"}:
+        value = found[key]
         right = int if kind is Span else int | float
-        if isinstance(value, bool) or not isinstance(value, right) or not math.isfinite(value):
-            raise AnswerError(f"{field} of a label is a number: it is {str(value)[:50]}")
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, right)
+            or not -_MOST_SECONDS < value < _MOST_SECONDS
+        ):
+            raise AnswerError(f"{key} of a label is a number: it is {str(value)[:50]}")
     try:
         return kind(**found)
     except ValueError as error:
@@ -90,16 +98,27 @@ def _label(kind: Kind, found: Any) -> Label:
 
 def checked_name(name: Any) -> str:
     """The name of a class or of a person. Raises AnswerError for one that is none."""
-    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not is_visible(name):
         raise AnswerError(
-            f"a name has 1 to {LONGEST_NAME} characters that are not all spaces: "
-            f"{str(name)[:50]!r} has not"
+            f"a name has 1 to {LONGEST_NAME} characters in one line that are not all spaces: "
+            f"{ascii(name)[:50]} has not"
         )
     return name
 
 
-def answer_of(kind: Kind, found: Any, example: Example, by: str) -> Answer:
-    """An answer that the page sent, about an example. Raises AnswerError for what is none."""
+def is_visible(name: str) -> bool:
+    """Whether a name is one line that shows, of characters that a file in UTF-8 can hold."""
+    kinds = [unicodedata.category(letter) for letter in name]
+    shown = any(kind[0] not in "CZ" for kind in kinds)
+    # Cc: controls, such as the end of a line; Zl and Zp end lines, too; Cs: half a character.
+    return shown and not {"Cc", "Cs", "Zl", "Zp"} & set(kinds)
+
+
+def answer_of(kind: Kind, found: Any, example: Example | None, by: str) -> Answer:
+    """An answer that the page sent, about an example. Raises AnswerError for what is none.
+
+    `example`: None where the source has it no more as it was shown.
+    """
     if not isinstance(found, Mapping) or not _ID.fullmatch(str(found.get("id"))):
         raise AnswerError("an answer has an id of 8 to 64 letters, digits, - and _")
     undoes = found.get("undoes", "")
@@ -110,12 +129,13 @@ def answer_of(kind: Kind, found: Any, example: Example, by: str) -> Answer:
     if kind is Choice and not undoes and len(labels) != (0 if skipped else 1):
         raise AnswerError(f"an example has one class: {len(labels)} were given")
     for one in labels:
-        length = len(example.text or "")
+        length = len(example.text or "") if example is not None else math.inf
         if isinstance(one, Span) and one.end > length:
             raise AnswerError(f"a span ends at {one.end}, and the text has {length} characters")
     return Answer(
         id=found["id"],
-        example=example.name,
+        example=str(found["example"]) if example is None else example.name,
+        digest=shown_digest(found) if example is None else digest(example),
         by=checked_name(by),
         labels=() if skipped or undoes else labels,
         complete=found.get("complete", True) is not False,
@@ -127,8 +147,26 @@ def answer_of(kind: Kind, found: Any, example: Example, by: str) -> Answer:
 
 
 def _number(value: Any) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) and value >= 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # An integer may have more digits than a float can.
+    return float(value) if 0 <= value <= _MOST_SECONDS else None
+
+
+def shown_digest(found: Mapping[str, Any]) -> str:
+    """The digest of what the page showed. Raises AnswerError for what is none."""
+    value = found["digest"]
+    if not isinstance(value, str) or not re.fullmatch(r"(?:[0-9a-f]{16})?", value):
+        raise AnswerError(f"a digest has 16 digits of base 16: {str(value)[:50]!r} has not")
+    return value
+
+
+def source_digest(collection: Collection) -> str:
+    """What tells whether a source is still the one that a page knows."""
+    said = hashlib.sha256()
+    for one in collection.examples:
+        said.update(f"{one.name}\0{digest(one)}\0".encode(errors="surrogatepass"))
+    return said.hexdigest()[:16]
 
 
 def digest(example: Example) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import final
 
 from shoestring.label.collect.answer import Answer, standing
-from shoestring.label.example import Collection
+from shoestring.label.example import Collection, Example
 
 LEASE_SECONDS = 180.0
 """How long an example belongs to a page that is not heard of; a page is heard of every 3 seconds,
 and every minute where its browser lets it sleep."""
 HONEST, EVERY = 0.2, 5
-"""The share of examples that no model chooses, and how often one of them comes."""
+"""The share of examples that neither a model nor a priority chooses, and how often one comes."""
 
 
 def share_of(name: str, what: str) -> float:
@@ -25,10 +25,10 @@ def share_of(name: str, what: str) -> float:
 
 
 def is_honest(name: str) -> bool:
-    """Whether an example is one of those that no model chooses.
+    """Whether an example is one of those that neither a model nor a priority chooses.
 
-    They come in random order, so that the score on them is that of the heap, whatever else was
-    chosen.
+    They come in random order, so that the score on them is that of the collection, whatever else
+    was chosen.
     """
     return share_of(name, "honest") < HONEST
 
@@ -40,8 +40,8 @@ class Order:
     It is not safe among threads: its owner has a lock.
 
     `agreement`: the share of examples, 0 to 1, that two people label.
-    `leases`: who has which example, as an earlier process left it. Its pages may still be there,
-        and get the time to say so.
+    `leases`: who has which example until when, as an earlier process left it: its pages may still
+        be there. Those that ended count for nothing.
     `clock`: seconds since 1970.
     """
 
@@ -66,16 +66,18 @@ class Order:
         }
         self._rows: dict[str, list[Answer]] = {}
         self.held: dict[str, dict[str, Answer]] = {}
-        until = clock() + LEASE_SECONDS
-        self.leases = {k: (v[0], until) for k, v in (leases or {}).items() if k in self.index}
+        now = clock()
+        self.leases = {k: v for k, v in (leases or {}).items() if k in self.index and v[1] > now}
         drawn = list(range(len(examples)))
         random.Random(seed).shuffle(drawn)
-        first = [at for at in drawn if examples[at].priority is not None]
-        first.sort(key=lambda at: -(examples[at].priority or 0.0))
-        rest = [at for at in drawn if examples[at].priority is None]
-        self._drawn = first + rest
         self._split = any(one.split for one in examples)
         self._honest = [at for at in drawn if self.is_honest(self._names[at])]
+        # An honest example keeps its place by chance: one that its priority brought forward would
+        # be scored on as if it had been drawn.
+        first = [at for at in drawn if self._has_priority(examples[at])]
+        first.sort(key=lambda at: -(examples[at].priority or 0.0))
+        rest = [at for at in drawn if not self._has_priority(examples[at])]
+        self._first, self._rest = first, rest
         self._chosen: list[int] = []
         self._turn = 0
         self.take(answers)
@@ -100,8 +102,14 @@ class Order:
         self._chosen = [self.index[name] for name in known if not self.is_honest(name)]
 
     def is_honest(self, name: str) -> bool:
-        """Whether no model chooses an example; none is where the source has splits of its own."""
+        """Whether neither a model nor a priority chooses an example.
+
+        None is honest where the source has splits of its own.
+        """
         return not self._split and is_honest(name)
+
+    def _has_priority(self, one: Example) -> bool:
+        return one.priority is not None and not self.is_honest(one.name)
 
     def renew(self, by: str, session: str, held: Iterable[int]) -> list[int]:
         """Keep what a page has, and return what it has no more: another got it, or it is done."""
@@ -115,10 +123,12 @@ class Order:
                 self.leases[name] = (session, until)
         return lost
 
-    def release(self, session: str) -> None:
-        """Give back what a page had: it was closed."""
-        for name in [name for name, (whose, _) in self.leases.items() if whose == session]:
+    def release(self, session: str) -> list[str]:
+        """Give back what a page had, and return it: it was closed."""
+        names = [name for name, (whose, _) in self.leases.items() if whose == session]
+        for name in names:
             del self.leases[name]
+        return names
 
     def next(self, by: str, session: str, held: Sequence[int], want: int) -> list[int]:
         """Up to `want` more examples for a page that has `held`; they belong to it from now on."""
@@ -126,7 +136,7 @@ class Order:
         mine = [self.index[name] for name, (whose, _) in self.leases.items() if whose == session]
         streams = [iter(mine), *(iter(self._stream(honest)) for honest in (False, True))]
         while len(found) < want:
-            turn = self._chosen and (self._turn + 1) % EVERY == 0
+            turn = (self._chosen or self._first) and (self._turn + 1) % EVERY == 0
             at = next(
                 (
                     at
@@ -148,7 +158,8 @@ class Order:
         if honest:
             yield from self._honest
         yield from self._chosen
-        yield from self._drawn
+        yield from self._first
+        yield from self._rest
 
     def _is_free(self, name: str, by: str, session: str) -> bool:
         if name in self._given or by in self.held.get(name, ()):

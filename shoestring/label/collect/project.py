@@ -19,7 +19,11 @@ from shoestring.label.collect.answer import (
     annotated,
     answer_of,
     checked_name,
+    digest,
+    is_visible,
     plain,
+    shown_digest,
+    source_digest,
 )
 from shoestring.label.collect.background import (
     Aside,
@@ -29,12 +33,11 @@ from shoestring.label.collect.background import (
     Learned,
     deliver_now,
 )
-from shoestring.label.collect.order import Order
+from shoestring.label.collect.order import LEASE_SECONDS, Order
+from shoestring.label.collect.people import people_of
 from shoestring.label.collect.store import Store
 from shoestring.label.example import Annotation, Collection, Example
 
-MOST_PAUSE_SECONDS = 120.0
-"""Longer thought than this counts as a pause in the labels of an hour."""
 LOCK = ".lock"
 
 
@@ -69,10 +72,11 @@ class Project:
         _check(collection, agreement)
         self.collection, self.path, self.agreement = collection, path, agreement
         self.notes = [*collection.notes, *notes]
-        self.target = target
+        self.target, self.source = target, source_digest(collection)
         self._deliver, self._delivered = deliver, ""
         self._delivering: Aside | None = None
         self._lock, self._seen = RLock(), dict[str, tuple[str, float]]()
+        self._written = dict[str, float]()  # the ends of leases that the file has
         self._file = _alone(path)
         try:
             self.store = Store(path, collection.kind, collection.names)
@@ -92,8 +96,11 @@ class Project:
         except BaseException:
             self._file.delete()
             raise
+        # Those that score the model are labelled without a guess, which would lead people.
         self._predictions = {
-            one.name: one.predictions[-1] for one in collection.examples if one.predictions
+            one.name: one.predictions[-1]
+            for one in collection.examples
+            if one.predictions and not self.order.is_honest(one.name)
         }
         self._learned_notes: tuple[str, ...] = ()
         self._forecast = ""
@@ -108,7 +115,6 @@ class Project:
     def _learned(self, learned: Learned) -> None:
         with self._lock:
             self.order.choose([one.name for one in learned.suggestions])
-            # Those that score the model are labelled without its guess, which would lead people.
             self._predictions |= {
                 one.name: one.prediction
                 for one in learned.suggestions
@@ -136,49 +142,59 @@ class Project:
     def next(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """More examples for a page: see `Order.next`. Raises AnswerError for a wrong question."""
         by, session = checked_name(asked.get("by")), checked_name(asked.get("session"))
-        held, want = self._indices(asked.get("held", [])), asked.get("want")
+        # Of another source, as it was before a restart, the numbers mean other examples.
+        known = asked.get("source", self.source) == self.source
+        held, want = self._indices(asked.get("held", []) if known else []), asked.get("want")
         if isinstance(want, bool) or not isinstance(want, int) or not 0 <= want <= 100:
             raise AnswerError(f"a page wants 0 to 100 examples: {str(want)[:20]} were asked for")
         with self._lock:
             lost = self.order.renew(by, session, held)
             found = self.order.next(by, session, held, want)
-            kept = {self._name(at): self.order.leases[self._name(at)] for at in found}
+            kept = self._to_write({self._name(at) for at in (*found, *held)})
             shown = [self._shown(at) for at in found]
             other = self._seen_elsewhere(by, session)
         if kept:
             self.store.lease(kept)
-        return {"examples": shown, "lost": lost, "sameName": other}
+        return {"examples": shown, "lost": lost, "sameName": other, "source": self.source}
 
     def release(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Give back what a page had: it was closed."""
         with self._lock:
-            self.order.release(checked_name(asked.get("session")))
+            session = checked_name(asked.get("session"))
+            ended = dict.fromkeys(self.order.release(session), (session, 0.0))
+        if ended:
+            self.store.lease(ended)
         return {}
 
     def take(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Keep answers that a page sends; they are on the disk when this returns.
 
-        `stored` has their ids; `refused` those that make no sense, each with a sentence.
+        `stored` has their ids; `refused` those that make no sense, each with a sentence; `aside`
+        the ids of stored ones that count for nothing: the source does not have what the person saw,
+        since it was changed and the server started again. They hold where it has it again.
         Raises OSError where they cannot be written: none is kept then.
         """
         sent, session = asked.get("answers"), checked_name(asked.get("session"))
         if not isinstance(sent, list):
             raise AnswerError("answers are a list")
-        good, refused = list[tuple[Answer, Example]](), list[dict[str, str]]()
+        good, refused = list[tuple[Answer, Example | None]](), list[dict[str, str]]()
         for one in sent:
             try:
-                (at,) = self._indices([self.order.index.get(_of(one, "example"), -1)])
-                example = self.collection.examples[at]
+                example = self._as_it_was_shown(one)
                 answer = answer_of(self.store.kind, one, example, _of(one, "by"))
                 good.append((answer, example))
             except AnswerError as error:
                 refused.append({"id": _of(one, "id"), "why": str(error)})
         new = self.store.add(good)
         with self._lock:
-            fresh = [answer for answer, _ in good if answer.id in new]
+            fresh = [answer for answer, of in good if of is not None and answer.id in new]
             self._answers += fresh
             self.order.take(fresh, session)
-        return {"stored": [answer.id for answer, _ in good], "refused": refused}
+        return {
+            "stored": [answer.id for answer, _ in good],
+            "refused": refused,
+            "aside": [answer.id for answer, of in good if of is None],
+        }
 
     def add_name(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Add a class; one that looks like another is not added."""
@@ -192,7 +208,7 @@ class Project:
         background = self._background
         with self._lock:
             counts, held = self.order.counts(), dict(self.order.held)
-            people = _people(self._answers, time.time())
+            people = people_of(self._answers, time.time())
         return {
             **counts,
             "people": people,
@@ -264,6 +280,19 @@ class Project:
     def _name(self, at: int) -> str:
         return self.collection.examples[at].name
 
+    def _to_write(self, names: set[str]) -> dict[str, tuple[str, float]]:
+        """Leases of these examples of which the file does not know, or knows an end that is near.
+
+        A lease is renewed every few seconds, and a write takes the disk's time.
+        """
+        due = {
+            name: lease
+            for name, lease in self.order.leases.items()
+            if name in names and lease[1] - self._written.get(name, 0.0) > LEASE_SECONDS / 3
+        }
+        self._written |= {name: until for name, (_, until) in due.items()}
+        return due
+
     def _indices(self, found: Any) -> list[int]:
         """Places of examples that a page sends. Raises AnswerError for what is none."""
         if not isinstance(found, list) or not all(
@@ -272,12 +301,26 @@ class Project:
             raise AnswerError("there is no such example in this project")
         return found
 
+    def _as_it_was_shown(self, sent: Any) -> Example | None:
+        """The example that an answer is of; None where the source has another text there now.
+
+        Raises AnswerError for a name that is none, of an answer that does not say what was shown.
+        """
+        at = self.order.index.get(_of(sent, "example"), -1)
+        if isinstance(sent, Mapping) and "digest" in sent and _of(sent, "example"):
+            said = shown_digest(sent)
+            if at < 0 or digest(self.collection.examples[at]) != said:
+                return None
+        (at,) = self._indices([at])
+        return self.collection.examples[at]
+
     def _shown(self, at: int) -> dict[str, Any]:
         example = self.collection.examples[at]
         said = self._predictions.get(example.name)
         return {
             "index": at,
             "name": example.name,
+            "digest": digest(example),
             "text": example.text,
             "picture": example.picture is not None,
             "fields": dict(example.fields),
@@ -310,9 +353,9 @@ def _check(collection: Collection, agreement: float) -> None:
         raise ValueError(
             f"the share of examples that two people label is {agreement}: it is 0 to 1, such as 0.1"
         )
-    spaced = [name for name in collection.names if not name.strip()]
-    if spaced:
-        raise ValueError(f"a class has no name ({spaced[0]!r}): give it one")
+    unseen = [name for name in collection.names if not is_visible(name)]
+    if unseen:
+        raise ValueError(f"a class has the name {unseen[0]!a}: give it one that shows, in one line")
     for at, name in enumerate(collection.names):
         if (other := _like(name, collection.names[:at])) is not None:
             raise ValueError(
@@ -328,6 +371,8 @@ def _like(name: str, names: Sequence[str]) -> str | None:
 
 
 def _alone(path: Path) -> FileLock:
+    # One project may have several names, by links.
+    path = path.resolve()
     lock = path.with_name(path.name + LOCK)
     try:
         return FileLock(lock)
@@ -338,25 +383,3 @@ def _alone(path: Path) -> FileLock:
             f"another process has the project {path}{where}: to label with another person, open "
             "the address that it printed in a second browser window, or end that process first"
         ) from None
-
-
-def _people(answers: Sequence[Answer], now: float) -> list[dict[str, Any]]:
-    """For each person: labels, labels an hour while at work, and when the last one came."""
-    undone = {one.undoes for one in answers if one.undoes}
-    kept: dict[str, list[Answer]] = {}
-    for one in answers:
-        if not one.undoes and one.id not in undone:
-            kept.setdefault(one.by, []).append(one)
-    found = list[dict[str, Any]]()
-    for by, rows in sorted(kept.items()):
-        seconds = [min(one.seconds, MOST_PAUSE_SECONDS) for one in rows if one.seconds is not None]
-        spent = sum(seconds)
-        found.append(
-            {
-                "by": by,
-                "labels": len({one.example for one in rows}),
-                "hourly": 3600 * len(seconds) / spent if spent > 0 else None,
-                "since": now - max((one.at or 0.0) for one in rows),
-            }
-        )
-    return found

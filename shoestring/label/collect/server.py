@@ -232,6 +232,8 @@ def picture(path: Path | None, root: Path | None) -> tuple[bytes, str]:
         raise ValueError("this example has no picture")
     if root is not None and not path.resolve().is_relative_to(root.resolve()):
         raise ValueError(f"{path.name} is outside the folder of the source: it is not shown")
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path.name} is no regular file: it is not shown")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -248,13 +250,15 @@ def _as_png(data: bytes, name: str) -> bytes:
     except ModuleNotFoundError:
         error = missing("PIL", extra="images", what=f"{name} is no PNG, JPEG, GIF, WebP or BMP")
         raise ValueError(str(error)) from None
+    source = BytesIO(data)
     try:
-        with Image.open(BytesIO(data)) as opened:
+        with Image.open(source) as opened:
             upright = ImageOps.exif_transpose(opened)
             made = BytesIO()
             upright.convert("RGBA" if "A" in upright.mode else "RGB").save(made, "PNG")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name} is no picture that can be opened ({error})") from None
+        why = str(error).replace(repr(source), name)
+        raise ValueError(f"{name} is no picture that can be opened ({why})") from None
     return made.getvalue()
 
 

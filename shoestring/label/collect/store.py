@@ -150,8 +150,11 @@ class Store:
         with self._lock, explained(self.path):
             return self._db.execute(sql, values).fetchall()
 
-    def add(self, answers: Sequence[tuple[Answer, Example]]) -> set[str]:
+    def add(self, answers: Sequence[tuple[Answer, Example | None]]) -> set[str]:
         """Keep answers, each with the example it is of; returns the ids that are new.
+
+        Where the example is None, the source has it no more as the person saw it: the answer keeps
+        the digest that it has.
 
         An answer whose id is there already is not kept again. Raises OSError where the disk is
         full: none of them is kept then.
@@ -164,7 +167,7 @@ class Store:
                     (
                         one.id,
                         one.example,
-                        digest(example),
+                        one.digest if example is None else digest(example),
                         one.by,
                         labels_as_text(one.labels),
                         one.complete,
@@ -197,6 +200,7 @@ class Store:
                 seconds=row[7],
                 at=row[8],
                 undoes=row[9],
+                digest=row[2],
             )
             for row in self._read(f"select {_COLUMNS} from answers order by number")
             if now is None or now.get(row[1]) == row[2]

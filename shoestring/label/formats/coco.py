@@ -54,8 +54,16 @@ class Coco(Format):
             _key(one, "id", f"category {at} of {source}"): str(one.get("name"))
             for at, one in enumerate(categories, 1)
         }
+        if len(names) < len(categories):
+            raise FormatError(f"{source} has two categories of one id: give each its own")
         all_different(list(names.values()), source, "the category")
-        files = [str(one.get("file_name")) for one in images]
+        for at, one in enumerate(images, 1):
+            if not isinstance(one.get("file_name"), str):
+                raise FormatError(
+                    f"image {at:,} of {source} has the file_name {one.get('file_name')!r}: give "
+                    "the path of its picture"
+                )
+        files = [one["file_name"] for one in images]
         all_different(files, source, "the picture")
         counts: Counter[str] = Counter()
         boxes: dict[Any, list[Box]] = defaultdict(list)

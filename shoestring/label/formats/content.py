@@ -77,7 +77,7 @@ def json_of(text: str, where: str) -> Any:
     `where`: the file, or the file and the line, for the error.
     """
     try:
-        return json.loads(text, parse_constant=_no_number, parse_float=_finite)
+        found = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{where} is no JSON: {error.msg} in line {error.lineno:,}, column {error.colno:,}"
@@ -88,6 +88,21 @@ def json_of(text: str, where: str) -> Any:
         raise FormatError(
             f"{where} holds {error}: write a number, or null where there is none"
         ) from None
+    if "\\ud" in text.lower() and not is_utf8(json.dumps(found, ensure_ascii=False)):
+        raise FormatError(
+            f"{where} holds half a character (a lone surrogate such as \\ud83d), which no file in "
+            "UTF-8 can: write the whole character"
+        )
+    return found
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written in UTF-8: half a character (a lone surrogate) cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _no_number(word: str) -> Any:

@@ -14,6 +14,7 @@ from shoestring.label.formats.content import (
     UNLABELLED,
     class_names,
     is_picture,
+    is_utf8,
     last_said,
     not_kept,
     of_kind,
@@ -90,6 +91,10 @@ def _pictures(source: Path, counts: Counter[str]) -> list[str]:
                 continue
             if not is_picture(name):
                 counts["Files that are no pictures, left out"] += 1
+            elif not is_utf8(path.relative_to(source).as_posix()):
+                counts["Pictures whose names are not UTF-8, left out: rename them"] += 1
+            elif path.exists() and not path.is_file():
+                counts["Pipes and others that are no regular files, left out"] += 1
             elif not path.resolve().is_relative_to(root):
                 counts["Links that lead out of the folder, left out"] += 1
             else:

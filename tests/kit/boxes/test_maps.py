@@ -9,7 +9,7 @@ import pytest
 import torch
 from pytest import approx
 
-from shoestring.kit.boxes import CentreLoss, box_rows, decode, maps_of
+from shoestring.kit.boxes import CentreLoss, box_rows, boxes_task, decode, maps_of, overlaps
 from shoestring.kit.boxes.maps import HEAT, OFFSETS, SIDES
 
 BOXES = [[(0, 8.0, 4.0, 20.0, 12.0), (1, 40.0, 20.0, 8.0, 16.0)], []]
@@ -110,3 +110,31 @@ def test_pictures_without_a_box_have_a_loss_too():
     outputs = {HEAT: torch.zeros(2, 1, 4, 4), SIDES: torch.zeros(2, 2, 4, 4),
                OFFSETS: torch.zeros(2, 2, 4, 4)}  # fmt: skip
     assert CentreLoss(stride=4)(outputs, rows).item() == approx(32 * 0.25 * math.log(2))
+
+
+def test_a_box_moved_by_two_deviations_overlaps_by_seven_tenths():
+    # 400 pixels of width are 100 cells: wide enough for a Gaussian of more than the least width
+    heat = maps_of(box_rows([[(0, 0.0, 0.0, 400.0, 400.0)]]), 1, (100, 100), 4).heat[0, 0, 50]
+    drop = -torch.log(heat[60]).item()  # ten cells from the centre: (10 / deviation)² / 2
+    deviation = 10 / math.sqrt(2 * drop)
+    box = np.array([[0.0, 0.0, 100.0, 100.0]])
+    assert overlaps(box, box + np.array([2 * deviation, 0, 0, 0])).item() == approx(0.7, abs=1e-4)
+
+
+def test_two_boxes_in_one_cell_are_both_in_the_loss():
+    maps = maps_of(box_rows([[(0, 8, 8, 8, 8), (0, 9, 9, 6, 6)]]), 1, (8, 8), 4)
+    assert [one.tolist() for one in maps.centres] == [[0, 0], [0, 0], [3, 3], [3, 3]]
+    assert maps.sides.exp().tolist() == [approx([2, 2]), approx([1.5, 1.5])]
+
+
+def test_a_class_that_the_measured_pictures_lack_has_no_score_of_its_own():
+    pictures = torch.zeros(1, 3, 32, 32)
+    both = pictures, box_rows([[(0, 0, 0, 8, 8), (1, 16, 16, 8, 8)]])
+    one = pictures, box_rows([[(0, 0, 0, 8, 8)]])
+    for splits, named in (
+        ({"train": both, "validation": both, "test": both}, {"a", "b"}),
+        ({"train": both, "validation": one, "test": both}, {"a"}),
+        ({"train": both, "validation": both, "test": one}, {"a"}),
+        ({"train": one, "validation": both}, {"a", "b"}),
+    ):
+        assert set(boxes_task(splits, names=("a", "b"), name="s").metrics) == named

@@ -101,6 +101,7 @@ function begin(name) {
       trouble("name", told.sameName ? `Somebody labels as ${by} in another window too: if that is not you, open this page again under another name.` : "");
       if (!current) next();
     },
+    renewed,
   );
   actions();
   document.addEventListener("keydown", key);
@@ -122,6 +123,17 @@ function begin(name) {
 function namesChanged() {
   const button = document.getElementById("do-done");
   if (button && about.kind === "choice") button.hidden = !classes.names.length;
+}
+
+/** The source is another now: numbers of examples mean others, and what the page has is no longer what is asked. */
+function renewed() {
+  past.forEach((one) => forgetPicture(one.example));
+  past = [];
+  answered.clear();
+  outbox.mine.clear();
+  current = null;
+  seen = false;
+  say("the source has changed: here is what it has now");
 }
 
 /** What this page had is free for others, but for what it has labelled and not sent yet. */
@@ -245,7 +257,7 @@ function done() {
 
 function answer(labels, skipped = false) {
   const seconds = Math.max(0, performance.now() - begun - hidden) / 1000;
-  const entry = { id: drawn(), example: current.name, by, labels, complete, skipped, seconds, at: Date.now() / 1000, undoes: "" };
+  const entry = { id: drawn(), example: current.name, digest: current.digest, by, labels, complete, skipped, seconds, at: Date.now() / 1000, undoes: "" };
   const { index } = current;
   past.push({ example: current, entry });
   answered.add(index);
@@ -271,7 +283,7 @@ function undo() {
   }
   if (current) supply.back(current);
   answered.delete(last.example.index);
-  outbox.put({ id: drawn(), example: last.example.name, by, labels: [], at: Date.now() / 1000, undoes: last.entry.id }, last.example.index);
+  outbox.put({ id: drawn(), example: last.example.name, digest: last.example.digest, by, labels: [], at: Date.now() / 1000, undoes: last.entry.id }, last.example.index);
   show(last.example, last.entry.skipped ? null : last.entry.labels, last.entry.complete);
   say("undone");
 }

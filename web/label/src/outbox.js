@@ -25,6 +25,7 @@ export class Outbox {
     this.busy = false;
     this.trouble = "";
     this.acknowledged = 0;
+    this.aside = 0; // answers that are kept and count for nothing
     this.flush();
   }
 
@@ -81,6 +82,7 @@ export class Outbox {
         const told = await ask("/api/answers", { session: this.session, answers });
         for (const id of told.stored) this.forget(id);
         this.acknowledged += told.stored.length;
+        this.aside += told.aside?.length ?? 0;
         for (const { id, why } of told.refused) {
           const entry = sent.find((one) => one.id === id);
           this.forget(entry?.id ?? id);
@@ -101,6 +103,8 @@ export class Outbox {
   }
 
   report() {
-    this.tell({ waiting: this.waiting().length, trouble: this.trouble || this.refused || "" });
+    const which = this.aside === 1 ? "1 label is of an example" : `${this.aside.toLocaleString("en")} labels are of examples`;
+    const aside = this.aside ? `${which} that the source no longer has as the page showed it: kept, and not counted` : "";
+    this.tell({ waiting: this.waiting().length, trouble: this.trouble || this.refused || aside });
   }
 }

@@ -12,10 +12,13 @@ export class Supply {
    * @param {() => {by: string, session: string, held: number[], done: Set<number>}} who `held`: what the page shows or sends
    * now; `done`: what it has answered, which an answer of the server that comes late may still have
    * @param {(told: any) => void} arrived
+   * @param {() => void} renewed the server was started again with a source that was changed
    */
-  constructor(who, arrived) {
+  constructor(who, arrived, renewed) {
     this.who = who;
     this.arrived = arrived;
+    this.renewed = renewed;
+    this.source = undefined;
     this.ready = [];
     this.times = [];
     this.asking = false;
@@ -46,7 +49,12 @@ export class Supply {
     try {
       const who = this.who();
       const held = [...who.held, ...this.ready.map((one) => one.index)];
-      const told = await ask("/api/next", { by: who.by, session: who.session, held, want: Math.max(want, 0) });
+      const told = await ask("/api/next", { by: who.by, session: who.session, held, want: Math.max(want, 0), source: this.source });
+      if (this.source !== undefined && told.source !== this.source) {
+        this.ready = [];
+        this.renewed();
+      }
+      this.source = told.source;
       const lost = new Set(told.lost);
       const now = this.who();
       const known = new Set([...now.held, ...now.done, ...this.ready.map((one) => one.index)]);
