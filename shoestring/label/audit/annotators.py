@@ -7,6 +7,8 @@ from typing import Any, final
 
 import numpy as np
 
+from shoestring.label.dawid_skene import Estimate
+
 _SMOOTHING = 0.01
 """Added to each count of a confusion, so that a vote that nobody gave is not impossible."""
 _PERMUTATIONS, _OWN_ROUNDS = 20, 10
@@ -110,18 +112,17 @@ def dawid_skene(
     each = np.equal(cast[:, :, None], np.arange(classes)).astype(float)  # N×A×C
     seen = np.asarray((cast >= 0).any(1))
     shares = np.where(seen[:, None], np.nan_to_num(majority(cast, classes)), 0.0)
-    confusion, change, done = _confusion(shares, each, whose), np.inf, 0
+    estimate = Estimate(answers=each, whose=whose, added=_SMOOTHING, added_to_shares=_SMOOTHING)
+    confusion, change, done = estimate.tables(shares), np.inf, 0
     while change > tolerance and done < rounds:
         done += 1
-        prior = (shares.sum(0) + _SMOOTHING) / (shares.sum() + classes * _SMOOTHING)
-        logs = np.log(prior) + np.einsum("nal,acl->nc", each, np.log(confusion[whose]))
-        logs -= logs.max(1, keepdims=True)
-        fresh = np.exp(logs) / np.exp(logs).sum(1, keepdims=True) * seen[:, None]
+        fresh = estimate.belief(confusion, estimate.shares(shares)) * seen[:, None]
         change = np.abs(fresh - shares).max()
         shares = fresh
-        confusion = _confusion(shares, each, whose)
+        confusion = estimate.tables(shares)
+    prior = estimate.shares(shares)
     rows = [
-        _row(index, cast, whose, shares, confusion)
+        _row(index, cast, whose, shares, confusion, prior)
         for index in range(len(confusion))
         if (cast[:, whose == index] >= 0).any()
     ]
@@ -134,26 +135,23 @@ def dawid_skene(
     )
 
 
-def _confusion(shares: np.ndarray, each: np.ndarray, whose: np.ndarray) -> np.ndarray:
-    """Of each annotator C×C, rows that sum to 1."""
-    classes = shares.shape[1]
-    counts = np.full((int(whose.max()) + 1, classes, classes), _SMOOTHING)
-    np.add.at(counts, whose, np.einsum("nc,nal->acl", shares, each))
-    return counts / counts.sum(2, keepdims=True)
-
-
 def _order(row: Annotator) -> tuple[bool, float, int]:
     unknown = bool(np.isnan(row.information))
     return unknown, 0.0 if unknown else row.information, row.index
 
 
 def _row(
-    index: int, cast: np.ndarray, whose: np.ndarray, shares: np.ndarray, confusion: np.ndarray
+    index: int,
+    cast: np.ndarray,
+    whose: np.ndarray,
+    shares: np.ndarray,
+    confusion: np.ndarray,
+    prior: np.ndarray,
 ) -> Annotator:
     classes = shares.shape[1]
     mine = whose == index
     seen = (cast[:, mine] >= 0).any(1)
-    cast, shares, whole = cast[seen], shares[seen], shares
+    cast, shares = cast[seen], shares[seen]
     examples, columns = np.nonzero(cast[:, mine] >= 0)
     own = cast[:, mine][examples, columns]
     others = cast[:, ~mine]
@@ -164,7 +162,6 @@ def _row(
     agrees = counts[np.arange(len(own)), own] == counts.max(1, initial=0)
     agreement = accuracy = information = float("nan")
     if told.any():
-        prior = (whole.sum(0) + _SMOOTHING) / (whole.sum() + classes * _SMOOTHING)
         logs = np.log(prior) + np.einsum("nal,acl->nc", each, np.log(confusion[whose[~mine]]))
         places, numbers = np.unique(examples[told], return_inverse=True)
         agreement = float(agrees[told].mean())
