@@ -63,6 +63,16 @@ MarkOption = Annotated[
         show_default=False,
     ),
 ]
+TextColumn = Annotated[
+    str | None,
+    typer.Option("--text", help="the column of the text, of a table", show_default=False),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--label", help="the column of the labels that a table has already", show_default=False
+    ),
+]
 AgreementShare = Annotated[
     float,
     typer.Option(
@@ -113,6 +123,8 @@ def label(
     project: ProjectPath = None,
     classes: Classes = None,
     mark: MarkOption = None,
+    text: TextColumn = None,
+    label_column: LabelColumn = None,
     agreement: AgreementShare = 0.0,
     afresh: Afresh = False,
     no_model: NoModel = False,
@@ -133,7 +145,12 @@ def label(
             f"there are no labels at {path}: `shoestring label {source}` collects them, or "
             "--project names their file"
         )
-    collection, root = _collection(source, path, afresh)
+    columns = {
+        name: value
+        for name, value in (("text", text), ("label", label_column))
+        if value is not None
+    }
+    collection, root = _collection(source, path, columns, afresh)
     collection = _as_asked(collection, classes, mark)
     if export is not None or train is not None:
         _write(collection, path, export, train)
@@ -152,11 +169,15 @@ def _is_task(source: str) -> bool:
     return ":" in source and not Path(source).exists()
 
 
-def _collection(source: str, path: Path, afresh: bool) -> tuple[Collection, Path | None]:
+def _collection(
+    source: str, path: Path, columns: dict[str, str], afresh: bool
+) -> tuple[Collection, Path | None]:
     """What is labelled, and the folder outside of which no picture is shown."""
     from shoestring.label.formats import read
 
     if _is_task(source):
+        if columns:
+            raise ValueError("--text and --label name columns of a table, and a function has none")
         from shoestring.recipes.collected import collected
 
         found = call(source)
@@ -166,7 +187,7 @@ def _collection(source: str, path: Path, afresh: bool) -> tuple[Collection, Path
         note = f"the labels of {source} are left out, to be asked for; its pictures are in {folder}"
         return replace(made, notes=(*made.notes, note)), folder
     place = Path(source)
-    collection = read(place)
+    collection = read(place, **columns)
     if afresh:
         bare = tuple(replace(one, annotations=()) for one in collection.examples)
         collection = replace(collection, examples=bare)

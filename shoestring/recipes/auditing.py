@@ -251,6 +251,11 @@ def _used(collection: Collection, most: int, seed: int, notes: list[str]) -> Col
             "example; for tags of tokens see shoestring.label.audit.tag_errors"
         )
     labelled = [one for one in collection.examples if chosen(one, []) is not None]
+    if collection.examples and not labelled:
+        raise ValueError(
+            f"none of the {len(collection.examples):,} examples has a label to audit: name the "
+            "column of a table with --label, or label some first (shoestring label)"
+        )
     if without := len(collection.examples) - len(labelled):
         notes.append(f"{without:,} examples have no label and are not judged")
     if len(labelled) > most:
