@@ -66,12 +66,13 @@ def flags() -> str:
     """A row per way of flagging on CIFAR-10N."""
     found = results("audit")
     one = metrics(found, f"{NAME}, flags")
-    lines = ["| | flags | precision | recall |", "| --- | --- | --- | --- |"]
+    lines = ["| | flags | precision | recall | F1 |", "| --- | --- | --- | --- | --- |"]
     for kind in [key.removesuffix(": flags") for key in one if key.endswith(": flags")]:
         shown = "the models disagree (baseline)" if kind == "disagreement" else kind
+        precision, recall = one[f"{kind}: precision"], one[f"{kind}: recall"]
         lines.append(
-            f"| {shown} | {one[f'{kind}: flags']:,.0f} | {one[f'{kind}: precision']:.1f} % | "
-            f"{one[f'{kind}: recall']:.1f} % |"
+            f"| {shown} | {one[f'{kind}: flags']:,.0f} | {precision:.1f} % | {recall:.1f} % | "
+            f"{2 * precision * recall / (precision + recall):.1f} % |"
         )
     share = one["wrong labels"]
     lines += [

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from math import isnan
 from typing import Any
 
 from shoestring.recipes.auditing import Audit
@@ -316,10 +317,10 @@ def _of_the_whole(audit: Audit) -> list[str]:
         lines += ["", "Annotators, the least informative first:"]
         for row in audit.annotators.rows[:SHOWN]:
             same = "; always the same label" if row.constant else ""
-            lines.append(
-                f"  {plain(audit.people[row.index])}: {row.votes:,} votes, {100 * row.accuracy:.0f}"
-                f" % right, {row.information:.2f} bits a vote{same}"
-            )
+            told = f"{100 * row.accuracy:.0f} % right, {row.information:.2f} bits a vote"
+            if isnan(row.information):
+                told = "on examples that nobody else voted on"
+            lines.append(f"  {plain(audit.people[row.index])}: {row.votes:,} votes, {told}{same}")
     if audit.influence is not None:
         lines += ["", f"What the wrong labels cost: {audit.influence.verdict}"]
     if audit.fit is not None:

@@ -150,8 +150,8 @@ def audits(
         def is_time_for(trainings: int) -> bool:
             return minutes * 60 - (monotonic() - began) > trainings * long.steps * per_step
 
-        if best.errors and is_time_for(9):
-            best = replace(best, influence=_influence(data, best.errors, long, seed))
+        if best.errors and is_time_for(FOLDS + 9):
+            best = replace(best, influence=_influence(data, long, seed, notes))
         elif best.errors:
             notes.append("what the wrong labels cost was not measured: it wants more minutes")
         if best.contradictions and is_time_for(5):
@@ -302,14 +302,9 @@ def _votes(examples: Sequence[Example], names: Sequence[str]) -> tuple[tuple[str
 
 def _judged(data: _Data, told: OutOfSample) -> Audit:
     """What a model says of each label that it did not see."""
-    judged = np.flatnonzero(told.told)
-    rows: tuple[LabelError, ...] = ()
-    if len(judged):
-        found = label_errors(told.probabilities[judged], told.labels[judged])
-        rows = tuple(replace(row, index=int(judged[row.index])) for row in found.rows)
     predicted = told.probabilities.argmax(1)
     wrong = predicted != told.labels
-    slices = failing_slices(wrong, data.parts)
+    rows, slices = _errors(told), failing_slices(wrong, data.parts)
     alone = np.unique(data.together, return_index=True)[1]  # copies agree together
     agreed = agreement(predicted[alone], told.labels[alone])
     notes = [*data.seen.notes, *told.notes]
@@ -339,6 +334,15 @@ def _by_chance(agreed: Agreement) -> str:
     )
 
 
+def _errors(told: OutOfSample) -> tuple[LabelError, ...]:
+    """The labels that are probably wrong, of those of which something can be said."""
+    judged = np.flatnonzero(told.told)
+    if not len(judged):
+        return ()
+    found = label_errors(told.probabilities[judged], told.labels[judged])
+    return tuple(replace(row, index=int(judged[row.index])) for row in found.rows)
+
+
 def _fitting(own: OwnData, per_step: float, minutes: float, notes: list[str]) -> Training:
     """The training, shortened where the cross-validation would not end in time."""
     allowed = int(SHARE * minutes * 60 / (FOLDS * per_step))
@@ -354,17 +358,30 @@ def _fitting(own: OwnData, per_step: float, minutes: float, notes: list[str]) ->
     return replace(own.training, steps=steps)
 
 
-def _influence(
-    data: _Data, errors: Sequence[LabelError], training: Training, seed: int
-) -> Influence | None:
-    """What leaving the wrong labels out does to the score on held-out examples.
+def _influence(data: _Data, training: Training, seed: int, notes: list[str]) -> Influence | None:
+    """What leaving wrong labels out does to the score on held-out examples.
 
-    None where all of them are held out.
+    The wrong labels are found anew, by networks that never saw the held-out examples. Suspects that
+    were found with these are what contradicts them, so that leaving them out would look like a gain
+    even where labels are noise.
+
+    None where nothing can be said; `notes` gets a sentence.
     """
     held = own_data(replace(data.used, notes=()), seed=seed)
-    place = {name: index for index, name in enumerate(held.examples)}
-    names = [data.own.examples[row.index] for row in errors]
-    suspects = [place[name] for name in names if name in place][: len(held.examples) // 2]
-    if not suspects:
+    known = np.asarray(held.task.known())
+    number = dict(zip(data.own.examples, data.together.tolist(), strict=True))
+    groups = np.array([number[held.examples[index]] for index in known])
+    kinds = len(np.unique(groups))
+    suspects = []
+    if kinds > 1:
+        told = out_of_sample(
+            held.model, held.task, training, min(FOLDS, kinds), groups=groups, seed=seed
+        )
+        suspects = told.indices[[row.index for row in _errors(told)]][: len(known) // 2]
+    if not len(suspects):
+        notes.append(
+            "what the wrong labels cost was not measured: among the examples that are left when "
+            "some are held out to validate on, no label is probably wrong"
+        )
         return None
     return influence(held.model, held.task, training, suspects)

@@ -236,7 +236,41 @@ def test_votes_of_three_by_hand():
     rows = {row.index: row for row in found.rows}
     assert rows[0].agreement == 1 and rows[2].agreement == pytest.approx(2 / 3)
     assert rows[0].votes == 3 and rows[1].votes == 2
-    assert rows[2].information < rows[0].information and found.rows[0].index == 2
+    assert rows[2].information < rows[0].information
+    assert rows[1].information == 0  # two different votes tell as much in any order
+
+
+def test_few_votes_at_random_do_not_seem_to_tell_more_than_many_good_ones():
+    draw = np.random.default_rng(0)
+    true = draw.integers(10, size=400)
+
+    def voting(skill: float) -> np.ndarray:
+        return np.where(draw.random(400) < skill, true, draw.integers(10, size=400))
+
+    random, good = [], []
+    for few in (20, 50):
+        for _ in range(2):
+            votes = np.stack([*(voting(0.9) for _ in range(3)), voting(0.6), voting(0)], 1)
+            votes = np.concatenate([votes, voting(0.95)[:, None]], 1)
+            votes[draw.permutation(400)[few:], 4] = -1
+            votes[draw.permutation(400)[few:], 5] = -1
+            found = dawid_skene(votes, 10)
+            rows = {row.index: row for row in found.rows}
+            assert found.rows[0].index == 4 and found.rows[1].index in (3, 5)
+            random.append(rows[4].information)
+            good.append(rows[5].information)
+    assert np.mean(random) < 0.2 and np.mean(good) > 1.2
+
+
+def test_without_a_common_example_nothing_is_said_of_annotators():
+    votes = np.full((40, 3), -1)
+    votes[:20, 0], votes[20:, 1] = np.arange(20) % 3, np.arange(20) % 2
+    votes[20:, 2] = votes[20:, 1]
+    found = dawid_skene(votes, 3)
+    last = found.rows[-1]
+    assert last.index == 0 and last.votes == 20
+    assert np.isnan([last.agreement, last.accuracy, last.information]).all()
+    assert all(row.information > 0.5 and row.accuracy > 0.9 for row in found.rows[:2])
 
 
 def test_one_round_of_dawid_and_skene_against_the_formulas():

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
+
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t
 from torch import nn
 
 from shoestring.core import seeded
@@ -13,6 +17,8 @@ from shoestring.label.audit.fit import Reason, least_loss, underfit_or_contradic
 from shoestring.label.audit.folds import folds_of
 from shoestring.label.audit.influence import difference, influence
 from shoestring.label.audit.out_of_sample import out_of_sample
+
+module = import_module("shoestring.label.audit.influence")
 
 
 def points(count: int = 120, classes: int = 3, wrong: int = 0) -> Supervised:
@@ -123,12 +129,61 @@ def test_suspects_that_hurt_are_seen_to_hurt():
         influence(network(), task, TRAINING, [999])
 
 
+def test_as_many_at_random_are_drawn_from_all(monkeypatch):
+    left_out = []
+
+    def scored(model, task, training, kept, seed, name):
+        left_out.append((name, np.setdiff1d(np.arange(120), kept)))
+        return module._Scored(score=0.5, merits=np.zeros(4))
+
+    monkeypatch.setattr(module, "_scored", scored)
+    influence(network(), points(), TRAINING, np.arange(60), seeds=range(8))
+    drawn = [indices for name, indices in left_out if name == "random"]
+    assert all(len(indices) == 60 for indices in drawn)
+    # Half of them are suspects, as of all examples.
+    assert np.mean([(indices < 60).mean() for indices in drawn]) == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_paired_interval_by_hand():
-    found = difference(np.array([0.01, 0.02, 0.03]))
-    # t(0.975, 2) = 4.302653, deviation 0.01, three pairs
-    assert found.mean == pytest.approx(0.02)
-    assert found.low == pytest.approx(0.02 - 4.302653 * 0.01 / 3**0.5, abs=1e-6)
-    assert difference(np.array([0.5])).high == np.inf
+    gains = np.array([[0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
+    found = difference(gains)
+    # Means of seeds 0.25 and 0.75; of examples 0.5, 1, 0, 0.5.
+    by_seed, by_example = 0.125 / 2, (0.5 / 3) / 4
+    assert found.mean == 0.5
+    free = (by_seed + by_example) ** 2 / (by_seed**2 / 1 + by_example**2 / 3)
+    half = t.ppf(0.975, free) * (by_seed + by_example) ** 0.5
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+    assert difference(np.array([[0.5, 0.2]])).high == np.inf
+    assert difference(np.array([[0.5], [0.2]])).low == -np.inf
+    alike = difference(np.full((3, 5), 0.5))
+    assert (alike.low, alike.high) == (0.5, 0.5)
+
+
+def test_three_like_seeds_are_not_sure_of_a_few_validation_examples():
+    # One of forty more is right, for each seed: the seeds agree, the validation split is small.
+    gains = np.zeros((3, 40))
+    gains[:, 0] = 1
+    found = difference(gains)
+    assert found.low < 0 < found.mean
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    draw = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        seed, example = draw.normal(size=(3, 1)) * 0.02, draw.normal(size=(1, 60)) * 0.5
+        found = difference(0.1 + seed + example + draw.normal(size=(3, 60)) * 0.3)
+        covered += found.low <= 0.1 <= found.high
+    assert 0.93 <= covered / 400 <= 1
+
+
+def test_a_score_that_is_no_mean_takes_its_standard_error():
+    plain = points(wrong=30)
+    metric = replace(plain, metric=lambda outputs, targets: (outputs.argmax(1) == targets).mean())
+    one = influence(network(), plain, TRAINING, np.arange(30))
+    other = influence(network(), metric, TRAINING, np.arange(30))
+    assert other.with_all == one.with_all and np.isfinite(other.against_all.high)
+    assert other.against_all.low <= one.against_all.low + 0.01
 
 
 def test_the_least_loss_is_the_entropy_of_labels_within_duplicates():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from made_rules import RULES, few_texts, made, network
+from torch import nn
 
 from shoestring.core import seeded
-from shoestring.kit import AdamW, Training
+from shoestring.kit import AdamW, Supervised, Training
 from shoestring.label import Between, Example, HasAny, MajorityVote, Says, Votes, Weak
 from shoestring.label.weak import (
     DawidSkene,
@@ -17,6 +20,7 @@ from shoestring.label.weak import (
     rule_table,
     votes_of,
 )
+from shoestring.label.weak.weak import _best
 
 
 def of(*rows: tuple[int, ...], classes: int = 2) -> Votes:
@@ -179,6 +183,33 @@ def test_rules_that_hurt_are_not_used():
         model, scores = Weak(rules=misled, models=(), **QUICK).tried(network(), task)
     assert scores["true labels"] > scores["MajorityVote"]
     assert task.score(model.eval(), "validation") == scores["true labels"]
+
+
+class Answers(nn.Module):
+    """Right on the first examples: the input is the number of the example, and its class 0."""
+
+    def __init__(self, right: int):
+        super().__init__()
+        self.right = right
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        is_right = (numbers[:, 0] < self.right).float()
+        return torch.stack([is_right, 1 - is_right], 1)
+
+
+def test_networks_are_compared_example_by_example():
+    numbers, zeros = torch.arange(60.0)[:, None], torch.zeros(60, dtype=torch.long)
+    task = Supervised(train=(numbers, zeros), validation=(numbers, zeros))
+    metric = replace(task, metric=lambda outputs, targets: (outputs.argmax(1) == targets).mean())
+    for right, expected in ((30, "MajorityVote"), (31, "MajorityVote"), (33, "true labels")):
+        networks: dict[str, nn.Module] = {
+            "MajorityVote": Answers(30),
+            "true labels": Answers(right),
+        }
+        scores = {"MajorityVote": 30 / 60, "true labels": right / 60}
+        assert _best(scores, networks, task) == expected
+        # A score that tells nothing of each example needs more than its own standard error.
+        assert _best(scores, networks, metric) == "MajorityVote"
 
 
 def test_what_cannot_be_learnt_from_is_refused():

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from shoestring.kit import Training
 from shoestring.label import Annotation, Box, Choice, Collection, Example
+from shoestring.recipes import auditing
 from shoestring.recipes.audit_report import (
     as_csv,
     as_json,
@@ -23,6 +25,7 @@ from shoestring.recipes.audit_report import (
     proposal,
 )
 from shoestring.recipes.auditing import Audit, audit, audits
+from shoestring.recipes.own_data import own_data
 
 GOOD = ["good", "fine", "great", "superb", "lovely", "excellent"]
 BAD = ["bad", "poor", "awful", "dreadful", "boring", "terrible"]
@@ -251,6 +254,49 @@ def test_pictures_and_those_that_do_not_open(tmp_path: Path):
     assert [found.examples[row.index] for row in found.errors] == ["7.png"]
     assert [r.pair.exact for r in found.contradictions] == [True]
     assert any("cut.png" in note for note in found.notes) and "cut.png" not in found.examples
+
+
+def test_annotators_without_a_common_example_are_not_rated():
+    collection, _ = reviews(60)
+    rows = tuple(
+        replace(
+            e,
+            annotations=tuple(
+                replace(one, by="ann" if n % 2 else "bea") for one in e.annotations[:1]
+            ),
+        )
+        for n, e in enumerate(collection.examples)
+    )
+    found = audit(replace(collection, examples=rows), minutes=0.02)
+    assert "on examples that nobody else voted on" in as_text(found)
+    assert json.loads(as_json(found))["annotators"][0]["accuracy"] is None
+
+
+def test_what_wrong_labels_cost_is_measured_on_labels_that_found_none_of_them(monkeypatch):
+    draw = np.random.default_rng(0)
+    examples = [
+        Example(name=f"{n}", fields={"a": f"{draw.normal():.3f}"}, annotations=said("AB"[n % 2]))
+        for n in range(120)
+    ]
+    validated = own_data(Collection(examples=tuple(examples), kind=Choice)).validation
+    given: list[list[int]] = []
+
+    def taken(model, task, training, suspects):
+        given.append(suspects.tolist())
+
+    monkeypatch.setattr(auditing, "influence", taken)
+    for turned in (False, True):
+        rows = [
+            replace(e, annotations=said("AB"[1 - int(e.name) % 2]))
+            if turned and e.name in validated
+            else e
+            for e in examples
+        ]
+        looked = auditing._looked_at(
+            Collection(examples=tuple(rows), kind=Choice, names=("A", "B")), "", 1000, 0
+        )
+        auditing._influence(looked, Training(50), 0, [])
+    assert given[0] and given[0] == given[1]
 
 
 @pytest.mark.slow

@@ -71,9 +71,7 @@ def combined(
     right = {one: _right(every[known], true) for one, every in found.items()}
     best: Combiner = vote
     for one in models:
-        gain = right[one] - right[vote]
-        error = float(gain.std() / np.sqrt(len(gain)))
-        if gain.mean() > error and right[one].mean() > right[best].mean():
+        if beats(right[one], right[vote]) and right[one].mean() > right[best].mean():
             best = one
     told = ", ".join(f"{type(one).__name__} {each.mean():.1%}" for one, each in right.items())
     verb = "beats" if best is not vote else "is not beaten by"
@@ -89,6 +87,19 @@ def combined(
         accuracies=tuple((one, float(each.mean())) for one, each in right.items()),
         why=why,
     )
+
+
+def beats(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the mean is higher by more than one standard error of the paired difference.
+
+    A single example never decides: where the two differ in one alone, the error is the gain.
+
+    `one`, `other`: of the same N examples, such as whether each is right.
+    """
+    gain = np.asarray(one, np.float64) - other
+    if len(gain) < 2:
+        return False
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)) + 1e-9)
 
 
 def _right(belief_KC: np.ndarray, true_K: np.ndarray) -> np.ndarray:

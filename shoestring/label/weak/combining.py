@@ -8,9 +8,8 @@ from typing import final
 
 import numpy as np
 
+from shoestring.label.dawid_skene import Estimate
 from shoestring.label.weak.votes import Votes
-
-_TINY = 1e-12
 
 
 class Combiner(ABC):
@@ -69,17 +68,17 @@ class DawidSkene(Combiner):
         belief_NC = MajorityVote().probabilities(votes)
         if not covered.any():
             return belief_NC
+        estimate = Estimate(
+            answers=answer_NFA,
+            whose=np.arange(answer_NFA.shape[1]),
+            added=self.prior * overall_FA,
+            added_to_shares=1,
+        )
         # Examples without votes are no evidence of the first tables, whose classes are not known.
-        weight_N = covered.astype(np.float64)
+        known_NC = belief_NC * covered[:, None]
         for _ in range(self.iterations):
-            known_NC = belief_NC * weight_N[:, None]
-            table_CFA = np.einsum("nc,nfa->cfa", known_NC, answer_NFA) + self.prior * overall_FA
-            table_CFA /= known_NC.sum(0)[:, None, None] + self.prior
-            share_C = (known_NC.sum(0) + 1) / (known_NC.sum() + known_NC.shape[1])
-            log_CFA = np.log(table_CFA.clip(_TINY))
-            score_NC = np.einsum("nfa,cfa->nc", answer_NFA, log_CFA) + np.log(share_C)
-            belief_NC = _normalised(score_NC)
-            weight_N = np.ones_like(weight_N)
+            belief_NC = estimate.belief(estimate.tables(known_NC), estimate.shares(known_NC))
+            known_NC = belief_NC
         return belief_NC
 
 
@@ -92,8 +91,3 @@ def one_hot(votes: Votes) -> np.ndarray:
     """1 where a rule votes for a class, N×F×C (float64)."""
     matrix = votes.array()
     return (matrix[:, :, None] == np.arange(len(votes.classes))).astype(np.float64)
-
-
-def _normalised(score_NC: np.ndarray) -> np.ndarray:
-    raised = np.exp(score_NC - score_NC.max(1, keepdims=True))
-    return raised / raised.sum(1, keepdims=True)

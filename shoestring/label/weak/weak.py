@@ -12,8 +12,9 @@ from torch import nn
 
 from shoestring.core import LabelTask, Stage, Task, Technique, evaluating, label_task
 from shoestring.core import score as score_of
+from shoestring.core.merits import merits
 from shoestring.kit import AdamW, Training, clone, train
-from shoestring.label.weak.choosing import MODELS
+from shoestring.label.weak.choosing import MODELS, beats
 from shoestring.label.weak.combining import Combiner, MajorityVote
 from shoestring.label.weak.votes import Votes, votes_of
 
@@ -24,8 +25,9 @@ class Weak(Technique):
 
     The labels of the rules are combined by a majority vote and by label models. A network learns
     from each, and then from the true labels; one more learns from the true labels alone. The
-    majority's is used, unless another has a higher validation score by more than its standard
-    error: so rules that hurt are not used.
+    majority's is used, unless another has a higher validation score by more than one standard error
+    of the paired difference. So rules that hurt are not used where the validation examples show
+    that they hurt; few examples show large differences only.
 
     Saves: labels, where the rules are better than chance and cover much of the pool.
     Costs: the time of writing rules; two trainings more, and two short ones.
@@ -124,12 +126,21 @@ def _weakly(task: LabelTask, indices: Any, votes: Votes, combiner: Combiner) -> 
 
 
 def _best(scores: dict[str, float], networks: dict[str, nn.Module], task: Task) -> str:
-    """The way that is used: the majority, unless another is better by its standard error."""
+    """The way that is used: the majority, unless another beats it.
+
+    As in `combined`, where the task tells the score of each example. Elsewhere the standard error
+    of the majority's score is the margin.
+    """
     vote = MajorityVote.__name__
-    best = vote
+    best, own = vote, merits(task, networks[vote])
     with evaluating(networks[vote]):
         margin = task.standard_error(networks[vote], "validation") or 0.0
     for name, score in scores.items():
-        if name != vote and score > max(scores[vote] + margin, scores[best]):
+        theirs = merits(task, networks[name])
+        if own is None or theirs is None:
+            is_better = score > scores[vote] + margin
+        else:
+            is_better = beats(theirs, own)
+        if name != vote and is_better and score > scores[best]:
             best = name
     return best
