@@ -99,7 +99,7 @@ def test_answers_given_offline_do_not_land_on_other_texts(tmp_path, visit):
     moved = zip(before.examples[:-1], before.examples[1:], strict=True)
     after = replace(before, examples=tuple(replace(one, text=other.text) for one, other in moved))
     with labelling.paged(before, tmp_path / "a") as (_, address):
-        seen = opened(visit, address)
+        seen = visited(visit, address)
         seen.page.evaluate(PRESS, [2, ["1"]])
         saved(seen)
         port = int(address.rpartition(":")[2].partition("/")[0])
