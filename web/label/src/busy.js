@@ -11,7 +11,7 @@ export function countSeconds(element) {
   for (const line of lines) {
     const { since, then } = line.dataset;
     if (!begun.has(since)) begun.set(since, now);
-    fill(line, `for ${Math.round((now - begun.get(since)) / 1000)} s${then}`);
+    fill(line, `for ${Math.floor((now - begun.get(since)) / 1000)} s${then}`);
   }
   const shown = new Set(lines.map((line) => line.dataset.since));
   for (const what of begun.keys()) if (!shown.has(what)) begun.delete(what);
