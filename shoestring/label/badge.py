@@ -18,7 +18,7 @@ from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_bu
 from shoestring.label.choosing.prices import Equal, Prices
 from shoestring.label.choosing.spread import SquaredTo, seeded_far_apart
 from shoestring.label.choosing.states import states_of_places
-from shoestring.label.typical import Typical
+from shoestring.label.typical import first_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,7 @@ class Badge(Technique):
 
         Raises LabelBudgetError where the pool or the task's limit has fewer labels.
         """
-        first = Typical(
-            labels=self.labels, rounds=self.rounds, training=self.training, prices=self.prices
-        )
-        return bought(self, model, task, first=first)
+        return bought(self, model, task, first=first_batch(self))
 
     def choose(self, model: Any, task: Task, count: int) -> np.ndarray:
         """The next `count` indices to label, in the order in which they were drawn.

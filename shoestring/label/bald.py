@@ -18,8 +18,9 @@ from shoestring.kit import SkippedWarning, Training
 from shoestring.label.choosing.answers import Places, answers, entropy
 from shoestring.label.choosing.batches import Batch, Clustered
 from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_buying, ordered
+from shoestring.label.choosing.doubt import by_worth
 from shoestring.label.choosing.prices import Equal, Prices
-from shoestring.label.typical import Typical
+from shoestring.label.typical import first_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +73,7 @@ class Bald(Technique):
 
         Raises LabelBudgetError where the pool or the task's limit has fewer labels.
         """
-        first = Typical(
-            labels=self.labels, rounds=self.rounds, training=self.training, prices=self.prices
-        )
-        return bought(self, model, task, first=first)
+        return bought(self, model, task, first=first_batch(self))
 
     def choose(self, model: Any, task: Task, count: int) -> np.ndarray:
         """The next `count` indices to label, those with the most disagreement first.
@@ -88,8 +86,7 @@ class Bald(Technique):
 
     def _ranked(self, model: nn.Module, task: LabelTask, pool: Tensor, count: int) -> Tensor:
         worth_N, places_N = information(model, task, pool.numpy(), self.samples)
-        worth_N = worth_N / self.prices.rates(task, pool, places_N)
-        return self.batch.of(worth_N, model, task, pool, count)
+        return by_worth(self, worth_N, places_N, model, task, pool, count)
 
 
 def information(

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from shoestring.core import Stage, Task, Technique
-from shoestring.core.labels import LabelTask
 from shoestring.kit import Training
-from shoestring.label.choosing.answers import entropy, worths
+from shoestring.label.choosing.answers import entropy
 from shoestring.label.choosing.batches import Batch, Clustered
 from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_buying, ordered
+from shoestring.label.choosing.doubt import by_doubt
 from shoestring.label.choosing.prices import Equal, Prices
-from shoestring.label.typical import Typical
+from shoestring.label.typical import first_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +59,7 @@ class PredictiveEntropy(Technique):
 
         Raises LabelBudgetError where the pool or the task's limit has fewer labels.
         """
-        first = Typical(
-            labels=self.labels, rounds=self.rounds, training=self.training, prices=self.prices
-        )
-        return bought(self, model, task, first=first)
+        return bought(self, model, task, first=first_batch(self))
 
     def choose(self, model: Any, task: Task, count: int) -> np.ndarray:
         """The next `count` indices to label, the highest entropy first.
@@ -71,16 +68,4 @@ class PredictiveEntropy(Technique):
         Raises ValueError for a count below 1 or above the pool, for an empty pool, and for answers
         that are not of classes, that have one class, or that are NaN.
         """
-        return ordered(partial(_ranked, self), self.classes, model, task, count)
-
-
-def _ranked(
-    technique: PredictiveEntropy, model: nn.Module, task: LabelTask, pool: Tensor, count: int
-) -> Tensor:
-    worth_N, places_N = worths(model, task, pool.numpy(), _of_place)
-    worth_N = worth_N / technique.prices.rates(task, pool, places_N)
-    return technique.batch.of(worth_N, model, task, pool, count)
-
-
-def _of_place(probabilities_PC: Tensor) -> Tensor:
-    return entropy(probabilities_PC)
+        return ordered(partial(by_doubt, self, entropy), self.classes, model, task, count)

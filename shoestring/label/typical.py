@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from shoestring.core import Stage, Task, Technique
 from shoestring.core.labels import LabelTask
 from shoestring.kit import Training
-from shoestring.label.choosing.buying import AsRanked, Classes, bought, check_buying, ordered
+from shoestring.label.choosing.buying import (
+    AsRanked,
+    Buys,
+    Classes,
+    bought,
+    check_buying,
+    ordered,
+)
 from shoestring.label.choosing.prices import Equal, Prices
 from shoestring.label.choosing.spread import clusters
 from shoestring.label.choosing.states import states
@@ -73,6 +80,16 @@ class Typical(Technique):
         that are not finite.
         """
         return ordered(_ranked, self.classes, model, task, count)
+
+
+def first_batch(technique: Buys) -> Typical:
+    """What chooses the first labels of a task that has none, for a technique that needs some."""
+    return Typical(
+        labels=technique.labels,
+        rounds=technique.rounds,
+        training=technique.training,
+        prices=technique.prices,
+    )
 
 
 def _ranked(model: nn.Module, task: LabelTask, pool: Tensor, count: int) -> Tensor:

@@ -43,13 +43,12 @@ class Clustered:
     factor: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.factor >= 1:
-            raise ValueError(f"the factor of a batch is {self.factor}: give 1 or more")
+        _check_factor(self.factor)
 
     def of(
         self, worth_N: Tensor, model: nn.Module, task: LabelTask, pool: Tensor, count: int
     ) -> Tensor:
-        ranked = _by_worth(worth_N)[: max(count, int(self.factor * count))]
+        ranked = _worthiest(worth_N, self.factor, count)
         if len(ranked) <= count:
             return ranked
         points_ND = states(model, task, pool[ranked].numpy())
@@ -81,13 +80,12 @@ class FarApart:
     factor: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.factor >= 1:
-            raise ValueError(f"the factor of a batch is {self.factor}: give 1 or more")
+        _check_factor(self.factor)
 
     def of(
         self, worth_N: Tensor, model: nn.Module, task: LabelTask, pool: Tensor, count: int
     ) -> Tensor:
-        ranked = _by_worth(worth_N)[: max(count, int(self.factor * count))]
+        ranked = _worthiest(worth_N, self.factor, count)
         if len(ranked) <= count:
             return ranked
         points_ND = states(model, task, pool[ranked].numpy())
@@ -133,3 +131,13 @@ class Worthiest:
 
 def _by_worth(worth_N: Tensor) -> Tensor:
     return worth_N.argsort(descending=True, stable=True)
+
+
+def _check_factor(factor: float) -> None:
+    if not factor >= 1:
+        raise ValueError(f"the factor of a batch is {factor}: give 1 or more")
+
+
+def _worthiest(worth_N: Tensor, factor: float, count: int) -> Tensor:
+    """The examples from which a batch of `count` is chosen: `factor` times as many."""
+    return _by_worth(worth_N)[: max(count, int(factor * count))]
