@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from shoestring.kit import AdamW, Supervised, Training
 from shoestring.kit.boxes import BOX_STRIDE, box_rows, boxes_task, decode, overlaps
 from shoestring.label import Annotation, Box, Collection, Example, Forgiving
 from shoestring.models import CentreDetector
+from shoestring.recipes.held_out import drawn
 from shoestring.recipes.own_data import HELD_OUT
 
 _SHORTEST, _LONGEST = 160, 320  # pixels of a picture's longer side, as the network sees it
@@ -323,22 +323,17 @@ def _parts(pictures: Sequence[_Picture], held_out: float, notes: list[str]) -> d
                 "no picture is completely marked: what is found beyond the marks counts as false, "
                 "so that the score is too low; mark some pictures completely"
             )
-        ranked = sorted(whole or marked, key=lambda place: _drawn(pictures[place]))
-        below = sum(_drawn(pictures[place]) < held_out for place in ranked)
+        ranked = sorted(whole or marked, key=lambda place: drawn(pictures[place].example.name))
+        below = sum(drawn(pictures[place].example.name) < held_out for place in ranked)
         if len(marked) > 1:
             parts["validation"] = sorted(ranked[: min(max(below, 1), len(marked) - 1)])
-    parts["train"] = [place for place in marked if place not in set(parts["validation"])]
+    parts["train"] = sorted(set(marked) - set(parts["validation"]))
     if not parts["validation"]:
         notes.append(
             "nothing is held out: validation is on the pictures that the network learns from"
         )
         parts["validation"] = parts["train"]
     return parts
-
-
-def _drawn(picture: _Picture) -> float:
-    """A number from 0 to 1 that only the name of a picture decides."""
-    return crc32(picture.example.name.encode()) / 2**32
 
 
 def _check_classes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from zlib import crc32
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training
 from shoestring.label import Choice, Collection, Example
+from shoestring.recipes.held_out import drawn
 from shoestring.recipes.own_inputs import Inputs, inputs_of
 
 HELD_OUT = 0.2
@@ -148,8 +148,8 @@ def _parts(
     validation = sorted(said["validation"])
     if not validation and held_out:
         for places in rest.values():
-            places.sort(key=lambda place: crc32(examples[place].name.encode()))
-            own = [p for p in places if crc32(examples[p].name.encode()) < held_out * 2**32]
+            places.sort(key=lambda place: drawn(examples[place].name))
+            own = [place for place in places if drawn(examples[place].name) < held_out]
             validation += own[: len(places) - 1]
         if not validation and any(len(places) > 1 for places in rest.values()):
             validation = [max(rest.values(), key=len)[0]]

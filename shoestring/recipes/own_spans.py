@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from zlib import crc32
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from shoestring.kit import AdamW, Supervised, Training
 from shoestring.kit.corpora.conllu import NO_TAG
 from shoestring.label import Annotation, Collection, Example, Span
 from shoestring.models import WindowTagger
+from shoestring.recipes.held_out import drawn
 from shoestring.recipes.own_data import HELD_OUT
 from shoestring.tasks import Sentence, tagging
 
@@ -137,8 +137,8 @@ def _parts(
         pair for pair in labelled if pair[0].split == "train"
     ]
     if not held and held_out:
-        rest.sort(key=lambda pair: crc32(pair[0].name.encode()))
-        held = [pair for pair in rest if crc32(pair[0].name.encode()) < held_out * 2**32]
+        rest.sort(key=lambda pair: drawn(pair[0].name))
+        held = [pair for pair in rest if drawn(pair[0].name) < held_out]
         held = held[: len(rest) - 1] or rest[:1]
         rest = rest[len(held) :]
     if not held:
