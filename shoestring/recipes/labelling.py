@@ -34,7 +34,7 @@ from shoestring.label.collect.background import Learn
 from shoestring.plan import compress
 from shoestring.recipes.own_boxes import OwnBoxes, own_boxes
 from shoestring.recipes.own_data import HELD_OUT, OwnData, own_data
-from shoestring.recipes.own_spans import own_spans
+from shoestring.recipes.own_spans import OwnSpans, own_spans
 
 MOST_LOOKED_AT = 2000
 """Examples without a label among which a model chooses: a sample of them where there are more."""
@@ -46,6 +46,7 @@ FEWEST_SCORED, FEWEST_FOR_ADVICE = 5, 30
 MINUTES = 1.0
 """Of the search for the smallest file at the end."""
 _BY = "the model"
+_MOST_NOTES = 20
 
 
 def learner(collection: Collection) -> tuple[Learn | None, str]:
@@ -68,13 +69,7 @@ def learn_choices(collection: Collection, curve: Sequence[Point]) -> Learned:
     torch.set_num_threads(1)
     own = own_data(_with_part_of_the_pool(collection))
     model = _trained(own.model, own.task, own.training)
-    point = _point(model, own.task, collection, len(own.validation))
-    return Learned(
-        suggestions=_least_sure(model, own),
-        point=point,
-        forecast=_advice(curve, point, len(own.validation), collection),
-        notes=_notes(own.notes),
-    )
+    return _learned(_least_sure(model, own), model, own, collection, curve)
 
 
 def _least_sure(model: nn.Module, own: OwnData) -> tuple[Suggestion, ...]:
@@ -166,15 +161,10 @@ def learn_spans(collection: Collection, curve: Sequence[Point]) -> Learned:
     said = own.predict(model, [one.text or "" for one in pool])
     pairs = [(one, replace(found, by=_BY)) for one, found in zip(pool, said, strict=True)]
     pairs.sort(key=lambda pair: pair[1].score or 0.0)
-    point = _point(model, own.task, collection, len(own.validation))
-    return Learned(
-        suggestions=tuple(
-            Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
-        ),
-        point=point,
-        forecast=_advice(curve, point, len(own.validation), collection),
-        notes=_notes(own.notes),
+    suggestions = tuple(
+        Suggestion(name=one.name, prediction=found) for one, found in pairs[:MOST_SUGGESTED]
     )
+    return _learned(suggestions, model, own, collection, curve)
 
 
 def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
@@ -185,14 +175,7 @@ def learn_boxes(collection: Collection, curve: Sequence[Point]) -> Learned:
     torch.set_num_threads(1)
     own = own_boxes(_with_part_of_the_pool(collection))
     model = _trained(own.model, own.task, own.training)
-    # The standard error of a mean average precision would take fifty passes of decoding.
-    point = _point(model, own.task, collection, len(own.validation), with_error=False)
-    return Learned(
-        suggestions=_most_doubtful(model, own),
-        point=point,
-        forecast=_advice(curve, point, len(own.validation), collection),
-        notes=_notes(own.notes),
-    )
+    return _learned(_most_doubtful(model, own), model, own, collection, curve)
 
 
 def _most_doubtful(model: nn.Module, own: OwnBoxes) -> tuple[Suggestion, ...]:
@@ -242,27 +225,35 @@ def _trained(model: nn.Module, task: Supervised, training: Any) -> nn.Module:
         return train(model, task.sealed(), training)
 
 
-def _point(
+def _learned(
+    suggestions: tuple[Suggestion, ...],
     model: nn.Module,
-    task: Supervised,
+    own: OwnData | OwnSpans | OwnBoxes,
     collection: Collection,
-    scored: int,
-    *,
-    with_error: bool = True,
-) -> Point | None:
+    curve: Sequence[Point],
+) -> Learned:
+    """What a round brings: suggestions, a point of the curve, what more labels would bring."""
+    scored = len(own.validation)
+    point = _point(model, own.task, collection, scored)
+    return Learned(
+        suggestions=suggestions,
+        point=point,
+        forecast=_advice(curve, point, scored, collection),
+        notes=own.notes[:_MOST_NOTES],
+    )
+
+
+def _point(model: nn.Module, task: Supervised, collection: Collection, scored: int) -> Point | None:
     if scored < FEWEST_SCORED:
         return None
     sealed = task.sealed()
     labelled = len(collection.examples) - len(_without_labels(collection.examples))
     value = score(sealed, model, "validation")
-    if not with_error:
+    if collection.kind is Box:
+        # The standard error of a mean average precision would take fifty passes of decoding.
         return Point(labels=labelled, score=value)
     error = sealed.standard_error(model, "validation")
     return Point(labels=labelled, score=value, error=error or least_error(value, scored))
-
-
-def _notes(notes: Sequence[str]) -> tuple[str, ...]:
-    return tuple(notes)[:20]
 
 
 def _without_labels(examples: Sequence[Example]) -> list[Example]:
