@@ -70,6 +70,8 @@ class OwnSpans:
 def own_spans(collection: Collection, *, held_out: float = HELD_OUT, seed: int = 0) -> OwnSpans:
     """The task, the network and its training for texts with spans.
 
+    The task has a test split where the collection says which texts are for testing.
+
     The last annotation of an example that nobody skipped is its label. Where it is not complete,
     the words outside of its spans are unknown: they are not trained on and not scored.
 
@@ -104,11 +106,13 @@ def own_spans(collection: Collection, *, held_out: float = HELD_OUT, seed: int =
             f"there are too few labels to learn from ({len(labelled)} texts): label two texts or "
             "more, one with a span in it"
         )
-    train, validation = _parts(labelled, held_out, notes)
+    test = [pair for pair in labelled if pair[0].split == "test"]
+    rest = [pair for pair in labelled if pair[0].split != "test"]
+    train, validation = _parts(rest, held_out, notes)
     task = tagging(
         [one for _, one in train],
         [one for _, one in validation],
-        None,
+        [one for _, one in test] or None,
         step=_STEP,
         name="own spans",
     )
@@ -133,9 +137,7 @@ def _parts(
 ) -> tuple[list[tuple[Example, Sentence]], list[tuple[Example, Sentence]]]:
     """What is trained on, and what is validated on; it depends on the names of the examples."""
     held = [pair for pair in labelled if pair[0].split == "validation"]
-    rest = [pair for pair in labelled if pair[0].split == ""] + [
-        pair for pair in labelled if pair[0].split == "train"
-    ]
+    rest = [pair for pair in labelled if pair[0].split != "validation"]
     if not held and held_out:
         rest.sort(key=lambda pair: drawn(pair[0].name))
         held = [pair for pair in rest if drawn(pair[0].name) < held_out]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,15 @@ def test_what_is_not_complete_is_unknown_outside():
     own = own_spans(towns(complete=False))
     assert own.task.input_chain is not None
     assert "O" not in own.task.input_chain.labels
+
+
+def test_texts_for_testing_are_the_test_split():
+    whole = towns(30)
+    first, *others = whole.examples
+    own = own_spans(replace(whole, examples=(replace(first, split="test"), *others)))
+    assert own.task.has_test and not own_spans(whole).task.has_test
+    assert first.name not in {*own.train, *own.validation}
+    assert len({*own.train, *own.validation}) == 29
 
 
 def test_f1_by_hand():
