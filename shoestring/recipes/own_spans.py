@@ -85,20 +85,7 @@ def own_spans(collection: Collection, *, held_out: float = HELD_OUT, seed: int =
             f"the labels are of kind {collection.kind.__name__}: this network marks spans of texts"
         )
     notes = list(collection.notes)
-    labelled: list[tuple[Example, Sentence]] = []
-    widened = 0
-    for example in collection.examples:
-        said = [one for one in example.annotations if not one.skipped]
-        if example.text is not None and said and (places := places_of(example.text)):
-            tags, moved = tags_of(places, said[-1])
-            widened += moved
-            words = tuple(example.text[start:end] for start, end in places)
-            labelled.append((example, Sentence(words=words, tags=tuple(tags))))
-    if widened:
-        notes.append(
-            f"{widened:,} spans do not begin and end where words do: the network learns the words "
-            "that they touch"
-        )
+    labelled = _tagged(collection, notes)
     if len(labelled) < 2 or not any(
         tag.startswith(_BEGINS) for _, one in labelled for tag in one.tags
     ):
@@ -130,6 +117,25 @@ def own_spans(collection: Collection, *, held_out: float = HELD_OUT, seed: int =
         validation=tuple(example.name for example, _ in validation),
         notes=tuple(notes),
     )
+
+
+def _tagged(collection: Collection, notes: list[str]) -> list[tuple[Example, Sentence]]:
+    """The labelled texts with the tag of each word; says in `notes` which spans became wider."""
+    labelled: list[tuple[Example, Sentence]] = []
+    widened = 0
+    for example in collection.examples:
+        said = [one for one in example.annotations if not one.skipped]
+        if example.text is not None and said and (places := places_of(example.text)):
+            tags, moved = tags_of(places, said[-1])
+            widened += moved
+            words = tuple(example.text[start:end] for start, end in places)
+            labelled.append((example, Sentence(words=words, tags=tuple(tags))))
+    if widened:
+        notes.append(
+            f"{widened:,} spans do not begin and end where words do: the network learns the words "
+            "that they touch"
+        )
+    return labelled
 
 
 def _parts(

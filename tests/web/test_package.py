@@ -132,7 +132,6 @@ def inflated(path: Path) -> bytes:
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>A digit</title>
 <link rel="icon" href="data:,">POLICY
-<p id="answer"></p>
 <script type="module">
 import { load } from "/package/index.js";
 const pixels = Float32Array.from(PIXELS);
