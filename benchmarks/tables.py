@@ -58,6 +58,7 @@ from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
 from recipe_tables import beside_published
 from recipe_tables import tables as recipe_tables
+from regions_table import regions
 from replace_table import planned as replace_planned
 from replace_table import replaced
 from retrieve_table import clips as retrieve_clips
@@ -313,6 +314,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-error": demo_figures.large_error,
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
+    "regions": regions,
     "rooms": rooms,
     "boxes-partial": boxes_partial,
     "boxes-active": boxes_active,

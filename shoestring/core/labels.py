@@ -65,6 +65,18 @@ class LabelTask(Task, Protocol):
         Returns the structure that the model returns, with tensors N×… without gradients.
         """
 
+    def of_examples(self, values: Any, inputs: Any, axis: int = 1) -> Any:
+        """What a network computed for these inputs, divided among the examples: N×….
+
+        By default an example has a row of its own, and the values are returned as they are. A task
+        whose examples are parts of what a network sees (tiles of a picture) cuts them out here.
+
+        `values`: a tensor of the network, with what it was called with along axis 0.
+        `inputs`: those that `outputs` got.
+        `axis`: where the values have their features.
+        """
+        return values
+
     @abstractmethod
     def losses(self, outputs: Any, labels: Any) -> Any:
         """The loss of each example: a tensor of shape N."""

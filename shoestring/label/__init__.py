@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from shoestring.label.predictive_entropy import PredictiveEntropy
     from shoestring.label.prob_cover import ProbCover
     from shoestring.label.random_choice import Random
+    from shoestring.label.regions import Regions, Tile
     from shoestring.label.stopping import Verdict, little_to_gain, stabilised
     from shoestring.label.typical import Typical
     from shoestring.label.unmarked import Forgiving
@@ -53,6 +54,7 @@ _HOMES = {
     "shoestring.label.predictive_entropy": ["PredictiveEntropy"],
     "shoestring.label.prob_cover": ["ProbCover"],
     "shoestring.label.random_choice": ["Random"],
+    "shoestring.label.regions": ["Regions", "Tile"],
     "shoestring.label.stopping": ["Verdict", "little_to_gain", "stabilised"],
     "shoestring.label.typical": ["Typical"],
     "shoestring.label.unmarked": ["Forgiving"],
@@ -102,9 +104,11 @@ __all__ = [
     "PredictiveEntropy",
     "ProbCover",
     "Random",
+    "Regions",
     "Says",
     "Span",
     "Stochastic",
+    "Tile",
     "Typical",
     "Verdict",
     "Votes",

@@ -10,6 +10,7 @@ from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_w
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
 from shoestring.tasks.head_final import head_final
+from shoestring.tasks.isbi import isbi, mean_overlap, membranes
 from shoestring.tasks.mnist import fashion_mnist, mnist
 from shoestring.tasks.movie_reviews import (
     NextWord,
@@ -77,11 +78,14 @@ __all__ = [
     "fuzzy_reordering_score",
     "head_final",
     "identifying",
+    "isbi",
     "kendall_tau",
     "known_words_dropped",
     "labelled_texts",
     "letters_of",
     "lines_of",
+    "mean_overlap",
+    "membranes",
     "mnist",
     "moved_and_louder",
     "movie_reviews",

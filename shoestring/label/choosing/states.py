@@ -105,7 +105,7 @@ def _seen(
             continue
         with _listening(last.module) as heard:
             outputs = task.outputs(model, inputs)
-        yield outputs, inputs, heard[-1].float().cpu()
+        yield outputs, inputs, task.of_examples(heard[-1].float().cpu(), inputs, last.axis)
 
 
 @contextmanager

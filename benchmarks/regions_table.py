@@ -1,0 +1,44 @@
+"""The table of tiles against whole pictures in `docs/choose.md`, from what `regions.py` wrote."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from rows import conditions_told, results, values
+
+WAYS = {
+    "random pictures": ("whole pictures", "`Random()`"),
+    "margin pictures": ("whole pictures", "`Margin()`"),
+    "random tiles": ("tiles", "`Random()`"),
+    "margin tiles": ("tiles", "`Margin()`"),
+}
+SIZES = (1, 2, 4)
+POOL = 96
+ALL = "all pixels"
+
+
+def regions() -> str:
+    """A row per way: the overlap at each size, and further scores and pairs at the largest."""
+    found, last = results("regions"), SIZES[-1]
+    base = values(found, "random pictures", f"test mean IoU at {last}")
+    heads = [f"mean IoU % with {100 * size / POOL:.1f} % of the pixels" for size in SIZES]
+    heads += [f"against random pictures, at {100 * last / POOL:.1f} %", "pairs won"]
+    heads += ["membrane F1 %", "pixel error %"]
+    lines = [f"| what is bought | by | {' | '.join(heads)} |", "| --- |" + " --- |" * 8]
+    for name, (what, by) in WAYS.items():
+        own = values(found, name, f"test mean IoU at {last}")
+        pairs = [one - other for one, other in zip(own, base, strict=True)]
+        cells = [f"{mean(values(found, name, f'test mean IoU at {size}')):.1f}" for size in SIZES]
+        cells += (
+            ["", ""]
+            if name == "random pictures"
+            else [f"{mean(pairs):+.1f}", f"{sum(one > 0 for one in pairs)} of {len(pairs)}"]
+        )
+        cells += [f"{mean(values(found, name, f'test {metric} at {last}')):.1f}"
+                  for metric in ("membrane F1", "pixel error")]  # fmt: skip
+        lines.append(f"| {what} | {by} | {' | '.join(cells)} |")
+    whole = [f"{mean(values(found, ALL, f'test {metric} at {POOL}')):.1f}"
+             for metric in ("mean IoU", "membrane F1", "pixel error")]  # fmt: skip
+    lines.append(f"| all pixels | | {whole[0]} with 100 % | | | | | {' | '.join(whole[1:])} |")
+    told = f"Means of {len(base)} seeds on test data; a pair is two runs of one seed."
+    return "\n".join(lines) + f"\n\n{told} {conditions_told(found)}"
