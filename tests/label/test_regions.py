@@ -219,7 +219,7 @@ def test_apply_counts_tiles_and_the_model_learns(tmp_path: Path):
         model[0].weight.copy_(-torch.eye(2)[:, :, None, None])  # type: ignore[operator]
     ledger = Ledger(tmp_path / "ledger.jsonl")
     small = apply(Margin(labels=6, rounds=2, training=Training(60)), model, tiles, ledger=ledger)
-    assert ledger.rows()[-1].after.labels == 6
+    assert ledger.rows()[-1].cost_after.labels == 6
     assert tiles.score(small, "validation") > 0.9 > tiles.score(model, "validation")
     sizes = [len(task.known()) for _, task in purchases(Random(labels=6, rounds=3), model, tiles)]
     assert sizes == [2, 4, 6]
