@@ -216,3 +216,28 @@ def test_coco_that_does_not_say_what_it_means_is_refused(tmp_path, images, categ
     (tmp_path / "a.json").write_text(json.dumps(content))
     with pytest.raises(FormatError, match=why):
         read(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("chosen", [[None], ["cat", None], [None, "", " "]])
+def test_null_is_no_class_of_label_studio(chosen: list, tmp_path: Path):
+    """In both of its exports, of a person and of a model; what is left out is said."""
+    result = {"from_name": "c", "to_name": "text", "type": "choices", "value": {"choices": chosen}}
+    said = {"result": [result]}
+    full = [{"id": 1, "data": {"text": "a"}, "annotations": [said], "predictions": [said]}]
+    short = [{"text": "a", "id": 1, "c": {"choices": chosen}, "annotator": 1, "annotation_id": 1}]
+    for tasks in (full, short):
+        (path := tmp_path / "tasks.json").write_text(json.dumps(tasks))
+        collection = read(path)
+        (example,) = collection.examples
+        kept = [[one.name for one in said.labels] for said in example.annotations]
+        assert kept == ([["cat"]] if "cat" in chosen else []) and "" not in collection.names
+        assert len(example.predictions) == (tasks is full and "cat" in chosen)
+        assert any("without a name (null), left out" in note for note in collection.notes)
+
+
+def test_null_is_no_class_of_json_lines(tmp_path: Path):
+    rows = [{"text": "a", "accept": [None]}, {"text": "b", "accept": ["cat"]}]
+    (path := tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    collection = read(path)
+    assert collection.names == ("cat",)
+    assert collection.notes == ("Labels without a name (null), left out: 1.",)

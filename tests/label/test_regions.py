@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.core import LabelBudgetError, Ledger, apply, seeded
-from shoestring.kit import SkippedWarning, Supervised, Training, train
+from shoestring.kit import AdamW, SkippedWarning, Supervised, Training, train
 from shoestring.label import (
     Badge,
     Bald,
@@ -218,7 +218,9 @@ def test_apply_counts_tiles_and_the_model_learns(tmp_path: Path):
         model = nn.Sequential(nn.Conv2d(2, 2, 1))
         model[0].weight.copy_(-torch.eye(2)[:, :, None, None])  # type: ignore[operator]
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    small = apply(Margin(labels=6, rounds=2, training=Training(60)), model, tiles, ledger=ledger)
+    small = apply(
+        Margin(labels=6, rounds=2, training=Training(60, AdamW(0.1))), model, tiles, ledger=ledger
+    )
     assert ledger.rows()[-1].cost_after.labels == 6
     assert tiles.score(small, "validation") > 0.9 > tiles.score(model, "validation")
     sizes = [len(task.known()) for _, task in purchases(Random(labels=6, rounds=3), model, tiles)]

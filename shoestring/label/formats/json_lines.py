@@ -142,7 +142,9 @@ class JsonLines(Format):
                 labels.append(found)
         accepted = record.get("accept")
         if isinstance(accepted, list):
-            labels += [Choice(name=scalar(one)) for one in accepted]
+            named = [name for one in accepted if (name := scalar(one)).strip()]
+            counts["Labels without a name (null), left out"] += len(accepted) - len(named)
+            labels += [Choice(name=name) for name in named]
         elif value is not None and not isinstance(value, dict):
             several = value if isinstance(value, list) else [value]
             labels += [Choice(name=scalar(one)) for one in several if scalar(one) != ""]

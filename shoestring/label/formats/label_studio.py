@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -30,6 +29,8 @@ from shoestring.label.formats.label_studio_results import (
     check_results,
     labels_of,
     results_in,
+    that_say_something,
+    time_of,
 )
 from shoestring.label.formats.label_studio_tasks import labelling_config, task_of
 from shoestring.label.formats.records import fields_of, scalar
@@ -105,15 +106,21 @@ class LabelStudio(Format):
             text=text,
             picture=picture,
             fields=fields,
-            annotations=tuple(
-                _annotation(one, text, control, where, counts)
-                for one in task["annotations"]
-                if one.get("was_cancelled") or control.has(one)
+            annotations=that_say_something(
+                control,
+                (
+                    _annotation(one, text, control, where, counts)
+                    for one in task["annotations"]
+                    if one.get("was_cancelled") or control.has(one)
+                ),
             ),
-            predictions=tuple(
-                _prediction(one, text, control, priority, where, counts)
-                for one in task["predictions"]
-                if control.has(one)
+            predictions=that_say_something(
+                control,
+                (
+                    _prediction(one, text, control, priority, where, counts)
+                    for one in task["predictions"]
+                    if control.has(one)
+                ),
             ),
             split=split_of(str(data.get(SPLIT, ""))),
             priority=priority,
@@ -346,7 +353,7 @@ def _annotation(
         by=scalar(by),
         skipped=skipped,
         seconds=None if seconds is None else number(seconds, "lead_time", where),
-        at=_time(said.get("created_at"), where),
+        at=time_of(said.get("created_at"), where),
     )
 
 
@@ -376,17 +383,6 @@ def _prediction(
         by=str(said.get("model_version") or ""),
         score=score,
     )
-
-
-def _time(value: Any, where: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, int | float):
-        return float(value)
-    try:
-        return datetime.fromisoformat(str(value)).timestamp()
-    except ValueError:
-        raise FormatError(f"{where}: created_at is {value!r}, and a time is wanted") from None
 
 
 def kind_of_data(task: Any) -> bool:

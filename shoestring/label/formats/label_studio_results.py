@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, final
 
-from shoestring.label.example import Box, Choice, Label, Span
+from shoestring.label.example import Annotation, Box, Choice, Label, Span
 from shoestring.label.formats.content import number
 from shoestring.label.formats.format import FormatError
 from shoestring.label.formats.records import scalar
@@ -83,7 +84,11 @@ def labels_of(
         value = result.get("value")
         if not isinstance(value, dict) or not isinstance(value.get(control.type), list):
             raise FormatError(f"{where}: a result of {control.name!r} has no {control.type!r}")
-        names = [scalar(one) for one in value[control.type]]
+        names = [name for one in value[control.type] if (name := scalar(one)).strip()]
+        if len(names) < len(value[control.type]):
+            counts["Labels without a name (null), left out"] += len(value[control.type]) - len(
+                names
+            )
         if control.kind is Choice:
             labels += [Choice(name=name) for name in names]
         elif control.kind is Span:
@@ -143,3 +148,20 @@ def _corners(
         number(value.get(key), key, where) for key in ("x", "y", "width", "height")
     )
     return left * wide / 100, top * high / 100, width * wide / 100, height * high / 100
+
+
+def that_say_something(control: Control, said: Iterable[Annotation]) -> tuple[Annotation, ...]:
+    """Without those that chose no class, such as a choice of null: a choice must be made."""
+    return tuple(one for one in said if one.skipped or one.labels or control.kind is not Choice)
+
+
+def time_of(value: Any, where: str) -> float | None:
+    """When something was said, in seconds since 1970."""
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        return datetime.fromisoformat(str(value)).timestamp()
+    except ValueError:
+        raise FormatError(f"{where}: created_at is {value!r}, and a time is wanted") from None
