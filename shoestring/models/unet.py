@@ -43,8 +43,7 @@ class UNet(nn.Module):
             for before, after in zip([channels, *widths], widths, strict=False)
         )
         self.up = nn.ModuleList(
-            _two_convolutions(fine + coarse, fine)
-            for fine, coarse in pairwise(widths)
+            _two_convolutions(fine + coarse, fine) for fine, coarse in pairwise(widths)
         )
         self.last = nn.Conv2d(width, classes, 1)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training
 from shoestring.label import Choice, Collection, Example
+from shoestring.label.majority import most_said
 from shoestring.recipes.held_out import drawn
 from shoestring.recipes.own_inputs import Inputs, inputs_of
 
@@ -117,11 +118,7 @@ def chosen(example: Example, notes: list[str]) -> str | None:
             )
         if own and not annotation.skipped:
             votes.append(own[0])
-    if not votes:
-        return None
-    counts = Counter(votes)
-    most = max(counts.values())
-    return next(vote for vote in reversed(votes) if counts[vote] == most)
+    return most_said(votes) if votes else None
 
 
 def _names(collection: Collection, labels: Sequence[str | None]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Debug the data: wrong labels, duplicates, contradictions, leaks, outliers, slices, annotators."""
 
-from shoestring.label.audit.annotators import Annotator, Annotators, dawid_skene, majority
+from shoestring.label.audit.annotators import Annotator, Annotators, dawid_skene
 from shoestring.label.audit.balance import ClassCount, GroupRate, balance, group_rates
 from shoestring.label.audit.chance import Agreement, agreement
 from shoestring.label.audit.confident import (
@@ -35,6 +35,7 @@ from shoestring.label.audit.slices import (
     field_slices,
     quarters,
 )
+from shoestring.label.majority import majority
 
 __all__ = [
     "Agreement",

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from shoestring.label.dawid_skene import Estimate
+from shoestring.label.majority import checked_votes, majority, one_hot
 
 _SMOOTHING = 0.01
 """Added to each count of a confusion, so that a vote that nobody gave is not impossible."""
@@ -64,19 +65,6 @@ class Annotators:
     rounds: int
 
 
-def majority(votes: Any, classes: int) -> np.ndarray:
-    """The share of votes for each class, N×C; NaN where nobody voted.
-
-    `votes`: N×A integers from 0 to C-1; a negative one where the annotator did not see the example.
-
-    Raises ValueError for votes of another shape or of classes that nobody has seen.
-    """
-    cast = _checked(votes, classes)
-    counts = (cast[:, :, None] == np.arange(classes)).sum(1)
-    with np.errstate(invalid="ignore"):
-        return counts / counts.sum(1, keepdims=True)
-
-
 def dawid_skene(
     votes: Any,
     classes: int,
@@ -100,7 +88,7 @@ def dawid_skene(
     0.01.
     Raises ValueError for votes of another shape, none, or of classes that nobody has seen.
     """
-    cast = _checked(votes, classes)
+    cast = checked_votes(votes, classes)
     if not (cast >= 0).any():
         raise ValueError("nobody voted: give at least one vote")
     whose = np.arange(cast.shape[1]) if people is None else np.asarray(people)
@@ -109,7 +97,7 @@ def dawid_skene(
             f"people has shape {list(whose.shape)} for {cast.shape[1]} columns of votes: give an "
             "integer from 0 for each"
         )
-    each = np.equal(cast[:, :, None], np.arange(classes)).astype(float)  # N×A×C
+    each = one_hot(cast, classes)
     seen = np.asarray((cast >= 0).any(1))
     shares = np.where(seen[:, None], np.nan_to_num(majority(cast, classes)), 0.0)
     estimate = Estimate(answers=each, whose=whose, added=_SMOOTHING, added_to_shares=_SMOOTHING)
@@ -155,7 +143,7 @@ def _row(
     examples, columns = np.nonzero(cast[:, mine] >= 0)
     own = cast[:, mine][examples, columns]
     others = cast[:, ~mine]
-    each = np.equal(others[:, :, None], np.arange(classes))
+    each = one_hot(others, classes)
     counts = each.sum(1)[examples]
     told = counts.max(1, initial=0) > 0
     # Where others are tied, a vote that equals one of the most frequent agrees.
@@ -216,20 +204,3 @@ def _told(logs: np.ndarray, numbers: np.ndarray, own: np.ndarray, prior: np.ndar
         confusion = counts / counts.sum(0)
     joint = prior * confusion
     return float((joint * np.log2(confusion / joint.sum(1, keepdims=True))).sum())
-
-
-def _checked(votes: Any, classes: int) -> np.ndarray:
-    cast = np.asarray(votes)
-    if cast.ndim != 2 or not cast.size or cast.dtype.kind not in "iu":
-        raise ValueError(
-            f"votes have shape {list(cast.shape)} and are {cast.dtype}: give integers, examples × "
-            "annotators"
-        )
-    if classes < 2:
-        raise ValueError(f"classes is {classes}: give 2 or more")
-    if cast.max() >= classes:
-        raise ValueError(
-            f"a vote is {cast.max()}, and there are classes 0 to {classes - 1}: nobody has seen "
-            "that class"
-        )
-    return cast.astype(np.int64)

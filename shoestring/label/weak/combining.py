@@ -8,6 +8,7 @@ from typing import final
 
 import numpy as np
 
+from shoestring.label import majority
 from shoestring.label.dawid_skene import Estimate
 from shoestring.label.weak.votes import Votes
 
@@ -33,9 +34,7 @@ class MajorityVote(Combiner):
 
     def probabilities(self, votes: Votes) -> np.ndarray:
         """The share of each class among those with the most votes; without votes 1/C each."""
-        count_NC = counts(votes)
-        most = count_NC == count_NC.max(1, keepdims=True)
-        return most / most.sum(1, keepdims=True)
+        return majority.leading(counts(votes))
 
 
 @final
@@ -89,5 +88,4 @@ def counts(votes: Votes) -> np.ndarray:
 
 def one_hot(votes: Votes) -> np.ndarray:
     """1 where a rule votes for a class, N×F×C (float64)."""
-    matrix = votes.array()
-    return (matrix[:, :, None] == np.arange(len(votes.classes))).astype(np.float64)
+    return majority.one_hot(votes.array(), len(votes.classes))
