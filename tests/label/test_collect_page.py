@@ -304,6 +304,12 @@ def test_pictures_that_do_not_open_are_skipped_and_told(tmp_path, visit):
         for _ in range(2):
             told = seen.page.locator(".unopened").inner_text()
             assert "cannot open it" in told or "no picture that can be opened" in told
+            before = shown(seen)
+            seen.page.keyboard.press("1")  # what nobody can see gets no class
+            seen.page.keyboard.press("ArrowDown")
+            seen.page.keyboard.press("Space")
+            assert shown(seen) == before
+            assert "skip it with s" in seen.page.locator("#guess").inner_text()
             seen.page.keyboard.press("s")
         seen.page.wait_for_selector(".finished")
         saved(seen)

@@ -25,6 +25,7 @@ let outbox;
 let supply;
 let current = null; // the example on the page
 let seen = false; // whether the current example is on the page: nobody can label what does not show yet
+let closed = false; // whether it is a picture that does not open: nobody can say what it shows
 let begun = 0;
 let hidden = 0; // milliseconds for which nobody could see the page
 let hiddenSince = 0;
@@ -181,6 +182,7 @@ function next() {
 async function show(example, labels = null, isComplete = true) {
   current = example;
   seen = false;
+  closed = false;
   document.documentElement.dataset.shown = example ? String(example.index) : "";
   if (!example) {
     nothing();
@@ -196,18 +198,30 @@ async function show(example, labels = null, isComplete = true) {
     show(example, labels, isComplete);
     return;
   }
-  const said = example.prediction;
+  closed = image instanceof Error;
+  const said = closed ? null : example.prediction;
   fill(the("example-name"), example.name);
   complete = isComplete;
   view.show(example, image, labels ?? (said ? said.labels : []));
   const guess = labels?.[0]?.name ?? said?.labels[0]?.name;
   classes.point(about.kind === "choice" && guess !== undefined ? classes.names.indexOf(guess) : -1);
-  fill(the("guess"), guessed(said, labels));
+  fill(the("guess"), closed ? CLOSED : guessed(said, labels));
   drawActions();
   seen = true;
   begun = performance.now();
   hidden = 0;
   document.documentElement.dataset.painted = String(example.index);
+}
+
+const CLOSED = "This picture does not open, so that nobody can label it: skip it with s.";
+
+/** Whether the example cannot be labelled, which is said. */
+function refused() {
+  if (closed) {
+    fill(the("guess"), CLOSED);
+    say(CLOSED);
+  }
+  return closed;
 }
 
 function guessed(said, labels) {
@@ -237,7 +251,7 @@ function finished() {
 // -- answers
 
 function take(name) {
-  if (!seen) return;
+  if (!seen || refused()) return;
   if (about.kind === "choice") answer([{ name }]);
   else view.mark(name);
   if (document.activeElement instanceof HTMLButtonElement) document.activeElement.blur();
@@ -245,7 +259,7 @@ function take(name) {
 
 /** All is said of this example. */
 function done() {
-  if (!seen) return;
+  if (!seen || refused()) return;
   if (about.kind !== "choice") answer(view.labels());
   else if (classes.at >= 0) answer([{ name: classes.names[classes.at] }]);
   else if (!classes.names.length) toAdding();
