@@ -14,7 +14,14 @@ from shoestring.cli.auditing import audit
 def called(source: object, **given: Any) -> None:
     """The command as the command line calls it."""
     usual: dict[str, Any] = {"text": None, "label": None, "attribute": "", "minutes": 0.02}
-    usual |= {"most": 5_000, "out": None, "fix": None, "folder": None, "as_json": False}
+    usual |= {
+        "most": 5_000,
+        "out": None,
+        "fix": None,
+        "changes": None,
+        "folder": None,
+        "as_json": False,
+    }
     audit(str(source), **(usual | given))
 
 

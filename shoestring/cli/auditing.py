@@ -40,7 +40,20 @@ Most = Annotated[
     int, typer.Option(help="examples that are looked at; more are drawn at random", min=20)
 ]
 Out = Annotated[
-    Path | None, typer.Option(help="write all findings as CSV, to a new file", show_default=False)
+    Path | None,
+    typer.Option(
+        help="write all findings as CSV, to a new file; with --apply, the changed copy of the data",
+        show_default=False,
+    ),
+]
+Apply = Annotated[
+    Path | None,
+    typer.Option(
+        "--apply",
+        help="what --fix wrote and you looked at: it is applied to a new copy of the data, which "
+        "--out names; nothing else is done",
+        show_default=False,
+    ),
 ]
 Fix = Annotated[
     Path | None,
@@ -65,6 +78,7 @@ def audit(
     most: Most = 5_000,
     out: Out = None,
     fix: Fix = None,
+    changes: Apply = None,
     folder: Folder = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -72,6 +86,9 @@ def audit(
 
     Networks judge examples that they did not see. A first answer comes within seconds.
     """
+    if changes is not None:
+        _apply(source, changes, out, fix, {"text": text or "", "label": label or ""})
+        return
     _check_new(source, out, fix)
     from shoestring.artifact import save
     from shoestring.recipes.audit_report import as_csv, as_text, proposal
@@ -100,6 +117,28 @@ def audit(
     for path, what in ((out, "all findings"), (fix, "what to change, for you to look at")):
         if path is not None:
             print(f"{path}: {what}", file=sys.stderr)
+
+
+def _apply(
+    source: str, changes: Path, out: Path | None, fix: Path | None, columns: dict[str, str]
+) -> None:
+    """Apply a proposal to a copy, and say what became of its rows."""
+    if out is None or fix is not None:
+        raise ValueError(
+            "--apply writes a changed copy of the data: name it with --out, and leave --fix out"
+        )
+    if not Path(source).exists():
+        raise FileNotFoundError(
+            f"there is no {source}: a proposal is applied to a folder of pictures, a table or "
+            "JSON lines"
+        )
+    from shoestring.recipes.audit_changes import apply_changes
+    from shoestring.recipes.audit_report import plain
+
+    applied = apply_changes(source, changes, out, **columns)
+    print(f"{out}: {applied}; {source} is as it was")
+    for sentence in (*applied.left, *applied.notes):
+        print(f"  {plain(sentence)}")
 
 
 def _check_new(source: str, out: Path | None, fix: Path | None) -> None:

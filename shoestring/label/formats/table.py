@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -77,6 +77,31 @@ class Table(Format):
             names=class_names(labels),
             notes=(*notes, *told(counts)),
         )
+
+    def copy(self, source: Path, path: Path, labels: Mapping[str, str], without: Set[str]) -> None:
+        """Write a copy of a table in which some labels are others; all else is as it is there.
+
+        `labels`: from the name of an example to its new label.
+        `without`: the names of examples whose lines are left out.
+        Raises ValueError for a file without a column of labels.
+        """
+        lines = _lines(source, content := text_of(source), self.separator)
+        header, rows = self._header(source, lines, [])
+        table = [dict(zip(header, cells, strict=True)) for _, cells in rows]
+        found = columns_of(source, header, table, self.text, self.label)
+        if not found.label:
+            raise ValueError(f"{source} has no column of labels to change: name it with label=")
+        place = list(header).index(found.label)
+        names = _names(source, table, found, Counter())
+        buffer = io.StringIO()
+        separator = self.separator or _separator(content)
+        writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+        writer.writerows(cells for _, cells in lines[: len(lines) - len(rows)])
+        for name, (_, cells) in zip(names, rows, strict=True):
+            if name not in without:
+                label = labels.get(name, cells[place])
+                writer.writerow([*cells[:place], label, *cells[place + 1 :]])
+        save(path, buffer.getvalue().encode())
 
     def _header(
         self, source: Path, lines: list[tuple[int, list[str]]], notes: list[str]
