@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +12,30 @@ from typing import Any, final
 
 from shoestring.label.example import Annotation, Choice, Collection, Example
 from shoestring.label.formats.columns import columns_of
-from shoestring.label.formats.content import class_names, inside, json_of, split_of, text_of, told
+from shoestring.label.formats.content import (
+    all_different,
+    class_names,
+    inside,
+    json_of,
+    last_said,
+    not_kept,
+    of_kind,
+    split_of,
+    text_of,
+    told,
+)
 from shoestring.label.formats.format import Format, FormatError
+from shoestring.label.formats.new_folder import new_folder
 from shoestring.label.formats.records import scalar
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Arrow(Format):
-    """A folder of `datasets.Dataset.save_to_disk`, or of a `DatasetDict`; it is read, not written.
+    """A folder of `datasets.Dataset.save_to_disk`, or of a `DatasetDict`.
 
-    Texts and rows are read; columns of pictures and sounds are not: save the pictures as files.
+    Texts and rows are read and written; columns of pictures and sounds are not: save the pictures
+    as files. Both need pyarrow, which `datasets` brings.
 
     `text`, `label`: the names of the columns; "" to find them as in a table.
     """
@@ -47,9 +62,12 @@ class Arrow(Format):
             raise FormatError(f"the splits of {source} have different columns: read one by one")
         header = list(rows[0])
         found = columns_of(source, header, rows, self.text, self.label)
-        special = {found.text, found.label}
+        special = {found.text, found.label, found.name}
         examples = []
-        for row, (name, split) in zip(rows, places, strict=True):
+        if found.name:  # which only folders have that were written here
+            all_different([row[found.name] for row in rows], source, "the example")
+        for row, (place, split) in zip(rows, places, strict=True):
+            name = row[found.name] if found.name else place
             label = row[found.label] if found.label else ""
             said = (Annotation(labels=(Choice(name=label),)),) if label else ()
             examples.append(
@@ -71,10 +89,99 @@ class Arrow(Format):
         )
 
     def write(self, collection: Collection, path: Path) -> tuple[str, ...]:
+        """Write a new folder that `datasets.load_from_disk` reads.
+
+        Its columns are `example` (the name), `text`, the fields as texts, and `label`, a
+        ClassLabel, with -1 where there is none. Examples of a split are in a folder of that name; where some
+        have a split, those that have none are in `rest`.
+        Raises ValueError for pictures, for labels that are no classes, and for a field that is
+        named like a column; ModuleNotFoundError without pyarrow.
+        """
+        _check_written(collection)
+        pyarrow = _pyarrow(f"{path} is a folder of Arrow files")
+        counts = not_kept(collection)
+        splits = list(dict.fromkeys(one.split for one in collection.examples))
+        has_splits = splits != [""]
+        with new_folder(path) as folder:
+            for split in splits:
+                own = [one for one in collection.examples if one.split == split]
+                part = folder / (split or "rest") if has_splits else folder
+                part.mkdir(exist_ok=True)
+                _write_part(pyarrow, part, own, collection)
+            if has_splits:
+                named = {"splits": [split or "rest" for split in splits]}
+                (folder / "dataset_dict.json").write_text(json.dumps(named), encoding="utf-8")
+        return told(counts)
+
+
+_FILE = "data-00000-of-00001.arrow"
+_COLUMNS = ("example", "text", "label")
+
+
+def _check_written(collection: Collection) -> None:
+    """Raise ValueError for a collection that a folder of Arrow files has no place for."""
+    if collection.kind is not Choice:
         raise ValueError(
-            f"{path}: data sets of Hugging Face are read, not written: write JsonLines() and load "
-            'it with datasets.load_dataset("json", data_files=…)'
+            f"a data set keeps a class for each example, no {collection.kind.__name__}: write "
+            'JsonLines(), and load it with datasets.load_dataset("json", data_files=…)'
         )
+    if not collection.examples:
+        raise ValueError("a collection without examples is no data set: add some")
+    for example in collection.examples:
+        if example.picture is not None:
+            raise ValueError(
+                f"the example {example.name!r} is a picture: write PictureFolder(), and load it "
+                'with datasets.load_dataset("imagefolder", data_dir=…)'
+            )
+        if len(of_kind(last_said(example), Choice)) > 1:
+            raise ValueError(
+                f"the example {example.name!r} has several classes, and a row has one: write "
+                "JsonLines()"
+            )
+        if clash := sorted(set(_COLUMNS) & set(example.fields)):
+            raise ValueError(f"a field is named {clash[0]!r}, like a column: rename it")
+
+
+def _write_part(
+    pyarrow: Any, folder: Path, examples: Sequence[Example], collection: Collection
+) -> None:
+    """The Arrow file of a split and its two JSON files, as datasets 5.2 writes them."""
+    all_of = collection.examples
+    fields = list(dict.fromkeys(key for one in all_of for key in one.fields))
+    said = [of_kind(last_said(one), Choice) for one in all_of]
+    names = list(dict.fromkeys((*collection.names, *(one[0].name for one in said if one))))
+    number = {name: place for place, name in enumerate(names)}
+    columns: dict[str, Any] = {"example": [one.name for one in examples]}
+    if any(one.text is not None for one in all_of):
+        columns["text"] = [one.text for one in examples]
+    columns |= {key: [one.fields.get(key) for one in examples] for key in fields}
+    features: dict[str, Any] = {key: {"dtype": "string", "_type": "Value"} for key in columns}
+    types = [pyarrow.field(key, pyarrow.string()) for key in columns]
+    if names:
+        labels = [of_kind(last_said(one), Choice) for one in examples]
+        columns["label"] = [number[one[0].name] if one else -1 for one in labels]
+        features["label"] = {"names": names, "_type": "ClassLabel"}
+        types.append(pyarrow.field("label", pyarrow.int64()))
+    told_to_datasets = {"huggingface": json.dumps({"info": {"features": features}})}
+    table = pyarrow.table(columns, schema=pyarrow.schema(types, metadata=told_to_datasets))
+    with (
+        pyarrow.OSFile(str(folder / _FILE), "wb") as file,
+        pyarrow.ipc.new_stream(file, table.schema) as stream,
+    ):
+        stream.write_table(table)
+    digest = hashlib.sha256((folder / _FILE).read_bytes()).hexdigest()[:16]
+    info = {"citation": "", "description": "", "features": features, "homepage": "", "license": ""}
+    state = {
+        "_data_files": [{"filename": _FILE}],
+        "_fingerprint": digest,
+        "_format_columns": None,
+        "_format_kwargs": {},
+        "_format_type": None,
+        "_output_all_columns": False,
+        "_split": None,
+    }
+    for name, content in (("dataset_info.json", info), ("state.json", state)):
+        (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def is_arrow(source: Path) -> bool:
@@ -108,14 +215,7 @@ def _class_labels(info: Any) -> dict[str, tuple[str, ...]]:
 
 def _rows(folder: Path, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
     """The rows of the Arrow files that a state names."""
-    try:
-        import pyarrow  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"{folder} holds Arrow files, which need pyarrow: pip install pyarrow (datasets brings "
-            "it); or write the data as JSON lines with Dataset.to_json",
-            name="pyarrow",
-        ) from error
+    pyarrow = _pyarrow(f"{folder} holds Arrow files")
     state = json_of(text_of(folder / "state.json"), str(folder / "state.json"))
     try:
         files = [str(one["filename"]) for one in state["_data_files"]]
@@ -139,6 +239,19 @@ def _rows(folder: Path, counts: Counter[str]) -> Iterator[Mapping[str, Any]]:
             else:
                 kept.append(field.name)
         yield from table.select(kept).to_pylist()
+
+
+def _pyarrow(what: str) -> Any:
+    """The package. Raises ModuleNotFoundError, which says what needs it."""
+    try:
+        import pyarrow  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"{what}, which need pyarrow: pip install pyarrow (datasets brings it); or exchange "
+            "the data as JSON lines, with Dataset.to_json and JsonLines()",
+            name="pyarrow",
+        ) from error
+    return pyarrow
 
 
 def _word(value: Any, names: Sequence[str] | None) -> str:
