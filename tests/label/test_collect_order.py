@@ -11,6 +11,7 @@ import pytest
 
 from shoestring.label import Annotation, Box, Choice, Span
 from shoestring.label.collect import Answer, agreements
+from shoestring.label.collect.agreement import disagreements
 from shoestring.label.collect.answer import standing
 from shoestring.label.collect.order import EVERY, LEASE_SECONDS, Order, is_honest
 
@@ -208,3 +209,27 @@ def test_agreement_on_marks_counts_those_that_both_made():
     span = Span(start=0, end=3, name="cat")
     assert both((span,), (replace(span, end=4),)) == 0
     assert both((), ()) == 1
+
+
+def test_a_disagreement_is_where_no_label_has_more_than_half():
+    def rows(*said: tuple) -> list[Answer]:
+        return [
+            Answer(id=f"{at}" * 8, example="one", by=by, labels=labels, skipped=not labels)
+            for at, (by, labels) in enumerate(said)
+        ]
+
+    cat, dog = (Choice(name="cat"),), (Choice(name="dog"),)
+    wide, short = (Span(start=0, end=4, name="x"),), (Span(start=0, end=3, name="x"),)
+    for said, is_one in (
+        ([("ann", cat)], False),
+        ([("ann", cat), ("bob", cat)], False),
+        ([("ann", cat), ("bob", dog)], True),
+        ([("ann", cat), ("bob", ())], False),
+        ([("ann", cat), ("bob", dog), ("cem", dog)], False),
+        ([("ann", wide), ("bob", short)], True),
+        ([("ann", cat), ("bob", dog), ("ann", dog)], False),  # ann decided
+    ):
+        found = disagreements(standing(rows(*said)))
+        assert list(found) == ["one"] * is_one, said
+    (told,) = disagreements(standing(rows(("ann", cat), ("bob", dog), ("ann", cat)))).values()
+    assert [one.by for one in told] == ["bob", "ann"], "the last answer is that of ann"

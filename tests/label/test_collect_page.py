@@ -135,6 +135,38 @@ def test_who_labels_is_asked_once(tmp_path, visit):
         assert page.get_by_label("Who labels?").input_value() == "Ada <b>L.</b>"
 
 
+def test_a_disagreement_is_listed_opened_and_decided(tmp_path, visit):
+    with labelling.paged(labelling.texts(3), tmp_path / "a", agreement=1.0) as (project, address):
+        pages = {}
+        for by, keys in (("ann", "111"), ("bob", "121")):  # one after the other: ann has all three
+            seen = pages[by] = visited(visit, address, by)
+            for key in keys:
+                shown(seen)
+                seen.page.keyboard.press(key)
+            seen.page.wait_for_selector(".finished")
+            saved(seen)
+        ann, bob = pages.values()
+        found = project.status()["disagreements"]
+        assert found["count"] >= 1 and len(found["shown"]) == found["count"]
+        row = found["shown"][0]
+        assert {one["by"]: one["labels"] for one in row["said"]} == {
+            "ann": [{"name": "cat"}], "bob": [{"name": "dog"}]
+        }  # fmt: skip
+        page = ann.page
+        page.locator("#disagreements-summary").click()
+        assert "ann: cat; bob: dog" in page.locator("#disagreements").inner_text()
+        assert ann.inaccessible() == []
+        page.locator(f"#decide-{row['index']}").click()
+        page.wait_for_function(READY)
+        assert "What you say now counts" in page.locator("#guess").inner_text()
+        page.keyboard.press("2")
+        saved(ann)
+        assert held(project)[row["name"]].labels == (Choice(name="dog"),)
+        assert project.status()["disagreements"]["count"] == 0
+        page.wait_for_selector("#disagreements", state="detached")
+        assert not ann.faults and not bob.faults
+
+
 NASTY = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>&amp; <b>bold</b>'
 
 

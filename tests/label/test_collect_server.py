@@ -102,6 +102,10 @@ def test_requests_of_other_sites_and_of_programs_that_err(served):
     for wrong in ({"want": 101}, {"want": -1}, {"want": "x"}, {"held": [99]}, {"by": ""}):
         status, body, _ = ask(address, "/api/next", {**good, **wrong})
         assert status == 400 and json.loads(body)["error"]
+    assert ask(address, "/api/open", {"index": 0})[0] == 200
+    for wrong in ({"index": 99}, {"index": -1}, {"index": True}, {"index": "0"}, {}):
+        status, body, _ = ask(address, "/api/open", wrong)
+        assert status == 400 and "no such example" in json.loads(body)["error"]
     assert ask(address, "/api/answers", b" " * 9_000_000)[0] == 413
     assert ask(address, "/nothing")[0] == 404
     assert ask(address, "/api/next")[0] == 405

@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean, stdev
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
 from shoestring.artifact.overlaps import overlaps
-from shoestring.label.collect.answer import Answer
+from shoestring.label.collect.answer import Answer, plain
 from shoestring.label.example import Box, Choice, Label, Span
 from shoestring.label.kappa import Bounds, kappa
 
 _Z = 1.959964
+_MOST_SHOWN = 50
 SAME_BOX = 0.5
 """Boxes are the same where their overlap is at least this share of what both cover."""
 
@@ -52,6 +53,40 @@ def agreements(held: Mapping[str, Mapping[str, Answer]]) -> list[Agreement]:
         for one, other in combinations(told, 2):
             pairs.setdefault((one, other), []).append((answers[one], answers[other]))
     return [_between(*names, found) for names, found in sorted(pairs.items())]
+
+
+def disagreements(held: Mapping[str, Mapping[str, Answer]]) -> dict[str, list[Answer]]:
+    """The answers to each example of which no label has more than half, of two people or more.
+
+    `held`: as for `agreements`; skipped answers do not count. The last answer is the last one here,
+    too, and the one that counts where no label has more than half.
+    """
+    found: dict[str, list[Answer]] = {}
+    for name, answers in held.items():
+        told = [one for one in answers.values() if not one.skipped]
+        agreeing = (sum(_f1(one.labels, other.labels) == 1 for other in told) for one in told)
+        if len(told) > 1 and 2 * max(agreeing) <= len(told):
+            found[name] = told
+    return found
+
+
+def shown_disagreements(
+    held: Mapping[str, Mapping[str, Answer]], index: Mapping[str, int]
+) -> dict[str, Any]:
+    """How many disagreements there are, and the first of them as the page lists them.
+
+    `index`: of each example, by its name.
+    """
+    found = disagreements(held)
+    shown = [
+        {
+            "index": index[name],
+            "name": name,
+            "said": [{"by": one.by, "labels": [plain(of) for of in one.labels]} for one in told],
+        }
+        for name, told in list(found.items())[:_MOST_SHOWN]
+    ]
+    return {"count": len(found), "shown": shown}
 
 
 def _between(one: str, other: str, found: Sequence[tuple[Answer, Answer]]) -> Agreement:

@@ -12,7 +12,7 @@ from threading import RLock, Thread
 from typing import Any, final
 
 from shoestring.artifact.locks import FileLock
-from shoestring.label.collect.agreement import agreements
+from shoestring.label.collect.agreement import agreements, shown_disagreements
 from shoestring.label.collect.answer import (
     Answer,
     AnswerError,
@@ -213,6 +213,7 @@ class Project:
             **counts,
             "people": people,
             "agreements": [asdict(one) for one in agreements(held)],
+            "disagreements": shown_disagreements(held, self.order.index),
             "curve": [asdict(one) for one in self.store.curve()],
             "model": None if background is None else background.state,
             "learning": background is not None and background.learning,
@@ -222,6 +223,12 @@ class Project:
             "delivered": self._delivered,
             "names": list(self.store.names()),
         }
+
+    def open(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """An example that has answers already, for a person who decides between them."""
+        (at,) = self._indices([asked.get("index")])
+        with self._lock:
+            return self._shown(at)
 
     def picture(self, at: int) -> Path | None:
         """The file of the picture of an example; None where there is none."""
@@ -296,7 +303,10 @@ class Project:
     def _indices(self, found: Any) -> list[int]:
         """Places of examples that a page sends. Raises AnswerError for what is none."""
         if not isinstance(found, list) or not all(
-            isinstance(at, int) and 0 <= at < len(self.collection.examples) for at in found
+            isinstance(at, int)
+            and not isinstance(at, bool)
+            and 0 <= at < len(self.collection.examples)
+            for at in found
         ):
             raise AnswerError("there is no such example in this project")
         return found

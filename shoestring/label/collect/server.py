@@ -120,6 +120,7 @@ class Pages:
             "/api/answers": project.take,
             "/api/release": project.release,
             "/api/names": project.add_name,
+            "/api/open": project.open,
             "/api/deliver": lambda asked: project.deliver(),
         }
         gets: dict[str, Callable[[], Any]] = {

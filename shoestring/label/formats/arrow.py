@@ -92,8 +92,8 @@ class Arrow(Format):
         """Write a new folder that `datasets.load_from_disk` reads.
 
         Its columns are `example` (the name), `text`, the fields as texts, and `label`, a
-        ClassLabel, with -1 where there is none. Examples of a split are in a folder of that name; where some
-        have a split, those that have none are in `rest`.
+        ClassLabel, with -1 where there is none. Examples of a split are in a folder of that name;
+        where some have a split, those that have none are in `rest`.
         Raises ValueError for pictures, for labels that are no classes, and for a field that is
         named like a column; ModuleNotFoundError without pyarrow.
         """

@@ -7,8 +7,8 @@ import { Classes } from "./classes.js";
 import { counted, fill, h, say, the } from "./dom.js";
 import { classOf } from "./keys.js";
 import { Outbox } from "./outbox.js";
-import { Refusal, ask, drawn } from "./server.js";
-import { drawSide } from "./side.js";
+import { Refusal, ask, drawn, picture } from "./server.js";
+import { drawSide, saidBy } from "./side.js";
 import { SpanView } from "./spans.js";
 import { Supply } from "./supply.js";
 
@@ -159,7 +159,7 @@ async function look() {
 }
 
 function side() {
-  drawSide(the("side"), status, { about, by, deliver, refresh: look });
+  drawSide(the("side"), status, { about, by, deliver, open: decide });
   countSeconds(the("side"));
 }
 
@@ -170,6 +170,22 @@ async function deliver() {
     status = { ...status, delivered: error.message };
   }
   side();
+}
+
+/** Show an example of which people said different things, for a new answer. */
+async function decide(row) {
+  let example;
+  try {
+    example = await ask("/api/open", { index: row.index });
+  } catch (error) {
+    trouble("supply", error.message);
+    return;
+  }
+  if (example.picture) example.image = picture(example.index).catch((error) => error);
+  example.told = `${saidBy(row.said)}. What you say now counts.`;
+  if (current && !current.told) supply.back(current);
+  the("main").focus({ preventScroll: true });
+  show(example, row.said.find((one) => one.by === by)?.labels ?? null);
 }
 
 // -- examples
@@ -225,6 +241,7 @@ function refused() {
 }
 
 function guessed(said, labels) {
+  if (current.told) return current.told;
   if (labels) return "Your answer so far: change it, or take it again with Space.";
   if (!said) return "";
   const sure = said.score === null ? "" : ` (${Math.round(100 * said.score)} % sure)`;

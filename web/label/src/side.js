@@ -8,9 +8,9 @@ const FEWEST = 10; // labels of which a file can be trained
 /**
  * @param {HTMLElement} element
  * @param {any} status what the server says
- * @param {{about: any, by: string, deliver: () => void, refresh: () => void}} more
+ * @param {{about: any, by: string, deliver: () => void, open: (row: any) => void}} more
  */
-export function drawSide(element, status, { about, by, deliver }) {
+export function drawSide(element, status, { about, by, deliver, open }) {
   const opened = new Set([...element.querySelectorAll("details[open]")].map((one) => one.id));
   const held = element.contains(document.activeElement) ? document.activeElement?.id : "";
   fill(
@@ -20,6 +20,7 @@ export function drawSide(element, status, { about, by, deliver }) {
     status.skipped > 0 && h("p", {}, `${status.skipped.toLocaleString("en")} skipped`),
     people(status, by),
     agreement(status, about),
+    disagreements(status, opened, open),
     curve(status),
     model(status),
     ...status.notes.map((note) => h("p", { class: "note" }, note)),
@@ -59,6 +60,31 @@ function agreement(status, about) {
   });
   const waits = status.second > 0 ? `${counted(status.second, "example waits", "examples wait")} for a second person` : "";
   return h("div", { class: "agreement" }, h("h3", {}, "Agreement"), rows, !rows.length && h("p", {}, "no example has two answers yet"), waits && h("p", {}, waits));
+}
+
+/** Who said what in one line, such as "ann: cat, bob: dog". */
+export function saidBy(said) {
+  const names = (labels) => {
+    const kinds = [...new Set(labels.map((one) => one.name))].join(", ");
+    if (labels.length && !("start" in labels[0]) && !("left" in labels[0])) return kinds;
+    return labels.length ? `${counted(labels.length, "mark", "marks")} (${kinds})` : "nothing to mark";
+  };
+  return said.map((one) => `${one.by}: ${names(one.labels)}`).join("; ");
+}
+
+function disagreements(status, opened, open) {
+  const { count, shown } = status.disagreements;
+  if (!count) return null;
+  const row = (one) =>
+    h("li", {}, h("button", { type: "button", class: "quiet", id: `decide-${one.index}`, onclick: () => open(one) }, one.name), " ", saidBy(one.said));
+  return h(
+    "details",
+    { id: "disagreements", open: opened.has("disagreements") },
+    h("summary", { id: "disagreements-summary" }, counted(count, "disagreement", "disagreements")),
+    h("p", {}, "Open one and label it again: the last answer counts."),
+    h("ul", {}, shown.map(row)),
+    shown.length < count && h("p", {}, `and ${(count - shown.length).toLocaleString("en")} more`),
+  );
 }
 
 function model(status) {
