@@ -208,11 +208,13 @@ def test_answers_are_sent_at_once():
             def connected(_: Any, writer: asyncio.StreamWriter) -> None:
                 there = writer.get_extra_info("socket")
                 found.set_result(there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
 
             async with await asyncio.start_server(connected, sock=ours):
                 _, writer = await asyncio.open_connection(*ours.getsockname())
                 delay = await found
                 writer.close()
+                await writer.wait_closed()
                 return delay
 
     assert asyncio.run(answering()) == 1
