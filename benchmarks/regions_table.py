@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import mean
+from typing import Any
 
 from rows import conditions_told, results, values
 
@@ -19,7 +20,7 @@ ALL = "all pixels"
 
 def regions() -> str:
     """A row per way: the overlap at each size, and further scores and pairs at the largest."""
-    found, last = results("regions"), SIZES[-1]
+    found, last = _whole_seeds(results("regions")), SIZES[-1]
     base = values(found, "random pictures", f"test mean IoU at {last}")
     heads = [f"mean IoU % with {100 * size / POOL:.1f} % of the pixels" for size in SIZES]
     heads += [f"against random pictures, at {100 * last / POOL:.1f} %", "pairs won"]
@@ -40,5 +41,18 @@ def regions() -> str:
     whole = [f"{mean(values(found, ALL, f'test {metric} at {POOL}')):.1f}"
              for metric in ("mean IoU", "membrane F1", "pixel error")]  # fmt: skip
     lines.append(f"| all pixels | | {whole[0]} with 100 % | | | | | {' | '.join(whole[1:])} |")
-    told = f"Means of {len(base)} seeds on test data; a pair is two runs of one seed."
+    others = len(values(found, ALL, f"test mean IoU at {POOL}"))
+    told = (
+        f"Means of {len(base)} seeds on test data (all pixels: {others}); a pair is two runs of "
+        "one seed."
+    )
     return "\n".join(lines) + f"\n\n{told} {conditions_told(found)}"
+
+
+def _whole_seeds(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the seeds that every way has at every size, and those of all pixels."""
+    wanted = {(name, f"test pixel error at {SIZES[-1]}") for name in WAYS}
+    seeds = {row["seed"] for row in found}
+    have = {(row["subject"], row["metric"], row["seed"]) for row in found}
+    whole = {seed for seed in seeds if all((*one, seed) in have for one in wanted)}
+    return [row for row in found if row["seed"] in whole or row["subject"] == ALL]
