@@ -41,6 +41,7 @@ def edges(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return (distance < 4).float()[:, None] + noise, ((distance - 4).abs() < 1).long()
 
 
+@pytest.mark.slow
 def test_it_learns_and_its_file_answers_the_same(tmp_path: Path):
     task = Supervised(
         train=edges(24, 0),
