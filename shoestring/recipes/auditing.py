@@ -125,6 +125,12 @@ def audits(
     """
     if not minutes > 0 or most < 20:
         raise ValueError(f"minutes is {minutes} and most {most}: give above 0, and 20 or more")
+    if collection.kind is not Choice:
+        raise ValueError(
+            f"the labels are of kind {collection.kind.__name__}, and an audit is of classes: of "
+            "words with tags, give their probabilities to shoestring.label.audit.tag_errors; "
+            "boxes are not audited"
+        )
     began = monotonic()
     data = _looked_at(collection, attribute, most, seed)
     own, groups = data.own, data.together

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from shoestring.cli.auditing import audit
+from shoestring.label import Collection, Example, Span
 from shoestring.label.formats import FormatError, read
 from shoestring.recipes.audit_changes import apply_changes
+from shoestring.recipes.auditing import audits
 
 HEAD = "name,label,new_label,action,quality,other,text\n"
 TABLE = "mood;review;town\nsad;dull;north\nhappy;bright;south\nsad;bright too;north\nhappy;odd;x\n"
@@ -90,6 +92,12 @@ def test_nothing_is_overwritten_or_half_done(tmp_path: Path):
         with pytest.raises(FormatError, match=why):
             apply_changes(source, changes, new, **columns)
     assert not new.exists()
+
+
+def test_spans_are_pointed_to_what_audits_them():
+    examples = (Example(name="1", text="a b"),)
+    with pytest.raises(ValueError, match=r"kind Span, .*audit\.tag_errors; boxes are not audited"):
+        next(audits(Collection(examples=examples, kind=Span)))
 
 
 def test_the_command_says_what_became_of_the_rows(tmp_path: Path, capsys):
