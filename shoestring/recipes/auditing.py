@@ -125,12 +125,6 @@ def audits(
     """
     if not minutes > 0 or most < 20:
         raise ValueError(f"minutes is {minutes} and most {most}: give above 0, and 20 or more")
-    if collection.kind is not Choice:
-        raise ValueError(
-            f"the labels are of kind {collection.kind.__name__}, and an audit is of classes: of "
-            "words with tags, give their probabilities to shoestring.label.audit.tag_errors; "
-            "boxes are not audited"
-        )
     began = monotonic()
     data = _looked_at(collection, attribute, most, seed)
     own, groups = data.own, data.together
@@ -182,6 +176,12 @@ class _Data:
 
 def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> _Data:
     """What can be seen without a model."""
+    if collection.kind is not Choice:
+        raise ValueError(
+            f"the labels are of kind {collection.kind.__name__}, and an audit is of classes: of "
+            "words with tags, give their probabilities to shoestring.label.audit.tag_errors; "
+            "boxes are not audited"
+        )
     notes = list(collection.notes)
     used = _used(collection, most, seed, notes)
     own = own_data(replace(used, notes=()), held_out=0)
