@@ -19,6 +19,7 @@ from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
 from shoestring.kit import Trial, listening, parameter_bytes
 from shoestring.plan.aiming import LOOKED_AGAIN
+from shoestring.plan.bought import Bought
 from shoestring.plan.checks import (
     checked_limits,
     checked_meters,
@@ -31,7 +32,6 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, free_in_words, gist
-from shoestring.plan.labels import Bought
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing

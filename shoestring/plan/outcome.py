@@ -12,8 +12,8 @@ from torch import nn
 from shoestring.artifact import html
 from shoestring.core import RESOURCES, Budget, Resource
 from shoestring.kit import Trial
+from shoestring.plan.bought import Bought
 from shoestring.plan.frontier import Frontier
-from shoestring.plan.labels import Bought
 from shoestring.plan.replacements import loading_of
 from shoestring.plan.verdict import Verdict
 
