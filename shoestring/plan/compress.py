@@ -50,17 +50,13 @@ def compress(
     are limited it is the smallest; without a budget, the smallest that loses nothing beyond two
     standard errors. Where no file keeps every limit, it breaks the fewest limits, by the least.
     What was measured stays in `path` + ".study", from which the next search goes on.
-
-    With `labels<=N` in the budget, that many labels are bought first, of a task that sells them
-    (`core.LabelTask`). They stay in the same folder, and no search there asks for one again. The
-    search is then on the better of the model that came in and the one trained with them.
-
-    `budget`: limits, as text or as a Budget. Percentages (`latency<=50%`) are of what came in.
+    `budget`: limits, as text or as a Budget; percentages are of what came in. Labels (`labels<=N`)
+        are bought first, and each once.
     `path`: of the file; None for a temporary file that lasts as long as the outcome.
     `minutes`: for all of it; None for the time that the budget allows, else 10.
     `meters`: measure what is limited besides bytes; None for the meters of the budget.
     `ledger`: gets a row for each trial.
-    `run`: the name of the run in the ledger; None for that of the process.
+    `run`: its name in the ledger; None for that of the process.
     `seed`: of training and of samples.
     `smallest`: as in `kit.write`.
     `storage`: of a study that several machines share, see `kit.Study`.
