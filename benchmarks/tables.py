@@ -38,6 +38,7 @@ from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
 from label_page_table import label_page
+from label_replay_table import label_replay
 from language_identification_table import beside, languages, other_texts
 from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
@@ -298,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "audit-flags": audit_table.flags,
     "audit-trained": audit_table.trained,
     "active-learning": active_learning,
+    "label-replay": label_replay,
     "active-learning-short": active_learning_short,
     "active-learning-classical": classical,
     "active-learning-longer": longer_training,

@@ -84,7 +84,12 @@ def inspect(
 def run(
     file: File,
     inputs: Annotated[
-        Path, typer.Argument(help="an .npz file with an array per input", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="an .npz file with an array per input; or, where the file takes them, pictures "
+            "and folders of pictures",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -100,22 +105,33 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Run a file on arrays, or on raw inputs that its input chain takes."""
+    """Run a file on arrays, on pictures, or on raw inputs that its input chain takes."""
     from shoestring.artifact import load
 
     writing(out)
     loaded = load(file)
     if entry is not None or loaded.entries:
         loaded = loaded[named(file, entry, loaded.entries)]
+    chain = loaded.input_chain
+    if chain is not None and chain.takes_pictures and (raw or inputs[0].suffix.lower() != ".npz"):
+        from shoestring.cli.pictures import picture_results
+
+        _give(picture_results(loaded, inputs), out)
+        return
+    if len(inputs) > 1:
+        raise ValueError(
+            f"{len(inputs)} inputs are given, and several are for files that take pictures: give "
+            "one file of arrays, or of raw inputs with --raw"
+        )
     if loaded.input_chain is not None:
         print(f"input chain: {loaded.input_chain}{'' if raw else ' (not used without --raw)'}")
     if raw:
         from shoestring.cli.raw_inputs import raw_results
 
-        _give(raw_results(loaded, inputs), out)
+        _give(raw_results(loaded, inputs[0]), out)
         return
     wanted = ", ".join(f"{port.name}=..." for port in loaded.inputs)
-    arrays = arrays_of(inputs, f"('in.npz', {wanted}), of {loaded.signature()}")
+    arrays = arrays_of(inputs[0], f"('in.npz', {wanted}), of {loaded.signature()}")
     unnamed = [f"arr_{index}" for index in range(len(arrays))]  # numpy's names for unnamed arrays
     if len(arrays) == len(loaded.inputs) and (
         len(arrays) == 1 or sorted(arrays) == sorted(unnamed)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shoestring.label.collect import Project
 
 ENDING = ".labels"
+_AFRESH = "afresh"
+"""The setting of a project that leaves the labels of its source out."""
 
 
 class Mark(Enum):
@@ -80,7 +82,11 @@ AgreementShare = Annotated[
     ),
 ]
 Afresh = Annotated[
-    bool, typer.Option("--afresh", help="leave the labels that the source has out, and ask again")
+    bool,
+    typer.Option(
+        "--afresh",
+        help="leave the labels that the source has out, and ask again; the project keeps to it",
+    ),
 ]
 NoModel = Annotated[
     bool, typer.Option("--no-model", help="no model in the background: the order is random")
@@ -150,12 +156,24 @@ def label(
         for name, value in (("text", text), ("label", label_column))
         if value is not None
     }
+    afresh = afresh or _begun_afresh(path)
     collection, root = _collection(source, path, columns, afresh)
     collection = _as_asked(collection, classes, mark)
     if export is not None or train is not None:
         _write(collection, Path(source), path, export, train)
         return
-    _serve(collection, path, root, agreement, not no_model, host, port, not no_browser)
+    settings = {_AFRESH: "yes"} if afresh else {}
+    _serve(collection, path, root, settings, agreement, not no_model, host, port, not no_browser)
+
+
+def _begun_afresh(path: Path) -> bool:
+    """Whether a project leaves the labels of its source out, which it does once it was told so."""
+    from shoestring.label.collect import Store
+
+    if not path.exists() or not path.stat().st_size:
+        return False
+    with closing(Store(path)) as store:
+        return store.setting(_AFRESH) is not None
 
 
 def _stem(source: str) -> str:
@@ -261,6 +279,7 @@ def _serve(
     collection: Collection,
     path: Path,
     root: Path | None,
+    settings: dict[str, str],
     agreement: float,
     with_model: bool,
     host: str,
@@ -284,6 +303,8 @@ def _serve(
     )
     if_interrupted(lambda: "")
     with closing(project):
+        for key, value in settings.items():
+            project.store.set(key, value)
         last = project.store.setting("port")
         with pages.listening(host, port, int(last) if last else None) as made:
             number = made.getsockname()[1]

@@ -99,6 +99,20 @@ class LabelTask(Task, Protocol):
         `indices`: whose labels these are; None for `known()`.
         """
 
+    def recalled(self, indices: Any, labels: Any) -> LabelTask:
+        """A new task that has these labels of its pool, which an earlier run bought.
+
+        They count as bought, and nobody is asked for them. A task that cannot take them up raises
+        TypeError, as this one does, also for none; a run that keeps what it buys tries that before
+        it buys anything.
+
+        `labels`: one for each index, N×….
+        """
+        raise TypeError(
+            f"{self.name or type(self).__name__} cannot take up labels that an earlier run bought: "
+            "write its method recalled(indices, labels) (shoestring.core.LabelTask)"
+        )
+
 
 def label_task(task: Task) -> LabelTask:
     """The task as a LabelTask; raises TypeError where its labels cannot be bought or changed."""
@@ -212,3 +226,6 @@ class Counted(View):
         bought = inner.buy(wanted)
         self._purchases.add(fresh)  # after the answer: a label that was not delivered is free
         return replace(self, _task=bought)
+
+    def recalled(self, indices: Any, labels: Any) -> Counted:
+        return replace(self, _task=label_task(self._task).recalled(indices, labels))

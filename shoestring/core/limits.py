@@ -176,7 +176,7 @@ def _share(name: str, part: str, fraction: float) -> Share:
     if LIMITED[name].getting:
         raise BudgetError(
             f"{part!r}: {name} is of getting a model, and what came in has none to take a share "
-            f"of: give it in {units_of(LIMITED[name])}"
+            f"of: give it in {units_of(LIMITED[name])}, such as {name}<=200{LIMITED[name].unit}"
         )
     return Share(fraction)
 

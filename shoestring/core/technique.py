@@ -78,13 +78,16 @@ class Technique(ABC):
     with the names of the layers that it changes and that it leaves alone (`ActsOnLayers`); its
     `repr` shows them where they are not empty.
 
-    Two class attributes let a planner use a technique that it does not know:
+    Three class attributes let a planner use a technique that it does not know:
     `stage`: the place in a chain; None: planners do not use it.
     `strength`: the field that compresses harder; None: there is nothing to turn.
+    `first_choice`: whether it comes first in a stage of which planners use one technique without
+        trying several, since each trial costs labels.
     """
 
     stage: ClassVar[Stage | None] = None
     strength: ClassVar[Strength | None] = None
+    first_choice: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -127,6 +127,15 @@ class View(Task):
 
         return self._around(label_task(self._inner).with_labels(labels, weights, indices))
 
+    def recalled(self, indices: Any, labels: Any) -> Self:
+        """The same view of the wrapped task with these labels (`core.LabelTask.recalled`).
+
+        Raises TypeError where the wrapped task cannot take them up.
+        """
+        from shoestring.core.labels import label_task
+
+        return self._around(label_task(self._inner).recalled(indices, labels))
+
     def _around(self, task: Task) -> Self:
         """The same view of another task."""
         return self if task is self._inner else replace(self, **{_first(self): task})  # type: ignore[type-var]

@@ -42,6 +42,7 @@ class Margin(Technique):
     """
 
     stage: ClassVar[Stage | None] = Stage.LABELS
+    first_choice: ClassVar[bool] = True
 
     labels: int = 100
     rounds: int = 5

@@ -13,11 +13,13 @@ from torch import nn
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.progress import LOG
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, Gauge, Ledger, Task
+from shoestring.core import Budget, Gauge, Ledger, Task, unwrapped
 from shoestring.kit import listening
+from shoestring.plan.checks import checked_limits
 from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
+from shoestring.plan.labels import sold, with_labels
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -48,13 +50,13 @@ def compress(
     are limited it is the smallest; without a budget, the smallest that loses nothing beyond two
     standard errors. Where no file keeps every limit, it breaks the fewest limits, by the least.
     What was measured stays in `path` + ".study", from which the next search goes on.
-
-    `budget`: limits, as text or as a Budget. Percentages (`latency<=50%`) are of what came in.
+    `budget`: limits, as text or as a Budget; percentages are of what came in. Labels (`labels<=N`)
+        are bought first, and each once.
     `path`: of the file; None for a temporary file that lasts as long as the outcome.
     `minutes`: for all of it; None for the time that the budget allows, else 10.
     `meters`: measure what is limited besides bytes; None for the meters of the budget.
     `ledger`: gets a row for each trial.
-    `run`: the name of the run in the ledger; None for that of the process.
+    `run`: its name in the ledger; None for that of the process.
     `seed`: of training and of samples.
     `smallest`: as in `kit.write`.
     `storage`: of a study that several machines share, see `kit.Study`.
@@ -101,9 +103,10 @@ def searching(
     temporary = Temporary() if path is None else None
     file = temporary.path / "model.shoe" if temporary is not None else Path(path or "")
     check_place(file)
-    say = settings.pop("say", None)
+    settings["say"] = also_logged(settings.pop("say", None))
     with alone_in(folder_of(file)):
-        job = Job.of(model, task, budget, file, say=also_logged(say), **settings)
+        model, task, found = with_labels(model, task, budget, file, **settings)
+        job = Job.of(model, task, budget, file, **{**settings, **found})
         try:
             yield replace(job.run(), _temporary=temporary)
         finally:
@@ -123,14 +126,19 @@ def forecast(
     """What `compress` would come to, predicted in about ten seconds.
 
     It is predicted from the time of a step of training, a few files without training, and what the
-    reference jobs came to. It takes longer where the model takes longer to export and score. The
-    arguments are those of `compress`. Raises what `compress` raises.
+    reference jobs came to. It takes longer where the model takes longer to export and score. No
+    label is bought: the forecast is of the model as it came in. The arguments are those of
+    `compress`. Raises what `compress` raises.
     """
+    limits, to_buy = checked_limits(budget, unwrapped(model)), 0
+    if limits.labels is not None:
+        to_buy, _ = sold(task, int(limits.labels))
+        limits = replace(limits, labels=None)
     with scratch_folder() as folder:
         job = Job.of(
             model,
             task,
-            budget,
+            limits,
             folder / "model.shoe",
             minutes=minutes,
             meters=meters,
@@ -140,7 +148,7 @@ def forecast(
         with listening(job.clock):
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
-            return forecast_of(search)
+            return replace(forecast_of(search), to_buy=to_buy)
 
 
 def also_logged(say: Callable[[str], None] | None) -> Callable[[str], None]:

@@ -65,6 +65,7 @@ class Experiments:
     `timing_seconds`: for timing a file.
     `score_seconds`: for scoring a file. Where all validation examples take longer, a sample is
         used, if the task can draw one.
+    `labels`: a digest of the labels that the search bought, by which trials are told apart.
 
     Raises ValueError for a model that is not finite, or whose score is no number or equals that of
     random weights; ExportError for one that cannot be a file.
@@ -81,6 +82,7 @@ class Experiments:
     storage: str | None = None
     timing_seconds: float = 1.0
     score_seconds: float = math.inf
+    labels: str = ""
     heard: list[str] = field(default_factory=list)
     """What techniques left alone or did not reach."""
     pinned: str = ""
@@ -115,6 +117,7 @@ class Experiments:
             merits,
         )
         seen += (self.scores,) if self.scores else ()
+        seen += (self.labels,) if self.labels else ()
         self.study = Study(
             self.folder, hashlib.sha256(repr(seen).encode()).hexdigest(), storage=self.storage
         )

@@ -13,6 +13,8 @@ from shoestring.artifact.format.names import STUDY
 from shoestring.artifact.scratch import Scratch
 from shoestring.kit.study import alone, check_free
 
+LABELS = "labels-"
+"""What the names of the files begin with that keep labels which a search bought."""
 _INSTEAD = "write to another file (--out)"
 
 
@@ -53,7 +55,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     """A context in which no other process searches in a folder.
 
     A folder that is new is deleted again where an error ends the context before anything was
-    measured.
+    measured or a label was bought.
     """
     try:
         folder.mkdir()
@@ -66,6 +68,6 @@ def alone_in(folder: Path) -> Iterator[None]:
             yield
         except Exception:
             measured = any(not file.name.startswith("original-") for file in folder.glob("*.shoe"))
-            if new and not measured:
+            if new and not measured and not any(folder.glob(f"{LABELS}*.json")):
                 shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -62,18 +62,26 @@ class Forecast:
     `minutes`: that the search takes.
     `chance`: that the file keeps the budget, from 0 to 1. None where a limit on memory, energy or
         operations is broken so far, since nothing is predicted of these.
+    `labels`: how many were bought for it; None where the budget does not limit them.
+    `to_buy`: how many `compress` would buy before all else, which are not in the forecast.
     """
 
     bytes: Range
     milliseconds: Range | None
     minutes: Range
     chance: float | None
+    labels: int | None = None
+    to_buy: int = 0
 
     def __str__(self) -> str:
         lines = [f"about {self.bytes.text(lambda v: f'{v:,.0f}')} bytes"]
         if self.milliseconds is not None:
             lines.append(f"{self.milliseconds.text(lambda v: f'{v:.3g}')} ms a run")
         lines.append(f"after {self.minutes.text(lambda v: duration(60 * v))}")
+        if self.labels is not None:
+            lines.append(f"with {self.labels:,} labels bought")
+        if self.to_buy:
+            lines.append(f"as the model came in, before {self.to_buy:,} labels are bought")
         chance = "not known"
         if self.chance is not None:
             chance = f"about {min(5 * round(20 * self.chance), 95)} %"

@@ -17,10 +17,16 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
-from shoestring.core.resource import LIMITED
-from shoestring.kit import Trial, compressible, listening, parameter_bytes
-from shoestring.meters import default_meters
+from shoestring.kit import Trial, listening, parameter_bytes
 from shoestring.plan.aiming import LOOKED_AGAIN
+from shoestring.plan.bought import Bought
+from shoestring.plan.checks import (
+    checked_limits,
+    checked_meters,
+    of_having,
+    remark_on_drop,
+    seconds_of,
+)
 from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
@@ -31,8 +37,6 @@ from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 from shoestring.plan.verdict import HAVING, better, judge
 
-MINUTES = 10.0
-"""Minutes that a search takes where nobody says."""
 FORECAST_SECONDS = 5.0
 """Seconds for files without training, before a forecast."""
 ENDING_SECONDS = 3.0
@@ -60,6 +64,7 @@ class Job:
     `storage`: of a study that machines share; None for the folder of the search.
     `share`: the index of this process among those that search together, and how many there are.
     `command`: the words of the command that searches; () where it is none.
+    `bought`: the labels that were bought for it, where the budget limits them.
     `say`, `tell`: get progress, as lines and as dictionaries.
     """
 
@@ -70,6 +75,7 @@ class Job:
     storage: str | None = None
     share: tuple[int, int] = (0, 1)
     command: Sequence[str] = ()
+    bought: Bought | None = None
     say: Callable[[str], None] = lambda text: None
     tell: Callable[[dict[str, Any]], None] = lambda event: None
 
@@ -87,6 +93,7 @@ class Job:
         storage: str | None = None,
         share: tuple[int, int] = (0, 1),
         command: Sequence[str] = (),
+        bought: Bought | None = None,
         asked: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda text: None,
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -99,14 +106,10 @@ class Job:
         """
         model = unwrapped(model)
         check_task(task)
-        limits = _checked_limits(budget, model)
-        seconds = limits.time
-        if seconds is None:
-            seconds = 60 * (MINUTES if minutes is None else minutes)
-        if not seconds > 0:
-            raise BudgetError(f"the time is {seconds:g} s: give more than 0")
-        clock = Clock(float(seconds), monotonic() if began is None else began, say, asked)
-        meters = _checked_meters(limits, meters)
+        limits = checked_limits(budget, model)
+        seconds = seconds_of(limits, minutes)
+        clock = Clock(seconds, monotonic() if began is None else began, say, asked)
+        meters = checked_meters(limits, meters)
         try:
             with listening(clock):
                 experiments = Experiments(
@@ -117,18 +120,19 @@ class Job:
                     storage=storage,
                     timing_seconds=min(max(seconds / 200, 0.4), 1.5),
                     score_seconds=max(seconds / 60, min(seconds / 40, 1.5)),
+                    labels="" if bought is None else bought.digest,
                     **settings,
                 )
         except TimeUpError:
-            raise _too_short(clock) from None
+            raise _too_short(clock, bought) from None
         clock.reserve(_ending_seconds(experiments))
         if remark := remark_on_drop(limits.drop, experiments.base):
             say(remark)
-        return cls(limits, path, clock, experiments, storage, share, command, say, tell)
+        return cls(limits, path, clock, experiments, storage, share, command, bought, say, tell)
 
     def __post_init__(self) -> None:
         if self.clock.is_up:
-            raise _too_short(self.clock)
+            raise _too_short(self.clock, self.bought)
         self.limits = self._limits()
         if self.limits.score is not None and self.limits.score > 1 >= self.experiments.base >= 0:
             raise BudgetError(
@@ -148,9 +152,7 @@ class Job:
                     f"the budget limits {name}, and it was not measured of the model that came in: "
                     f"{why}. Leave {name} out of the budget, or change what is named"
                 )
-        limits = replace(self.budget, time=None).against(
-            self.experiments.came_in, self.experiments.scores
-        )
+        limits = of_having(self.budget).against(self.experiments.came_in, self.experiments.scores)
         if limits == Budget():
             return Budget(drop=TINY * abs(self.experiments.base))
         return limits
@@ -184,10 +186,13 @@ class Job:
         )
         with listening(self.clock):
             try:
-                if replace(self.budget, time=None) == Budget():
+                if of_having(self.budget) == Budget():
                     self.say(free_in_words(self.experiments.judge))
                 search.look(until=self.clock.gone + min(FORECAST_SECONDS, 0.1 * self.clock.seconds))
-                self.say(f"  {(prediction := forecast_of(search))}")
+                prediction = forecast_of(search)
+                if self.bought is not None:
+                    prediction = replace(prediction, labels=self.bought.labels)
+                self.say(f"  {prediction}")
                 self.tell(prediction.as_json())
                 search.run()
             except KeyboardInterrupt:
@@ -221,7 +226,7 @@ class Job:
             trials = self._with_files()
         ordered, frontier = sorted(trials, key=key), self.frontier(trials)
         trial = ordered[0]
-        if replace(self.budget, time=None) == Budget():  # no budget: the one that loses nothing
+        if of_having(self.budget) == Budget():  # no budget: the one that loses nothing
             trial = next(iter(frontier.named().values()), trial)
         elif trial.technique != first.technique:
             self.say(
@@ -250,6 +255,7 @@ class Job:
             interrupted=interrupted,
             examples=experiments.judge.examples,
             taught=experiments.taught.teaching(),
+            bought=self.bought,
             _model=lambda: experiments.model_of(trial, self.path),
         )
 
@@ -283,6 +289,7 @@ class Job:
             "budget": str(self.budget),
             "command": [_without_password(word) for word in self.command],
             "ledger": self._ledger(),
+            "bought": None if self.bought is None else str(self.bought),
         }
         save(self.experiments.folder / NOTE, json.dumps(note, indent=1).encode())
 
@@ -313,49 +320,6 @@ class Job:
         )
 
 
-def _checked_limits(budget: str | Budget, model: nn.Module) -> Budget:
-    """The limits that a search can keep on this model; raises BudgetError or ValueError."""
-    if isinstance(budget, Budget):
-        limits = budget
-    else:
-        limits = Budget.parse(budget) if budget.strip() else Budget()
-    for name, resource in LIMITED.items():
-        if resource.getting and name != "time" and getattr(limits, name) is not None:
-            first = ", and buy them before: shoestring.label.Margin(labels=...)(model, task)"
-            raise BudgetError(
-                f"compress does not count {resource.about}: leave {name} out of the budget"
-                f"{first if name == 'labels' else ''}"
-            )
-    if not list(compressible(model, "compress")):
-        raise ValueError(
-            "the model has no weight with two axes or more: there is nothing to compress"
-        )
-    return limits
-
-
-def _checked_meters(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
-    """The meters for these limits; raises BudgetError where a limit cannot be measured."""
-    meters = list(default_meters(limits) if meters is None else meters)
-    measured = {meter.measures for meter in meters}
-    for name, resource in HAVING.items():
-        limited = name != "size" and getattr(limits, name) is not None
-        if limited and resource.field not in measured:
-            raise BudgetError(
-                f"the budget limits {name}, and no meter that was given measures it: add one, or "
-                "leave meters out"
-            )
-    for meter in meters:
-        if why := meter.why_not():
-            limit = next(
-                name for name, resource in HAVING.items() if resource.field == meter.measures
-            )
-            raise BudgetError(
-                f"the budget limits {limit}, and that cannot be measured here: {why}. Leave "
-                f"{limit} out of the budget"
-            )
-    return meters
-
-
 def _ending_seconds(experiments: Experiments) -> float:
     """Seconds that the end of a command takes.
 
@@ -367,21 +331,13 @@ def _ending_seconds(experiments: Experiments) -> float:
     return ENDING_SECONDS + experiments.judge.proving + retiming
 
 
-def remark_on_drop(drop: float | None, score: float) -> str:
-    """What to say of a drop of 1 or more where the score looks like a share; "" otherwise."""
-    if drop is None or drop < 1 or not 0 <= score <= 1:
-        return ""
-    return (
-        f"drop<={drop:g} allows any score, if scores here are from 0 to 1 as this one is "
-        f"({score:.4f}): points are written drop<={drop:g}%"
-    )
-
-
-def _too_short(clock: Clock) -> BudgetError:
+def _too_short(clock: Clock, bought: Bought | None) -> BudgetError:
+    kept = "; the labels that were bought are kept" if bought is not None and bought.labels else ""
     return BudgetError(
         "loading the model, exporting it and measuring it as it came in took "
         f"{duration(clock.gone)}, and the whole command may take {duration(clock.seconds)}: give "
         "more time (--minutes), or fewer validation examples where scoring is what takes it"
+        f"{kept}"
     )
 
 

@@ -36,6 +36,10 @@ Two files are loaded twice, and scored on test data.
 """
 
 
+class TellsNothingError(ValueError):
+    """A validation score that random weights reach too, by which nothing can be searched for."""
+
+
 class Judged(NamedTuple):
     """The validation score of a file.
 
@@ -178,7 +182,7 @@ def quick_judge(task: Task, reference: Path, model: nn.Module, seed: int, second
         judge.times_sample = _batches(task) / max(_batches(judge.task), 1)
     with seeded(0):
         if all(score(judge.task, _shuffled(model)) == judge.base for _ in range(_SHUFFLES)):
-            raise ValueError(
+            raise TellsNothingError(
                 f"the validation score is {judge.base:g} for the model and for ones whose weights "
                 "are in random order: it tells nothing about the model; look at the task's score "
                 "(or merit), and whether it gets the model's outputs"

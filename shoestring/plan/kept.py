@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from shoestring.artifact import save
 from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, Cost
 from shoestring.kit import Study, Trial
+from shoestring.plan.checks import of_having
 from shoestring.plan.frontier import Frontier
 from shoestring.plan.weighing import in_time_of
 
@@ -48,6 +49,8 @@ class KeptSearch:
     `command`: the words of the command that searched; () where it is not known.
     `ledger`: the path of its ledger, relative to the folder; None where it is not known.
     `timed`: how long both files run; None where nobody timed them.
+    `bought`: the labels that it bought and what they brought, in words; "" where the budget does
+        not limit them.
     """
 
     study: Study
@@ -62,6 +65,7 @@ class KeptSearch:
     command: tuple[str, ...]
     ledger: str | None
     timed: Timed | None
+    bought: str = ""
 
     def read(self, trial: Trial) -> bytes:
         """The bytes of the file of a trial, or of the original."""
@@ -94,7 +98,7 @@ def kept_search(folder: Path) -> KeptSearch:
         more = {"base_error": note["base_error"], "bytes_before": note["bytes_before"]}
         given = str(note.get("budget", ""))
         budget = Budget.parse(given) if given else Budget()
-        limits = replace(budget, time=None).against(
+        limits = of_having(budget).against(
             original.cost | Cost(bytes=note["bytes_before"]), original.scores
         )
         command = tuple(map(str, note.get("command", ())))
@@ -120,6 +124,7 @@ def kept_search(folder: Path) -> KeptSearch:
         command=command,
         ledger=None if ledger is None else str(ledger),
         timed=timed,
+        bought=str(note.get("bought") or ""),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from math import log10
 from typing import Any
 
-import shoestring
+import shoestring.label
 from shoestring.core import Stage, Technique
 from shoestring.distill import Replace, Student
 from shoestring.kit import AdamW, Training
@@ -158,11 +158,9 @@ def moves() -> list[Move]:
     They are those of this package and those of third parties that were imported. A technique that
     cannot be made without arguments is left out.
     """
-    for room in pkgutil.iter_modules(shoestring.__path__, "shoestring."):
-        if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
-            importlib.import_module(room.name)
+    _import_rooms()
     kinds = sorted(
-        _kinds(Technique),
+        (kind for kind in _kinds(Technique) if kind.stage not in (Stage.LABELS, Stage.WORKERS)),
         key=lambda kind: (kind.stage, kind in _LATE, kind.__module__, kind.__qualname__),
     )
     result: list[Move] = []
@@ -173,6 +171,39 @@ def moves() -> list[Move]:
         except TypeError:  # a field without a default: a person must set it
             continue
     return result
+
+
+def label_techniques() -> list[Technique]:
+    """A technique of each kind that buys labels, with its defaults.
+
+    They are those of this package and those of third parties that were imported. One that cannot be
+    made without arguments, or has no field `labels` by which to tell it how many, is left out.
+    """
+    _import_rooms()
+    # The room reads a module when it is asked for one of its names.
+    for module in pkgutil.iter_modules(shoestring.label.__path__, "shoestring.label."):
+        if not module.ispkg:
+            importlib.import_module(module.name)
+    kinds = sorted(
+        (kind for kind in _kinds(Technique) if kind.stage is Stage.LABELS),
+        key=lambda kind: (kind.__module__, kind.__qualname__),
+    )
+    result: list[Technique] = []
+    for kind in kinds:
+        try:
+            made: Any = kind()
+        except TypeError:  # a field without a default: a person must set it
+            continue
+        if any(one.name == "labels" for one in fields(made)):
+            result.append(made)
+    return result
+
+
+def _import_rooms() -> None:
+    """Import the rooms that have techniques, by which their classes are known."""
+    for room in pkgutil.iter_modules(shoestring.__path__, "shoestring."):
+        if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
+            importlib.import_module(room.name)
 
 
 def sooner(
@@ -207,15 +238,11 @@ def sooner(
 
 
 def _kinds(kind: type[Technique]) -> set[type[Technique]]:
-    """The subclasses of a technique whose stage this planner can use."""
+    """The subclasses of a technique that have a stage."""
     below = {
         descendant for child in kind.__subclasses__() for descendant in {child, *_kinds(child)}
     }
-    return {
-        descendant
-        for descendant in below
-        if descendant.stage is not None and descendant.stage not in (Stage.LABELS, Stage.WORKERS)
-    }
+    return {descendant for descendant in below if descendant.stage is not None}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import nn
 from shoestring.artifact import html
 from shoestring.core import RESOURCES, Budget, Resource
 from shoestring.kit import Trial
+from shoestring.plan.bought import Bought
 from shoestring.plan.frontier import Frontier
 from shoestring.plan.replacements import loading_of
 from shoestring.plan.verdict import Verdict
@@ -40,6 +41,8 @@ class Outcome:
     `examples`: how many validation examples scores are of; None for all of them.
     `taught`: which kind of output was distilled from the model that came in, in words; "" where
         nothing was trained.
+    `bought`: the labels that the search bought, what they brought and what one is worth; None where
+        the budget does not limit them.
     """
 
     trial: Trial
@@ -59,6 +62,7 @@ class Outcome:
     interrupted: bool = False
     examples: int | None = None
     taught: str = ""
+    bought: Bought | None = None
     _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
     _temporary: Any = field(repr=False, default=None)
     """Keeps a temporary folder as long as the outcome exists."""
@@ -87,8 +91,13 @@ class Outcome:
         )
 
     def _notes(self) -> list[str]:
-        """What techniques left alone, and how a new network is loaded."""
-        return [*self.trial.note.splitlines(), *filter(None, [self.replaced])]
+        """The labels bought, what techniques left alone, and how a new network is loaded."""
+        bought = "" if self.bought is None else str(self.bought)
+        return [
+            *filter(None, [bought]),
+            *self.trial.note.splitlines(),
+            *filter(None, [self.replaced]),
+        ]
 
     def _headline(self) -> str:
         words = "keeps" if self.met else "does not keep"

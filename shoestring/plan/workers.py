@@ -16,6 +16,7 @@ from torch import nn
 
 from shoestring.core import Budget, Task
 from shoestring.plan.job import Job
+from shoestring.plan.labels import with_labels
 
 WORKER = "--worker"
 """The option that makes a process a worker of another."""
@@ -59,7 +60,8 @@ def join(
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     model, task = build()
-    Job.of(model, task, budget, path, **settings).search()
+    model, task, found = with_labels(model, task, budget, path, **settings)
+    Job.of(model, task, budget, path, **{**settings, **found}).search()
 
 
 def _end_with_parent() -> None:

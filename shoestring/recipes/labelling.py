@@ -32,6 +32,7 @@ from shoestring.label import (
 from shoestring.label.collect import Learned, Point, Suggestion
 from shoestring.label.collect.background import Learn
 from shoestring.plan import compress
+from shoestring.plan.judge import TellsNothingError
 from shoestring.recipes.own_boxes import OwnBoxes, own_boxes
 from shoestring.recipes.own_data import HELD_OUT, OwnData, own_data
 from shoestring.recipes.own_spans import OwnSpans, own_spans
@@ -192,21 +193,26 @@ def _most_doubtful(model: nn.Module, own: OwnBoxes) -> tuple[Suggestion, ...]:
 def deliver(collection: Collection, path: Path) -> str:
     """Train on all labels, search for the smallest file that loses nothing, and write it.
 
-    On a machine that is too slow for a search in a minute the file is as it was trained, which the
-    sentence says. Returns a sentence with the score on what was held out. Raises ValueError for too
-    few labels.
+    The file is as it was trained where the machine is too slow for a search in a minute, and where
+    too few labels are held out to search by, which the sentence says.
+
+    Returns a sentence with the score on what was held out. Raises ValueError for too few labels.
     """
     torch.set_num_threads(1)
     kinds: dict[Any, Any] = {Choice: own_data, Span: own_spans, Box: own_boxes}
     own: Any = kinds[collection.kind](collection)
     model = _trained(own.model, own.task, own.training)
-    note = ""
+    held, note = len(own.validation), ""
     try:
+        if held < FEWEST_SCORED:
+            raise BudgetError(
+                f"a search for a smaller file takes {FEWEST_SCORED} examples or more that it did "
+                "not learn from: label more"
+            )
         compress(model, own.task, "", path, minutes=MINUTES)
-    except BudgetError as error:
+    except (BudgetError, TellsNothingError) as error:
         save(model, own.task, path)
         note = f"; it is as it was trained ({error})"
-    held = len(own.validation)
     value = 100 * score(own.task, load(path), "validation")
     size = f"{path} has {path.stat().st_size:,} bytes and "
     if collection.kind is Box:
@@ -216,7 +222,7 @@ def deliver(collection: Collection, path: Path) -> str:
         )
     return (
         f"{size}answers {value:.1f} % right of {'the words of ' if collection.kind is Span else ''}"
-        f"{held:,} examples that it did not learn from{note}"
+        f"{held:,} example{'s' if held != 1 else ''} that it did not learn from{note}"
     )
 
 

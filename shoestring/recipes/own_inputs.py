@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from statistics import fmean, pstdev
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from shoestring.artifact import HashedText
 from shoestring.artifact.chains.hashed_text import padded
 from shoestring.artifact.chains.input_chain import InputChain
+from shoestring.artifact.chains.picture import Picture
 from shoestring.artifact.errors import missing
 from shoestring.artifact.progress import progress
 from shoestring.kit import moved
@@ -126,13 +128,14 @@ def _pictures(examples: Sequence[Example]) -> Inputs:
             continue
     middle = sorted(sides)[len(sides) // 2] if sides else _LARGE
     side = next((seen for most, seen in SIDES if middle <= most), _LARGE)
+    step = Picture(side=side)
     pixels = np.zeros((len(examples), 3, side, side), np.uint8)
     kept: list[int] = []
     faults: list[str] = []
     with progress("reading pictures", len(examples)) as advance:
         for place, example in enumerate(examples):
             try:
-                pixels[len(kept)] = _pixels(str(example.picture), side)
+                pixels[len(kept)] = step.pixels(Path(str(example.picture)))
                 kept.append(place)
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
                 faults.append(f"{example.name} ({error})")
@@ -151,27 +154,10 @@ def _pictures(examples: Sequence[Example]) -> Inputs:
         examples=tuple(examples[place] for place in kept),
         network=lambda classes: ResNet(8, 16, classes),
         augment=partial(moved, pixels=side // 16),
+        chain=lambda names: InputChain(steps=(step,), labels=names),
         learning_rate=0.005,
         notes=tuple(notes),
     )
-
-
-def _pixels(path: str, side: int) -> np.ndarray:
-    """A picture upright, of 3×side×side bytes; what is transparent is white."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file)
-        if picture.mode.startswith(("I", "F")):  # grey, of more than 8 bits
-            values = np.asarray(picture, np.float64)
-            top = 65535.0 if values.max(initial=0) > 255 else 255.0
-            picture = Image.fromarray((values / top * 255).clip(0, 255).astype(np.uint8))
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            white = Image.new("RGBA", picture.size, "white")
-            picture = Image.alpha_composite(white, picture)
-        small = picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(small).transpose(2, 0, 1)
 
 
 def _rows(examples: Sequence[Example], training: Sequence[int] | None = None) -> Inputs:

@@ -28,6 +28,7 @@ from shoestring.report.rows import ledger_beside, proved, rows_of, shown_rows, t
 from shoestring.report.study_notes import (
     about_budget,
     about_file,
+    about_labels,
     about_test,
     about_trials,
     of_another,
@@ -142,7 +143,8 @@ def _document(found: _Found, notes: list[str]) -> Document:
         notes += [] if notes else [about_file(found.file, found.working)]
     elif trial is None:
         notes.append(of_another(found.file))
-    notes += [*about_budget(search, trial, found.working), *about_trials(search, found.working)]
+    notes += [*about_labels(search), *about_budget(search, trial, found.working)]
+    notes += about_trials(search, found.working)
     scores = score_axes([*points.values()], points[BEFORE])
     notes += about_test(points[BEFORE], after, scores[0])
     frontier, named = found.frontier(points, scores), found.named()

@@ -49,6 +49,12 @@ def about_trials(search: KeptSearch, working: bool) -> Iterator[str]:
         yield f"Being tried now: {words}{others}."
 
 
+def about_labels(search: KeptSearch) -> Iterator[str]:
+    """A sentence about the labels that the search bought, where the budget limits them."""
+    if search.bought:
+        yield f"{search.bought[:1].upper()}{search.bought[1:]}."
+
+
 def about_budget(search: KeptSearch, delivered: Trial | None, working: bool) -> Iterator[str]:
     """Sentences about limits that the delivered file breaks, and that noise leaves open."""
     if delivered is None or not search.budget.limits():

@@ -85,7 +85,7 @@ def test_grammar_and_units(text: str, limits: dict[str, float] | None):
         ("size<=inf%", "size<=inf% limits nothing"),
         ("size<=4-4%", "'4-4' in 'size<=4-4%' is not a number"),
         ("time<=50%", "time is of getting a model, .*give it in s, min, h"),
-        ("labels<=50%", "labels is of getting a model"),
+        ("labels<=50%", "labels is of getting a model, .* such as labels<=200$"),
         ("person_time<=50%", "person_time is of getting a model, .*give it in s, min, h"),
         (
             "person_time<=2",

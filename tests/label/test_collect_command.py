@@ -119,6 +119,39 @@ def test_labels_are_exported(tmp_path, shoestring):
     assert status == 1 and "there are no labels at days.csv.labels" in err
 
 
+def test_what_was_collected_afresh_is_exported_alone(tmp_path, shoestring):
+    path = tmp_path / "days.csv"
+    path.write_text("text,label\n" + "".join(f"{text},{word}\n" for text, word in ROWS))
+    process, _ = started(tmp_path, "days.csv", "--afresh", "--classes", "yes, no", "--no-model")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    labelled(path, 3)
+    # the project was told so once: the export needs no --afresh, and training neither
+    status, out, err = shoestring("label", "days.csv", "--export", "out.jsonl")
+    assert status == 0, err
+    assert "out.jsonl: 40 examples, 3 of them labelled" in out
+    said = [one.annotations for one in read(tmp_path / "out.jsonl").examples if one.annotations]
+    assert [[list(each.labels) for each in one] for one in said] == [
+        [[Choice(name=HAPPY[word])]] for _, word in ROWS[:3]
+    ]
+
+
+@pytest.mark.slow
+def test_three_labels_are_trained_without_a_search(tmp_path, shoestring):
+    from shoestring import load
+
+    labelled(table(tmp_path), 3)
+    status, out, err = shoestring("label", "days.csv", "--train", "days.shoe")
+    assert status == 0, err
+    assert re.search(
+        r"answers [\d.]+ % right of (\d examples?) that it did not learn from; it is as it was "
+        r"trained \(a search for a smaller file takes 5 examples or more",
+        out,
+    ), out
+    load(tmp_path / "days.shoe")
+
+
 @pytest.mark.slow
 def test_a_file_is_trained_from_the_labels(tmp_path, shoestring, monkeypatch):
     from shoestring import load

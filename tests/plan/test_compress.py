@@ -459,17 +459,14 @@ def test_weights_that_are_not_numbers_are_refused(model, task, tmp_path):
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (
-            "size<=1KB, labels<=5",
-            "compress does not count labels bought: leave labels out of the budget",
-        ),
+        ("size<=1KB, labels<=5", r"labels<=5, and digits sells none \(its pool has 0 examples"),
         (
             "size<=1KB, person_time<=5h",
             "does not count seconds that a person worked: leave person_time out",
         ),
         ("size<=1 parsec", "parsec"),
         ("sise<=1KB", "did you mean size"),
-        (Budget(time=10.0, labels=3.0), "does not count labels bought"),
+        (Budget(time=10.0, labels=3.0), "digits sells none"),
     ],
 )
 def test_budgets_that_make_no_sense_are_refused(model, task, tmp_path, budget, message):

@@ -10,8 +10,8 @@ from dataclasses import replace
 from shoestring.kit import ShortfallWarning, SkippedWarning, Training
 from shoestring.meters import Ratio
 from shoestring.plan import compress
+from shoestring.plan.checks import remark_on_drop
 from shoestring.plan.experiments import Experiments
-from shoestring.plan.job import remark_on_drop
 from shoestring.plan.main_job import Report
 from shoestring.plan.proposal import Proposal
 from shoestring.plan.weighing import hearing

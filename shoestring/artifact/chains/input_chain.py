@@ -23,6 +23,7 @@ from shoestring.artifact.chains.hashed_text import HashedText
 from shoestring.artifact.chains.hashed_words import HashedWords
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
+from shoestring.artifact.chains.picture import Picture
 from shoestring.artifact.chains.text_steps import TextStep
 from shoestring.artifact.wire import ShoeError
 
@@ -36,6 +37,7 @@ Step = (
     | HashedText
     | BracketedWords
     | BytePrefix
+    | Picture
     | Normalise
 )
 _KINDS: dict[str, type[Step]] = {
@@ -46,6 +48,7 @@ _KINDS: dict[str, type[Step]] = {
     "hashed_text": HashedText,
     "bracketed_words": BracketedWords,
     "byte_prefix": BytePrefix,
+    "picture": Picture,
     "normalise": Normalise,
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -63,8 +66,8 @@ class InputChain:
     `steps`: 1 to 8; only Normalise can be another than the first.
     `input`: which of the network's inputs it makes, from 0.
     `labels`: what each of the network's scores stands for, all different and without control
-        characters, where the first step is a TextStep; (): the file does not say, and texts give
-        scores.
+        characters, where the first step is a TextStep or a Picture; (): the file does not say, and
+        texts give scores.
 
     Raises ValueError for other fields.
     """
@@ -99,7 +102,7 @@ class InputChain:
         labels = self.labels
         if not isinstance(labels, tuple) or not all(isinstance(one, str) for one in labels):
             raise ValueError("the labels of an input chain are texts, in a tuple")
-        if labels and not isinstance(self.steps[0], TextStep):
+        if labels and not isinstance(self.steps[0], TextStep | Picture):
             raise ValueError(f"{type(self.steps[0]).__name__} has no use for labels")
         if isinstance(self.steps[0], BracketedWords) and labels not in ((), TURNS):
             raise ValueError(f"labels of BracketedWords are {TURNS}, and these are {labels[:4]}")
@@ -124,6 +127,11 @@ class InputChain:
     def takes_texts(self) -> bool:
         """Whether raw inputs are texts."""
         return isinstance(self.steps[0], HashedNgrams | TextStep)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether raw inputs are paths of pictures."""
+        return isinstance(self.steps[0], Picture)
 
     @property
     def job(self) -> str | None:

@@ -11,6 +11,7 @@ from shoestring.artifact.chains.hashed_ngrams import HashedNgrams
 from shoestring.artifact.chains.input_chain import InputChain
 from shoestring.artifact.chains.log_mel import LogMel
 from shoestring.artifact.chains.normalise import Normalise
+from shoestring.artifact.chains.picture import Picture
 from shoestring.artifact.chains.text_steps import TextStep
 from shoestring.artifact.plain_c import log_mel_text, ngrams_text
 from shoestring.artifact.plain_c.building import float_literal
@@ -50,10 +51,10 @@ def chain_text(
     Raises NoPlainC for channels on several axes.
     """
     first = chain.steps[0]
-    if isinstance(first, TextStep):
+    if isinstance(first, TextStep | Picture):
         raise NoPlainC(
             f"the input chain begins with {type(first).__name__}, for which there is no C: export "
-            "it without the chain (--features)"
+            "it without the chain (--no-input-chain)"
         )
     counters = ["filled"] if isinstance(first, Normalise) else ["filled", "waiting"]
     head = comment([f"The input chain: {chain}."])

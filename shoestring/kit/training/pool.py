@@ -152,7 +152,25 @@ class Pool:
                 else f"{left} more may be bought"
             )
             raise LabelBudgetError(f"{len(fresh)} labels were asked for, and {why}: ask for fewer")
-        answers = self._answers(fresh)
+        return self._with(fresh, self._answers(fresh))
+
+    def recalled(self, indices: Any, labels: Any) -> Pool:
+        """The pool with labels that an earlier run bought: they count, and nobody is asked.
+
+        Raises ValueError for an index that is not for sale and for labels that do not fit.
+        """
+        wanted = self._checked(indices)
+        if not wanted:
+            return self
+        if any(index >= len(self.bought) or self.bought[index] for index in wanted):
+            raise ValueError(
+                f"labels that were bought earlier are of the {len(self.bought)} examples of "
+                "unlabelled=, each once: these are of others, or of some that are bought already"
+            )
+        return self._with(wanted, self._fitting(labels, wanted))
+
+    def _with(self, fresh: list[int], answers: Tensor) -> Pool:
+        """The pool with these labels bought."""
         chosen = torch.tensor(fresh, dtype=torch.long)
         # a label that was bought replaces any label that the example had
         others = ~torch.isin(self.indices, chosen)

@@ -322,6 +322,10 @@ class Supervised(LabelTask):
     def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Supervised:
         return self._of(self._pool.with_labels(labels, weights, indices))
 
+    def recalled(self, indices: Any, labels: Any) -> Supervised:
+        pool = self._pool.recalled(indices, labels)
+        return self if pool is self._pool else self._of(pool)
+
     def example(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         inputs, _ = self._split("validation")
         each = [self.axes] * len(inputs) if isinstance(self.axes, Mapping) else self.axes

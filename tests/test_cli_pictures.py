@@ -1,0 +1,92 @@
+"""`shoestring run` on pictures by path, for files whose input chain takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from features_back import features_back
+from PIL import Image
+
+from shoestring import load
+from shoestring.artifact.chains.input_chain import InputChain, input_chain_of
+from shoestring.artifact.chains.picture import Picture
+from shoestring.artifact.format.file import pack
+from shoestring.label import Example
+from shoestring.recipes.own_inputs import inputs_of
+
+SHAPE = ("N", 3, 16, 16)
+FLOAT = 1
+
+
+def picture(path: Path, size: tuple[int, int] = (20, 10), seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def written(path: Path, labels: tuple[str, ...] = ()) -> Path:
+    """A file that gives its input back."""
+    chain = InputChain(steps=(Picture(side=16),), labels=labels)
+    path.write_bytes(pack(features_back(chain, SHAPE, FLOAT)))
+    return path
+
+
+def test_pictures_are_seen_as_in_training(tmp_path, shoestring):
+    paths = [picture(tmp_path / "in" / f"{n}.png", seed=n) for n in range(3)]
+    Image.new("RGBA", (9, 9), (255, 0, 0, 0)).save(paths[1])  # transparent: white
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    trained = inputs_of([Example(name=one.name, picture=one) for one in paths])
+    assert trained.chain is not None
+    assert trained.chain(("a", "b")).steps == (Picture(side=16),)
+    written(tmp_path / "back.shoe")
+    status, out, err = shoestring("run", "back.shoe", "in", "--out", "out.npz")
+    assert status == 0, err
+    seen = next(iter(np.load(tmp_path / "out.npz").values()))
+    assert np.array_equal(seen, trained.tensors[0].numpy()) and (seen[1] == 1).all()
+    # several, and from Python
+    status, out, err = shoestring("run", "back.shoe", paths[2], paths[0], "--out", "two.npz")
+    assert status == 0, err
+    two = next(iter(np.load(tmp_path / "two.npz").values()))
+    assert np.array_equal(two, seen[[2, 0]])
+    assert np.array_equal(load(tmp_path / "back.shoe").from_raw(paths), seen)
+    # arrays as before
+    np.savez(tmp_path / "in.npz", seen)
+    status, out, err = shoestring("run", "back.shoe", "in.npz", "--out", "same.npz")
+    assert status == 0 and "input chain: Picture(side=16)" in out, err
+    assert np.array_equal(next(iter(np.load(tmp_path / "same.npz").values())), seen)
+
+
+def test_what_is_no_picture_is_told(tmp_path, shoestring):
+    written(tmp_path / "back.shoe")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.png").write_text("x")
+    for name, word in (
+        ("bad.png", "bad.png does not open as a picture"),
+        ("none.png", "there is no picture none.png"),
+        ("empty", "the folder empty has no picture"),
+    ):
+        status, _, err = shoestring("run", "back.shoe", name)
+        assert status == 1 and word in err
+    other = tmp_path / "other.shoe"
+    other.write_bytes(pack(features_back(None, SHAPE, FLOAT)))
+    status, _, err = shoestring("run", "other.shoe", "bad.png", "none.png")
+    assert status == 1 and "several are for files that take pictures" in err
+    status, _, err = shoestring("run", "other.shoe", "bad.png")
+    assert status == 1 and "bad.png is not an .npz file" in err
+
+
+@pytest.mark.parametrize("raw", [[], 3, [np.zeros((2, 2))], {"a": 1}])
+def test_raw_inputs_are_paths(raw):
+    with pytest.raises(ValueError, match="give a path"):
+        Picture(side=16)(raw)
+
+
+def test_the_chain_is_in_the_notes_of_a_file():
+    chain = InputChain(steps=(Picture(side=64),), labels=("cat", "dog"))
+    assert chain.takes_pictures and not chain.takes_texts and chain.job is None
+    assert chain.shape == (1, 3, 64, 64) and input_chain_of(chain.notes()) == chain
+    with pytest.raises(ValueError, match="side is 0"):
+        Picture(side=0)
