@@ -11,7 +11,7 @@ import pytest
 
 from shoestring.label import Annotation, Box, Choice, Span
 from shoestring.label.collect import Answer, agreements
-from shoestring.label.collect.agreement import disagreements
+from shoestring.label.collect.agreement import decided, disagreements
 from shoestring.label.collect.answer import standing
 from shoestring.label.collect.order import EVERY, LEASE_SECONDS, Order, is_honest
 
@@ -231,5 +231,12 @@ def test_a_disagreement_is_where_no_label_has_more_than_half():
     ):
         found = disagreements(standing(rows(*said)))
         assert list(found) == ["one"] * is_one, said
+    opened = replace(rows(("ann", cat))[0], id="decision", decides=True)
+    late = replace(rows(("cem", dog))[0], id="too late")
+    held = standing([*rows(("ann", cat), ("bob", dog)), opened, late])
+    assert not disagreements(held), "ann opened it and said the same again"
+    assert [one.by for one in decided(held)["one"]] == ["bob", "cem", "ann"], "the decision counts"
+    undone = Answer(id="undoing 1", example="one", by="ann", undoes="decision")
+    assert disagreements(standing([*rows(("ann", cat), ("bob", dog)), opened, undone]))
     (told,) = disagreements(standing(rows(("ann", cat), ("bob", dog), ("ann", cat)))).values()
     assert [one.by for one in told] == ["bob", "ann"], "the last answer is that of ann"

@@ -159,12 +159,42 @@ def test_a_disagreement_is_listed_opened_and_decided(tmp_path, visit):
         page.locator(f"#decide-{row['index']}").click()
         page.wait_for_function(READY)
         assert "What you say now counts" in page.locator("#guess").inner_text()
-        page.keyboard.press("2")
+        page.keyboard.press("1")  # once more what ann said: she decides, and bob is wrong
         saved(ann)
-        assert held(project)[row["name"]].labels == (Choice(name="dog"),)
-        assert project.status()["disagreements"]["count"] == 0
-        page.wait_for_selector("#disagreements", state="detached")
-        assert not ann.faults and not bob.faults
+        assert held(project)[row["name"]].labels == (Choice(name="cat"),)
+        said = project.status()["disagreements"]
+        assert said["count"] == found["count"] - 1 and said["decided"] == 1
+        page.locator("#settled-summary").click()
+        assert "bob: dog; ann decided: cat" in page.locator("#settled").inner_text()
+        assert ann.inaccessible() == [] and not ann.faults and not bob.faults
+
+
+def test_ten_classes_and_a_long_name_in_the_list_fit(tmp_path, visit):
+    names = tuple("0123456789")
+    collection = replace(labelling.texts(1), names=names)
+    long = replace(collection.examples[0], name="scans/of/the/second/box/scan_000283.png")
+    collection = replace(collection, examples=(long,))
+    with labelling.paged(collection, tmp_path / "a", agreement=1.0) as (_, address):
+        for by, key in (("Ada", "2"), ("Bob", "3")):
+            seen = visited(visit, address, by, viewport={"width": 1180, "height": 760})
+            shown(seen)
+            seen.page.keyboard.press(key)
+            seen.page.wait_for_selector(".finished")
+            saved(seen)
+        page = seen.page
+        page.locator("#disagreements-summary").click()
+        button = page.locator("#disagreements li button")
+        below = page.locator("#disagreements li span")
+        name, said = button.bounding_box(), below.bounding_box()
+        assert said["y"] >= name["y"] + name["height"] and said["height"] < 40
+        button.click()
+        page.wait_for_function(READY)
+        assert page.evaluate(
+            "() => { const list = document.getElementById('classes'); "
+            "return list.scrollHeight <= list.clientHeight; }"
+        )
+        last = page.locator("#classes button").last.bounding_box()
+        assert last["y"] + last["height"] < 760
 
 
 NASTY = '<img src=x onerror="window.hurt=1"><script>window.hurt=1</script>&amp; <b>bold</b>'

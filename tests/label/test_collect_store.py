@@ -234,6 +234,22 @@ def test_a_second_process_is_told_where_the_first_is(tmp_path):
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.labels"]
 
 
+def test_a_project_of_the_first_version_keeps_its_answers(tmp_path):
+    path = tmp_path / "a"
+    with closing(Store(path, Choice, ("cat",))) as store:
+        one = Answer(id="11111111", example="row 0", by="ann", labels=(Choice(name="cat"),))
+        store.add([(one, COLLECTION.examples[0])])
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("alter table answers drop column decides")
+        file.execute("pragma user_version = 1")
+    with closing(Store(path, Choice)) as store:
+        assert store.answers() == [one]
+        two = replace(one, id="22222222", decides=True)
+        store.add([(two, COLLECTION.examples[0])])
+    with closing(Store(path)) as store:
+        assert store.answers() == [one, two]
+
+
 def test_files_that_are_no_project_are_refused(tmp_path):
     (tmp_path / "text").write_text("not a database, but a text of some length " * 50)
     with pytest.raises(ValueError, match="no labelling project"):

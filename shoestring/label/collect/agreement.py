@@ -46,6 +46,7 @@ def agreements(held: Mapping[str, Mapping[str, Answer]]) -> list[Agreement]:
     """The agreement of each two people who labelled the same examples.
 
     `held`: for each example, the answer of each person that holds. Skipped answers do not count.
+        Leave answers that decide out: who gave them had seen what the others said.
     """
     pairs: dict[tuple[str, str], list[tuple[Answer, Answer]]] = {}
     for answers in held.values():
@@ -59,13 +60,28 @@ def disagreements(held: Mapping[str, Mapping[str, Answer]]) -> dict[str, list[An
     """The answers to each example of which no label has more than half, of two people or more.
 
     `held`: as for `agreements`; skipped answers do not count. The last answer is the last one here,
-    too, and the one that counts where no label has more than half.
+    too, and the one that counts where no label has more than half. What somebody decided is none.
     """
     found: dict[str, list[Answer]] = {}
     for name, answers in held.items():
         told = [one for one in answers.values() if not one.skipped]
+        if any(one.decides for one in told):
+            continue
         agreeing = (sum(_f1(one.labels, other.labels) == 1 for other in told) for one in told)
         if len(told) > 1 and 2 * max(agreeing) <= len(told):
+            found[name] = told
+    return found
+
+
+def decided(held: Mapping[str, Mapping[str, Answer]]) -> dict[str, list[Answer]]:
+    """The answers to each example that somebody decided; the last answer is the one that counts.
+
+    `held`: as for `agreements`; skipped answers do not count.
+    """
+    found: dict[str, list[Answer]] = {}
+    for name, answers in held.items():
+        told = [one for one in answers.values() if not one.skipped]
+        if any(one.decides for one in told):
             found[name] = told
     return found
 
@@ -73,20 +89,33 @@ def disagreements(held: Mapping[str, Mapping[str, Answer]]) -> dict[str, list[An
 def shown_disagreements(
     held: Mapping[str, Mapping[str, Answer]], index: Mapping[str, int]
 ) -> dict[str, Any]:
-    """How many disagreements there are, and the first of them as the page lists them.
+    """How many disagreements there are and were decided, and the first as the page lists them.
 
     `index`: of each example, by its name.
     """
-    found = disagreements(held)
-    shown = [
+    found, settled = disagreements(held), decided(held)
+    return {
+        "count": len(found),
+        "shown": _listed(found, index),
+        "decided": len(settled),
+        "settled": _listed(settled, index),
+    }
+
+
+def _listed(
+    found: Mapping[str, Sequence[Answer]], index: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    return [
         {
             "index": index[name],
             "name": name,
-            "said": [{"by": one.by, "labels": [plain(of) for of in one.labels]} for one in told],
+            "said": [
+                {"by": one.by, "labels": [plain(of) for of in one.labels], "decides": one.decides}
+                for one in told
+            ],
         }
         for name, told in list(found.items())[:_MOST_SHOWN]
     ]
-    return {"count": len(found), "shown": shown}
 
 
 def _between(one: str, other: str, found: Sequence[tuple[Answer, Answer]]) -> Agreement:

@@ -32,6 +32,7 @@ class Answer:
     `id`: made by the page, so that an answer that is sent twice is kept once.
     `example`: the name of the example.
     `undoes`: the id of the row that this one undoes; "" for an answer.
+    `decides`: whether the person had opened a disagreement, with what others said in view.
     `digest`: of the text or row that the person saw (`digest`).
     The others are those of an Annotation; `by` is never "".
     """
@@ -45,6 +46,7 @@ class Answer:
     seconds: float | None = None
     at: float | None = None
     undoes: str = ""
+    decides: bool = False
     digest: str = field(default="", compare=False)
 
     def annotation(self) -> Annotation:
@@ -143,6 +145,7 @@ def answer_of(kind: Kind, found: Any, example: Example | None, by: str) -> Answe
         seconds=_number(found.get("seconds")),
         at=_number(found.get("at")),
         undoes=undoes,
+        decides=not undoes and found.get("decides", False) is True,
     )
 
 
@@ -181,7 +184,10 @@ def digest(example: Example) -> str:
 
 
 def standing(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
-    """What holds now: for each example, the last answer of each person that is not undone."""
+    """What holds now: for each example, the last answer of each person that is not undone.
+
+    Those that decide a disagreement are the last ones, whoever answers after them.
+    """
     rows = list(answers)
     undone = {one.undoes for one in rows if one.undoes}
     found: dict[str, dict[str, Answer]] = {}
@@ -190,7 +196,10 @@ def standing(answers: Iterable[Answer]) -> dict[str, dict[str, Answer]]:
             of_example = found.setdefault(one.example, {})
             of_example.pop(one.by, None)  # the order is that of the last answers
             of_example[one.by] = one
-    return found
+    return {
+        name: dict(sorted(said.items(), key=lambda item: item[1].decides))
+        for name, said in found.items()
+    }
 
 
 def annotated(

@@ -24,6 +24,7 @@ from shoestring.label.collect.answer import (
     plain,
     shown_digest,
     source_digest,
+    standing,
 )
 from shoestring.label.collect.background import (
     Aside,
@@ -209,10 +210,11 @@ class Project:
         with self._lock:
             counts, held = self.order.counts(), dict(self.order.held)
             people = people_of(self._answers, time.time())
+            alone = standing(one for one in self._answers if not one.decides)
         return {
             **counts,
             "people": people,
-            "agreements": [asdict(one) for one in agreements(held)],
+            "agreements": [asdict(one) for one in agreements(alone)],
             "disagreements": shown_disagreements(held, self.order.index),
             "curve": [asdict(one) for one in self.store.curve()],
             "model": None if background is None else background.state,

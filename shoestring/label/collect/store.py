@@ -19,7 +19,7 @@ from shoestring.artifact.format.saving import check_file
 from shoestring.label.collect.answer import KINDS, Answer, Kind, digest, labels_as_text, labels_of
 from shoestring.label.example import Choice, Collection, Example
 
-VERSION = 1
+VERSION = 2
 _SCHEMA = (
     "create table if not exists project (key text primary key, value text not null)",
     "create table if not exists classes (number integer primary key autoincrement, "
@@ -27,7 +27,7 @@ _SCHEMA = (
     "create table if not exists answers (number integer primary key autoincrement, "
     "id text not null unique, example text not null, digest text not null, by text not null, "
     "labels text not null, complete integer not null, skipped integer not null, seconds real, "
-    "at real, undoes text not null)",
+    "at real, undoes text not null, decides integer not null default 0)",
     "create table if not exists curve (number integer primary key autoincrement, "
     "labels integer not null, score real not null, error real, at real not null)",
     "create table if not exists leases (example text primary key, session text not null, "
@@ -39,7 +39,8 @@ _SCHEMA = (
         for what in ("update", "delete")
     ),
 )
-_COLUMNS = "id, example, digest, by, labels, complete, skipped, seconds, at, undoes"
+_COLUMNS = "id, example, digest, by, labels, complete, skipped, seconds, at, undoes, decides"
+_TO_VERSION_2 = "alter table answers add column decides integer not null default 0"
 
 
 @final
@@ -110,6 +111,7 @@ class Store:
         self._db.execute("pragma synchronous = full")
         if version < VERSION:
             self._make(kind)
+            self._renew()
         for name in names:
             if name not in self.names():
                 self.add_name(name)
@@ -131,6 +133,13 @@ class Store:
                 self._db.execute(statement)
             for key, value in drawn.items():
                 self._db.execute("insert or ignore into project values (?, ?)", (key, value))
+
+    def _renew(self) -> None:
+        """Give a file of an older version the columns that it lacks."""
+        with self._writing():
+            columns = {row[1] for row in self._db.execute("pragma table_info(answers)")}
+            if "decides" not in columns:
+                self._db.execute(_TO_VERSION_2)
             self._db.execute(f"pragma user_version = {VERSION}")
 
     @contextmanager
@@ -163,7 +172,7 @@ class Store:
         with self._writing():
             for one, example in answers:
                 cursor = self._db.execute(
-                    f"insert or ignore into answers ({_COLUMNS}) values ({', '.join('?' * 10)})",
+                    f"insert or ignore into answers ({_COLUMNS}) values ({', '.join('?' * 11)})",
                     (
                         one.id,
                         one.example,
@@ -175,6 +184,7 @@ class Store:
                         one.seconds,
                         one.at,
                         one.undoes,
+                        one.decides,
                     ),
                 )
                 if cursor.rowcount:
@@ -200,6 +210,7 @@ class Store:
                 seconds=row[7],
                 at=row[8],
                 undoes=row[9],
+                decides=bool(row[10]),
                 digest=row[2],
             )
             for row in self._read(f"select {_COLUMNS} from answers order by number")

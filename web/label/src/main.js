@@ -288,7 +288,7 @@ function done() {
 
 function answer(labels, skipped = false) {
   const seconds = Math.max(0, performance.now() - begun - hidden) / 1000;
-  const entry = { id: drawn(), example: current.name, digest: current.digest, by, labels, complete, skipped, seconds, at: Date.now() / 1000, undoes: "" };
+  const entry = { id: drawn(), example: current.name, digest: current.digest, by, labels, complete, skipped, seconds, at: Date.now() / 1000, undoes: "", decides: Boolean(current.told) };
   const { index } = current;
   past.push({ example: current, entry });
   answered.add(index);

@@ -69,22 +69,26 @@ export function saidBy(said) {
     if (labels.length && !("start" in labels[0]) && !("left" in labels[0])) return kinds;
     return labels.length ? `${counted(labels.length, "mark", "marks")} (${kinds})` : "nothing to mark";
   };
-  return said.map((one) => `${one.by}: ${names(one.labels)}`).join("; ");
+  return said.map((one) => `${one.by}${one.decides ? " decided" : ""}: ${names(one.labels)}`).join("; ");
 }
 
 function disagreements(status, opened, open) {
-  const { count, shown } = status.disagreements;
-  if (!count) return null;
+  const { count, shown, decided, settled } = status.disagreements;
   const row = (one) =>
-    h("li", {}, h("button", { type: "button", class: "quiet", id: `decide-${one.index}`, onclick: () => open(one) }, one.name), " ", saidBy(one.said));
-  return h(
-    "details",
-    { id: "disagreements", open: opened.has("disagreements") },
-    h("summary", { id: "disagreements-summary" }, counted(count, "disagreement", "disagreements")),
-    h("p", {}, "Open one and label it again: the last answer counts."),
-    h("ul", {}, shown.map(row)),
-    shown.length < count && h("p", {}, `and ${(count - shown.length).toLocaleString("en")} more`),
-  );
+    h("li", {}, h("button", { type: "button", class: "quiet", id: `decide-${one.index}`, onclick: () => open(one) }, one.name), h("span", {}, saidBy(one.said)));
+  const list = (id, all, rows, title, sentence) =>
+    h(
+      "details",
+      { id, class: "decisions", open: opened.has(id) },
+      h("summary", { id: `${id}-summary` }, title),
+      h("p", {}, sentence),
+      h("ul", {}, rows.map(row)),
+      rows.length < all && h("p", {}, `and ${(all - rows.length).toLocaleString("en")} more`),
+    );
+  return [
+    count > 0 && list("disagreements", count, shown, counted(count, "disagreement", "disagreements"), "Open one and label it: what you say then is the decision."),
+    decided > 0 && list("settled", decided, settled, `${decided.toLocaleString("en")} decided`, "The decision counts. Open one to decide it anew."),
+  ];
 }
 
 function model(status) {
