@@ -91,7 +91,7 @@ def audit(
         return
     _check_new(source, out, fix)
     from shoestring.artifact import save
-    from shoestring.recipes.audit_report import as_csv, as_text, proposal
+    from shoestring.recipes.audit_report import as_csv, as_text, numbering, proposal
     from shoestring.recipes.audit_report import as_json as in_json
     from shoestring.recipes.auditing import audits
 
@@ -117,6 +117,8 @@ def audit(
     for path, what in ((out, "all findings"), (fix, "what to change, for you to look at")):
         if path is not None:
             print(f"{path}: {what}", file=sys.stderr)
+    if (out is not None or fix is not None) and (said := numbering(found)):
+        print(f"  {said}", file=sys.stderr)
 
 
 def _apply(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from math import isnan
 from typing import Any
 
+from shoestring.label.audit.annotators import FEWEST_OTHERS, FEWEST_SHARED, Annotator, Annotators
+from shoestring.label.audit.rates import rate
+from shoestring.label.formats.lines import as_line
 from shoestring.recipes.auditing import Audit
 
 SHOWN = 5
 """Rows of each kind that the text has."""
+_PROPOSED = ("name", "label", "new_label", "action", "quality", "other", "text", "digest")
 _CHARACTERS = 60  # of a text, beside its name
 
 
@@ -125,34 +126,42 @@ def _of(
 
 def as_csv(audit: Audit) -> str:
     """All findings as CSV, a line each."""
-    made = io.StringIO()
-    writer = csv.DictWriter(made, [one.name for one in fields(Finding)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in findings(audit))
-    return made.getvalue()
+    header = [one.name for one in fields(Finding)]
+    rows = (list(asdict(row).values()) for row in findings(audit))
+    return "".join(as_line(cells) for cells in (header, *rows))
 
 
 def proposal(audit: Audit) -> str:
-    """What to change, as CSV: name, label, new_label, action, quality, other, text; the worst
-    first.
+    """What to change, as CSV, the worst first: name, label, new_label, action, quality, other,
+    text, digest.
+
+    Where a name is a number, it is the number of the example in its file (`numbering`). `digest` is
+    of the values of a row; it tells at --apply whether they are the same still.
 
     `action` is "relabel", with the class that the models find likeliest, or "settle", where two
     examples contradict each other, or "remove", for leaks and duplicates. An example is there once.
     Look at the rows, delete those that you do not agree with, and apply the rest.
     """
-    made = io.StringIO()
-    writer = csv.writer(made, lineterminator="\n")
-    writer.writerow(["name", "label", "new_label", "action", "quality", "other", "text"])
+    lines = [as_line(_PROPOSED)]
+    digests = dict(zip(audit.examples, audit.digests, strict=True)) if audit.digests else {}
     done: set[str] = set()
     rows = sorted(findings(audit), key=lambda row: row.finding != "wrong label")
     for row in rows:
         if row.proposal != "look" and row.example not in done:
             done.add(row.example)
-            new = row.label_proposed
-            writer.writerow(
-                [row.example, row.label, new, row.proposal, row.quality, row.other, row.text]
-            )
-    return made.getvalue()
+            said = (row.label, row.label_proposed, row.proposal, str(row.quality), row.other)
+            lines.append(as_line([row.example, *said, row.text, digests.get(row.example, "")]))
+    return "".join(lines)
+
+
+def numbering(audit: Audit) -> str:
+    """What the names of examples mean where they are numbers; "" where they are names."""
+    if not all(name.isdecimal() for name in audit.examples):
+        return ""
+    return (
+        "a number names an example by its place in the file, from 1 (in a table, 1 is the first "
+        "row below the names of the columns), or is what the column `example` says"
+    )
 
 
 def as_json(audit: Audit) -> str:
@@ -169,7 +178,7 @@ def as_json(audit: Audit) -> str:
         "slices": [asdict(row) for row in audit.slices],
         "groups": [asdict(row) for row in audit.groups],
         "balance": [asdict(row) for row in audit.balance],
-        "annotators": [{"name": audit.people[r.index], **asdict(r)} for r in annotators],
+        "annotators": [_annotator(audit.people[row.index], row) for row in annotators],
         "influence": None if audit.influence is None else asdict(audit.influence),
         "fit": None
         if audit.fit is None
@@ -208,8 +217,9 @@ def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
     by_chance = audit.agreement is None or audit.agreement.is_by_chance
     if not rows and not by_chance:
         lines.append("nothing is wrong with single examples, as far as these models can tell")
-    if audit.notes:
-        lines += ["", "Notes:", *(f"  {plain(note)}" for note in audit.notes)]
+    notes = [*filter(None, [numbering(audit)]), *audit.notes]
+    if notes:
+        lines += ["", "Notes:", *(f"  {plain(note)}" for note in notes)]
     return "\n".join(lines)
 
 
@@ -314,18 +324,47 @@ def _of_the_whole(audit: Audit) -> list[str]:
     elif audit.groups:
         lines += ["", "no rate differs surely between the groups of the attribute"]
     if audit.annotators is not None:
-        lines += ["", "Annotators, the least informative first:"]
-        for row in audit.annotators.rows[:SHOWN]:
-            same = "; always the same label" if row.constant else ""
-            told = f"{100 * row.accuracy:.0f} % right, {row.information:.2f} bits a vote"
-            if isnan(row.information):
-                told = "on examples that nobody else voted on"
-            lines.append(f"  {plain(audit.people[row.index])}: {row.votes:,} votes, {told}{same}")
+        lines += _of_people(audit.people, audit.annotators)
     if audit.influence is not None:
         lines += ["", f"What the wrong labels cost: {audit.influence.verdict}"]
     if audit.fit is not None:
         lines += ["", f"Underfit or contradiction? {audit.fit.verdict}"]
     return lines
+
+
+def _of_people(people: Sequence[str], annotators: Annotators) -> list[str]:
+    """Lines about annotators; those whose votes tell too little of them get no verdict."""
+    rows = annotators.rows
+    rated = [row for row in rows if row.is_rated]
+    lines = ["", "Annotators, the least informative first:" if rated else "Annotators:"]
+    for row in [*rated, *(row for row in rows if not row.is_rated)][:SHOWN]:
+        told = "on examples that nobody else voted on"
+        if row.shared:
+            share = _percent(rate(row.agreeing, row.shared))
+            told = f"{row.shared:,} of them shared, {share} agree with the others"
+        if row.is_rated:
+            right = f"{100 * row.accuracy:.0f} % right, {row.information:.2f} bits a vote"
+            told = f"{right}; {told}"
+        same = "; always the same label" if row.constant else ""
+        lines.append(f"  {plain(people[row.index])}: {row.votes:,} votes, {told}{same}")
+    some = [row for row in rows if row.shared and not row.is_rated]
+    if any(row.others < FEWEST_OTHERS for row in some):
+        lines.append(
+            "  Where two people differ, their votes do not tell who is right: a third person on "
+            f"the same examples ({FEWEST_SHARED} or more) is needed to say who is careless"
+        )
+    elif some:
+        lines.append(
+            f"  Of fewer than {FEWEST_SHARED} shared examples nobody is rated: more of them are "
+            "needed to say who is careless"
+        )
+    return lines
+
+
+def _annotator(name: str, row: Annotator) -> dict[str, Any]:
+    """One annotator for JSON; what the votes do not tell is null."""
+    unknown = {} if row.is_rated else {"accuracy": None, "information": None}
+    return {"name": name, **asdict(row), "is_rated": row.is_rated, **unknown}
 
 
 def _percent(one: Any) -> str:

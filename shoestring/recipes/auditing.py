@@ -30,6 +30,7 @@ from shoestring.label.audit.slices import (
     field_slices,
     quarters,
 )
+from shoestring.label.collect.answer import digest
 from shoestring.recipes.audit_features import seen_alone
 from shoestring.recipes.own_data import OwnData, chosen, own_data
 
@@ -58,6 +59,7 @@ class Audit:
     `influence`, `fit`: None where they were not measured; `notes` says why.
     `notes`: what was left out, sampled or assumed, a sentence each.
     `texts`: of each example; () for pictures and rows.
+    `digests`: of the values of each row, to tell whether it is still what was judged; else "".
     `agreement`: of the models with the labels, beside chance, over examples that are no near copies
         of each other; None where no model was asked.
     """
@@ -81,6 +83,7 @@ class Audit:
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
     texts: tuple[str, ...] = field(default=(), repr=False)
+    digests: tuple[str, ...] = field(default=(), repr=False)
     agreement: Agreement | None = None
 
 
@@ -212,6 +215,7 @@ def _looked_at(collection: Collection, attribute: str, most: int, seed: int) -> 
         people=people,
         notes=tuple(notes),
         texts=tuple(one.text or "" for one in examples) if examples[0].text is not None else (),
+        digests=tuple("" if one.text is not None else digest(one) for one in examples),
     )
     parts = _slices(examples, features, seed)
     return _Data(own=own, used=used, seen=seen, parts=parts, groups=values, together=together)

@@ -8,6 +8,7 @@ import pytest
 
 from shoestring.cli.auditing import audit
 from shoestring.label import Collection, Example, Span
+from shoestring.label.collect.answer import digest
 from shoestring.label.formats import FormatError, read
 from shoestring.recipes.audit_changes import apply_changes
 from shoestring.recipes.auditing import audits
@@ -92,6 +93,88 @@ def test_nothing_is_overwritten_or_half_done(tmp_path: Path):
         with pytest.raises(FormatError, match=why):
             apply_changes(source, changes, new, **columns)
     assert not new.exists()
+
+
+WRITTEN = (
+    'review,mood,town\r\n"dull, and long","sad",north\r\n\r\n'
+    'bright,happy,"a ""b"""\r\n"lone\rcr",happy,x\r\nodd,sad,y'
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_ends_of_lines_quotes_and_the_encoding_are_kept(tmp_path: Path, encoding: str):
+    (source := tmp_path / "reviews.csv").write_bytes(WRITTEN.encode(encoding))
+    changes = tmp_path / "changes.csv"
+    changes.write_text(
+        f"{HEAD}1,sad,happy,relabel,0,,\n2,happy,,remove,0,,\n4,sad,happy,relabel,0,,\n"
+    )
+    apply_changes(source, changes, new := tmp_path / "new.csv")
+    wanted = WRITTEN.replace('"sad"', "happy").replace('bright,happy,"a ""b"""\r\n', "")
+    assert new.read_bytes() == wanted.replace("odd,sad", "odd,happy").encode(encoding)
+    assert [one.text for one in read(new).examples] == ["dull, and long", "lone\rcr", "odd"]
+    new.unlink()
+    changes.write_text(f'{HEAD}1,sad,"a, ""b""",relabel,0,,\n')
+    applied = apply_changes(source, changes, new)
+    first, *_ = read(new, text="review", label="mood").examples
+    assert first.annotations[0].labels[0].name == 'a, "b"'
+    assert "is no class of the source, and now the label of 1 example" in applied.notes[0]
+
+
+def test_labels_that_are_none_are_listed(tmp_path: Path):
+    rows = "2,happy,nan,relabel,0,,\n3,sad,sad,relabel,0,,\n4,happy,,relabel,0,,\n"
+    source, changes = given(
+        tmp_path, f'{HEAD}{rows}1,sad,"a\nb",settle,0,,\n1,sad,happy,relabel,0,,\n'
+    )
+    columns = {"text": "review", "label": "mood"}
+    applied = apply_changes(source, changes, tmp_path / "new.csv", **columns)
+    assert applied.relabelled == {"1": "happy"} and not applied.notes
+    assert applied.left == (
+        "'2': its new_label is 'nan', which is read as no label",
+        "'3': its new_label is 'sad', which it has",
+        "'4': its row has no new_label",
+        "'1': its new_label is 'a\\nb': a class is one line that shows",
+    )
+    every = "".join(f"{n},{label},,remove,0,,\n" for n, label in enumerate(["sad", "happy"] * 2, 1))
+    changes.write_text(HEAD + every)
+    with pytest.raises(ValueError, match=r"no line of .* would be left"):
+        apply_changes(source, changes, tmp_path / "other.csv", **columns)
+
+
+def test_rows_of_another_version_of_the_data_are_not_applied(tmp_path: Path):
+    lines = [f"{n * 0.37:.3f},{'ab'[n % 2]}\n" for n in range(40)]
+    (source := tmp_path / "rows.csv").write_text("".join(["x,label\n", *lines]))
+    before = {one.name: digest(one) for one in read(source).examples}
+    head = HEAD.replace("text", "text,digest")
+    (changes := tmp_path / "changes.csv").write_text(f"{head}5,a,b,relabel,0,,,{before['5']}\n")
+    apply_changes(source, changes, tmp_path / "new.csv")
+    source.write_text("".join(["x,label\n", "7.5,a\n", "8.5,b\n", *lines]))
+    with pytest.raises(ValueError, match="it has other values than when it was audited"):
+        apply_changes(source, changes, tmp_path / "other.csv")
+
+
+def test_a_copy_inside_of_pictures_or_far_from_them_is_refused(tmp_path: Path):
+    for name in ("cat/1.png", "dog/1.png"):
+        (path := tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (changes := tmp_path / "changes.csv").write_text(f"{HEAD}cat/1.png,cat,dog,relabel,0,,\n")
+    for inner in ("new", "cat/new"):
+        with pytest.raises(ValueError, match="is inside of"):
+            apply_changes(tmp_path / "data", changes, tmp_path / "data" / inner)
+    table = "picture,label\ncat/1.png,cat\ndog/1.png,dog\n"
+    (source := tmp_path / "data" / "all.csv").write_text(table)
+    with pytest.raises(ValueError, match="beside the pictures"):
+        apply_changes(source, changes, tmp_path / "new.csv")
+    apply_changes(source, changes, tmp_path / "data" / "new.csv")
+    found = read(tmp_path / "data" / "new.csv").examples
+    assert [one.annotations[0].labels[0].name for one in found] == ["dog", "dog"]
+
+
+def test_a_text_as_long_as_a_book_is_applied(tmp_path: Path):
+    book = "word " * 40_000
+    table = f"review,mood\n{book},sad\nshort,happy\n"
+    source, changes = given(tmp_path, f"{HEAD}1,sad,happy,relabel,0,,{book}\n", table)
+    apply_changes(source, changes, tmp_path / "new.csv", text="review", label="mood")
+    assert (tmp_path / "new.csv").read_text() == table.replace(",sad", ",happy")
 
 
 def test_spans_are_pointed_to_what_audits_them():

@@ -7,6 +7,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -270,6 +271,39 @@ def test_annotators_without_a_common_example_are_not_rated():
     found = audit(replace(collection, examples=rows), minutes=0.02)
     assert "on examples that nobody else voted on" in as_text(found)
     assert json.loads(as_json(found))["annotators"][0]["accuracy"] is None
+
+
+def test_of_two_people_neither_is_called_careless_and_of_three_one_is():
+    draw = np.random.default_rng(0)
+
+    def report(by: tuple[str, ...], shared: int) -> tuple[str, dict[str, Any]]:
+        examples = []
+        for n in range(80):
+            right = n % 2
+            wrong = draw.random() < 0.3  # bob errs, and ann never
+            votes = [(who, "AB"[right ^ (wrong and who == "bob")]) for who in by]
+            told = votes if n < shared else votes[:1]
+            fields = {"a": f"{right + 0.1 * draw.normal():.3f}"}
+            examples.append(
+                Example(name=f"{n}", fields=fields, annotations=said("AB"[right], *told))
+            )
+        made = Collection(examples=tuple(examples), kind=Choice, names=("A", "B"))
+        found = audit(made, minutes=0.01)
+        return as_text(found), {
+            one["name"]: one for one in json.loads(as_json(found))["annotators"]
+        }
+
+    text, rows = report(("ann", "bob"), 13)
+    lines = text[text.index("Annotators:") :]
+    assert "% right" not in lines and "a third person" in lines
+    assert rows["ann"]["accuracy"] is None and not rows["ann"]["is_rated"]
+    assert rows["ann"]["shared"] == 13 and "80 votes, 13 of them shared" in lines
+    text, rows = report(("ann", "bob", "cem"), 13)
+    assert "fewer than 30 shared" in text and "% right" not in text
+    text, rows = report(("ann", "bob", "cem"), 60)
+    assert rows["bob"]["is_rated"] and rows["bob"]["accuracy"] < 0.85 < rows["ann"]["accuracy"]
+    lines = text[text.index("Annotators, the least informative first:") :].splitlines()
+    assert lines[1].startswith("  bob: ") and "% right" in lines[1]
 
 
 def test_what_wrong_labels_cost_is_measured_on_labels_that_found_none_of_them(monkeypatch):

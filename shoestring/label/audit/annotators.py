@@ -14,6 +14,11 @@ _SMOOTHING = 0.01
 """Added to each count of a confusion, so that a vote that nobody gave is not impossible."""
 _PERMUTATIONS, _OWN_ROUNDS = 20, 10
 """Of the votes of an annotator; and rounds of the EM of one annotator's confusion."""
+FEWEST_SHARED, FEWEST_OTHERS = 30, 2
+"""Votes on examples that others voted on too, and other people who did, to rate somebody.
+
+Two people who differ: one of them errs, and nothing in their votes tells which.
+"""
 
 
 @final
@@ -30,6 +35,9 @@ class Annotator:
         who always presses the same key, or any. It is adjusted for chance, as few votes seem to
         tell something whatever they are: of few votes it is too low rather than too high.
     `constant`: whether all votes are the same, of ten or more.
+    `shared`: how many of the votes are on examples that somebody else voted on too.
+    `agreeing`: how many of these equal what most of the others say: agreement = agreeing / shared.
+    `others`: how many other people voted on these examples.
 
     Agreement, accuracy and information are of the votes on examples that somebody else voted on
     too, and NaN where there is none: then there is nothing to compare with.
@@ -41,6 +49,14 @@ class Annotator:
     accuracy: float
     information: float
     constant: bool
+    shared: int
+    agreeing: int
+    others: int
+
+    @property
+    def is_rated(self) -> bool:
+        """Whether accuracy and information tell anything of this person: not of two, nor of few."""
+        return self.others >= FEWEST_OTHERS and self.shared >= FEWEST_SHARED
 
 
 @final
@@ -162,6 +178,9 @@ def _row(
         accuracy=accuracy,
         information=information,
         constant=bool(len(own) >= 10 and (own == own[0]).all()),
+        shared=int(told.sum()),
+        agreeing=int(agrees[told].sum()),
+        others=len(np.unique(whose[~mine][(others[examples[told]] >= 0).any(0)])),
     )
 
 

@@ -71,6 +71,20 @@ def text_of(path: Path) -> str:
         ) from None
 
 
+def encoded(text: str, like: Path) -> bytes:
+    """A text in the encoding of a file that `text_of` read, with its byte order mark."""
+    with like.open("rb") as file:
+        begin = file.read(3)
+    for mark, name in (
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF8, "utf-8"),
+    ):
+        if begin.startswith(mark):
+            return mark + text.encode(name)
+    return text.encode()
+
+
 def json_of(text: str, where: str) -> Any:
     """What a text in JSON means; raises FormatError, which says the line.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from shoestring.label.formats.columns import Columns, columns_of
 from shoestring.label.formats.content import (
     all_different,
     class_names,
+    encoded,
     inside,
     last_said,
     not_kept,
@@ -25,10 +24,10 @@ from shoestring.label.formats.content import (
     told,
 )
 from shoestring.label.formats.format import Format, FormatError
+from shoestring.label.formats.lines import as_line, lines_of, separator_of, with_cell
 
-_SEPARATORS = ("\t", ",", ";", "|")
-_MOST_CHARACTERS = 1 << 28  # of a cell; csv allows 131,072, which a book is longer than
-_NO_LABEL = frozenset({"", "nan"})
+NO_LABEL = frozenset({"", "nan"})
+"""What stands for no label, in small letters."""
 
 
 @final
@@ -81,27 +80,38 @@ class Table(Format):
     def copy(self, source: Path, path: Path, labels: Mapping[str, str], without: Set[str]) -> None:
         """Write a copy of a table in which some labels are others; all else is as it is there.
 
+        So are the ends of lines, quotes, empty lines and the encoding.
+
         `labels`: from the name of an example to its new label.
         `without`: the names of examples whose lines are left out.
-        Raises ValueError for a file without a column of labels.
+        Raises ValueError for a file without a column of labels, for a copy without a line, and for
+        one that could not name its pictures.
         """
-        lines = _lines(source, content := text_of(source), self.separator)
-        header, rows = self._header(source, lines, [])
+        separator = self.separator or separator_of(content := text_of(source))
+        lines = lines_of(source, content, separator)
+        filled = [(one.number, one.cells) for one in lines if not one.is_empty]
+        header, rows = self._header(source, filled, [])
         table = [dict(zip(header, cells, strict=True)) for _, cells in rows]
         found = columns_of(source, header, table, self.text, self.label)
         if not found.label:
             raise ValueError(f"{source} has no column of labels to change: name it with label=")
-        place = list(header).index(found.label)
+        if found.picture and path.parent.resolve() != source.parent.resolve():
+            raise ValueError(
+                f"{source} names pictures by their paths from its folder, and {path} is in another "
+                f"folder: write the copy to {source.parent}, beside the pictures"
+            )
         names = _names(source, table, found, Counter())
-        buffer = io.StringIO()
-        separator = self.separator or _separator(content)
-        writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
-        writer.writerows(cells for _, cells in lines[: len(lines) - len(rows)])
-        for name, (_, cells) in zip(names, rows, strict=True):
-            if name not in without:
-                label = labels.get(name, cells[place])
-                writer.writerow([*cells[:place], label, *cells[place + 1 :]])
-        save(path, buffer.getvalue().encode())
+        if not set(names) - without:
+            raise ValueError(f"no line of {source} would be left: keep one, at least")
+        place, named = list(header).index(found.label), {number for number, _ in rows}
+        kept, left = list[str](), iter(names)
+        for line in lines:
+            name = next(left) if line.number in named else None
+            if name in labels:
+                kept.append(with_cell(line, place, labels[name], separator))
+            elif name not in without:
+                kept.append(line.written)
+        save(path, encoded("".join(kept), source))
 
     def _header(
         self, source: Path, lines: list[tuple[int, list[str]]], notes: list[str]
@@ -156,36 +166,19 @@ class Table(Format):
         }
         kept = [name for name in ("text", "picture") if has[name]]
         header = ["example", *kept, *fields, "label", *(["split"] if has["split"] else [])]
-        buffer = io.StringIO()
         separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else self.separator or ","
-        writer = csv.DictWriter(buffer, header, delimiter=separator, lineterminator="\n")
-        writer.writeheader()
+        lines = [as_line(header, separator)]
         for example in collection.examples:
-            writer.writerow(_line(example, path, header))
-        save(path, buffer.getvalue().encode())
+            row = _line(example, path, header)
+            lines.append(as_line([row.get(name, "") for name in header], separator))
+        save(path, "".join(lines).encode())
         return told(counts)
 
 
 def _lines(source: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
     """(number of its last line in the file, cells) of each row that is not empty."""
-    separator = separator or _separator(text)
-    before = csv.field_size_limit(_MOST_CHARACTERS)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    try:
-        return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise FormatError(
-            f"line {reader.line_num:,} of {source} is no line of a table: {error}. A quote in a "
-            'cell is written twice (""), with quotes around the cell'
-        ) from None
-    finally:
-        csv.field_size_limit(before)
-
-
-def _separator(text: str) -> str:
-    """The separator that the first line has most of; a comma where it has none."""
-    first = text.lstrip("\r\n").partition("\n")[0]
-    return max(_SEPARATORS, key=lambda one: (first.count(one), one == ","))
+    lines = lines_of(source, text, separator or separator_of(text))
+    return [(one.number, one.cells) for one in lines if not one.is_empty]
 
 
 def _is_data(header: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
@@ -242,7 +235,7 @@ def _example(
 ) -> Example:
     label = row[found.label].strip() if found.label else ""
     said: tuple[Annotation, ...] = ()
-    if label.lower() not in _NO_LABEL:
+    if label.lower() not in NO_LABEL:
         said = (Annotation(labels=(Choice(name=label),)),)
     elif label:
         counts["Labels that are NaN, taken for none"] += 1
