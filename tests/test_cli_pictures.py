@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from PIL import Image
 from shoestring import load
 from shoestring.artifact.chains.input_chain import InputChain, input_chain_of
 from shoestring.artifact.chains.picture import Picture
-from shoestring.artifact.format.file import pack
+from shoestring.artifact.format.file import Content, pack
+from shoestring.artifact.format.graph import Node
 from shoestring.label import Example
 from shoestring.recipes.own_inputs import inputs_of
 
@@ -32,6 +35,13 @@ def written(path: Path, labels: tuple[str, ...] = ()) -> Path:
     chain = InputChain(steps=(Picture(side=16),), labels=labels)
     path.write_bytes(pack(features_back(chain, SHAPE, FLOAT)))
     return path
+
+
+def three_scores(chain: InputChain) -> Content:
+    """A file whose scores of three classes are the mean red, green and blue."""
+    made = features_back(chain, SHAPE, FLOAT)
+    nodes = (Node("GlobalAveragePool", (0,), 1, ()), Node("Flatten", (1,), 1, ()))
+    return replace(made, graph=replace(made.graph, nodes=nodes, results=(2,)))
 
 
 def test_pictures_are_seen_as_in_training(tmp_path, shoestring):
@@ -57,6 +67,32 @@ def test_pictures_are_seen_as_in_training(tmp_path, shoestring):
     status, out, err = shoestring("run", "back.shoe", "in.npz", "--out", "same.npz")
     assert status == 0 and "input chain: Picture(side=16)" in out, err
     assert np.array_equal(next(iter(np.load(tmp_path / "same.npz").values())), seen)
+
+
+def test_of_classes_a_line_each_is_printed_and_numbers_only_where_asked(tmp_path, shoestring):
+    for n in range(2):
+        picture(tmp_path / "in" / f"{n}.png", seed=n)
+    labels = ("cat", "dog", "emu")
+    chain = InputChain(steps=(Picture(side=16),), labels=labels)
+    (tmp_path / "three.shoe").write_bytes(pack(three_scores(chain)))
+    status, out, err = shoestring("run", "three.shoe", "in", "--out", "three.npz")
+    assert status == 0, err
+    (scores,) = np.load(tmp_path / "three.npz").values()
+    assert scores.shape == (2, 3)
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    lines = [
+        f"in/{n}.png: {labels[scores[n].argmax()]} ({100 * shares[n].max():.1f} %)"
+        for n in range(2)
+    ]
+    assert out.splitlines()[:2] == lines
+    status, out, _ = shoestring("run", "three.shoe", "in")
+    assert status == 0 and out.splitlines() == lines
+    status, out, _ = shoestring("run", "three.shoe", "in", "--json")
+    told = json.loads(out)
+    assert [one["class"] for one in told["answers"]] == [line.split()[1] for line in lines]
+    assert np.allclose(next(iter(told["outputs"].values())), scores)
+    status, _, err = shoestring("run", "three.shoe", "three.npz", "--json")
+    assert status == 1 and "--json is for pictures" in err
 
 
 def test_what_is_no_picture_is_told(tmp_path, shoestring):

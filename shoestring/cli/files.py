@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -15,6 +16,8 @@ from shoestring.cli.source import named
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from shoestring.artifact.runtime.loaded import Loaded
 
 File = Annotated[Path, typer.Argument(help="a .shoe file", show_default=False)]
 Entry = Annotated[
@@ -94,7 +97,8 @@ def run(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="an .npz file for the outputs \\[default: print them]", show_default=False
+            help="an .npz file for the outputs \\[default: print them; of pictures their classes]",
+            show_default=False,
         ),
     ] = None,
     entry: Entry = None,
@@ -103,6 +107,9 @@ def run(
         typer.Option(
             "--raw", help="INPUTS are raw: sounds (.wav, .npy or .npz), or a text file's lines"
         ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="of pictures: print their classes and numbers as JSON")
     ] = False,
 ) -> None:
     """Run a file on arrays, on pictures, or on raw inputs that its input chain takes."""
@@ -114,10 +121,13 @@ def run(
         loaded = loaded[named(file, entry, loaded.entries)]
     chain = loaded.input_chain
     if chain is not None and chain.takes_pictures and (raw or inputs[0].suffix.lower() != ".npz"):
-        from shoestring.cli.pictures import picture_results
-
-        _give(picture_results(loaded, inputs), out)
+        _give_pictures(loaded, inputs, out, as_json)
         return
+    if as_json:
+        raise ValueError(
+            "--json is for pictures, of a file that takes them: without it the outputs are "
+            "printed, and --out writes them"
+        )
     if len(inputs) > 1:
         raise ValueError(
             f"{len(inputs)} inputs are given, and several are for files that take pictures: give "
@@ -141,8 +151,24 @@ def run(
     _give(loaded.run(arrays), out)
 
 
-def _give(results: Mapping[str, np.ndarray], out: Path | None) -> None:
-    """Print the outputs, or write them to a file."""
+def _give_pictures(loaded: Loaded, paths: list[Path], out: Path | None, as_json: bool) -> None:
+    """Print the class of each picture, or its numbers where the file names no classes."""
+    from shoestring.cli.pictures import picture_results
+
+    results, told = picture_results(loaded, paths)
+    if as_json:
+        rows = [{"picture": str(one), "class": name, "share": p} for one, (name, p) in told.items()]
+        outputs = {name: value.tolist() for name, value in results.items()}
+        print(json.dumps({"answers": rows, "outputs": outputs}))
+    else:
+        for picture, (name, share) in told.items():
+            print(f"{plainly(str(picture))}: {plainly(name)} ({100 * share:.1f} %)")
+    if out is not None or not (told or as_json):
+        _give(results, out, sys.stderr if as_json else sys.stdout)
+
+
+def _give(results: Mapping[str, np.ndarray], out: Path | None, said: TextIO | None = None) -> None:
+    """Print the outputs, or write them to a file, which is said on `said`."""
     import io
 
     import numpy as np
@@ -158,5 +184,6 @@ def _give(results: Mapping[str, np.ndarray], out: Path | None) -> None:
         save(out, buffer.getvalue())
         print(
             f"{out}: "
-            + ", ".join(f"{n}: {v.dtype.name}{list(v.shape)}" for n, v in results.items())
+            + ", ".join(f"{n}: {v.dtype.name}{list(v.shape)}" for n, v in results.items()),
+            file=said,
         )

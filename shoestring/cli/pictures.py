@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shoestring.artifact.chains.likeliest import likeliest
 from shoestring.artifact.runtime.loaded import Loaded
 from shoestring.label.formats.content import PICTURES
 
@@ -14,8 +15,12 @@ _PART = 64
 """Pictures that are run at a time."""
 
 
-def picture_results(loaded: Loaded, paths: Iterable[Path]) -> dict[str, np.ndarray]:
-    """The outputs of a file by name, given pictures; of classes, a line for each is printed.
+def picture_results(
+    loaded: Loaded, paths: Iterable[Path]
+) -> tuple[dict[str, np.ndarray], dict[Path, tuple[str, float]]]:
+    """The outputs of a file by name, given pictures; and the class of each, with its probability.
+
+    The second is empty where the file names no classes.
 
     `paths`: of pictures, and of folders, whose pictures come in the order of their names.
     Raises ValueError for what is no picture and for a folder without one, and FileNotFoundError.
@@ -30,12 +35,9 @@ def picture_results(loaded: Loaded, paths: Iterable[Path]) -> dict[str, np.ndarr
     ]
     results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     first = next(iter(results.values()))
-    if first.shape == (len(files), len(chain.labels)):
-        for file, scores in zip(files, first, strict=True):
-            shares = np.exp(scores - scores.max())
-            best = int(scores.argmax())
-            print(f"{file}: {chain.labels[best]} ({100 * shares[best] / shares.sum():.1f} %)")
-    return results
+    if first.shape != (len(files), len(chain.labels)):
+        return results, {}
+    return results, dict(zip(files, likeliest(first, chain.labels), strict=True))
 
 
 def _pictures(path: Path) -> Iterator[Path]:
