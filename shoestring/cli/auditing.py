@@ -91,7 +91,7 @@ def audit(
         return
     _check_new(source, out, fix)
     from shoestring.artifact import save
-    from shoestring.recipes.audit_report import as_csv, as_text, numbering, proposal
+    from shoestring.recipes.audit_report import as_csv, as_first, as_text, numbering, proposal
     from shoestring.recipes.audit_report import as_json as in_json
     from shoestring.recipes.auditing import audits
 
@@ -106,8 +106,11 @@ def audit(
         answers = audits(collection, attribute=attribute, minutes=minutes, most=most, folder=folder)
         first = next(answers)
         if not as_json and not first.is_last:
-            said = as_text(first, shown=2)
-            print(f"First answer, after a short training:\n{said}\n", flush=True)
+            said = as_first(first).replace("\n", "\n  ")
+            print(
+                f"First answer, after a short training:\n  {said}\nThe report follows.\n",
+                flush=True,
+            )
         found = next(answers, first)
     print(in_json(found) if as_json else as_text(found))
     if out is not None:

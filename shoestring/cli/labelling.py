@@ -264,9 +264,14 @@ def _write(
         from shoestring.label.formats import write
 
         writing(export)
-        for sentence in write(found, export):
-            print(f"left out: {sentence}")
-        print(f"{export}: {len(found.examples):,} examples, {count:,} of them labelled")
+        notes = write(found, export)
+        without = len(found.examples) - count
+        rest = f"; {without:,} are there without a label" if without else ""
+        print(f"{export}: {len(found.examples):,} examples, {count:,} of them labelled{rest}")
+        for sentence in notes:
+            print(f"  {sentence}")
+        if notes and export.suffix.lower() != ".jsonl":
+            print("  Export to a file that ends in .jsonl to keep all.")
     if train is not None:
         from shoestring.label.collect.background import split_as_drawn
         from shoestring.recipes.labelling import deliver

@@ -223,6 +223,19 @@ def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
     return "\n".join(lines)
 
 
+def as_first(audit: Audit) -> str:
+    """A first answer before the report: how much of each kind, and the two worst labels."""
+    rows = list(findings(audit))
+    by_kind = {kind: [row for row in rows if row.finding == kind] for kind, _, _ in _KINDS}
+    counted = (
+        _counted(audit, kind, title, len(by_kind[kind]))
+        for kind, title, _ in _KINDS
+        if by_kind[kind]
+    )
+    said = "; ".join(counted) or "nothing was found yet"
+    return "\n".join([_agreement(audit), said, *map(_line, by_kind["wrong label"][:2])])
+
+
 def _agreement(audit: Audit) -> str:
     if audit.agreement is None:
         return "no model was asked (see the notes)"

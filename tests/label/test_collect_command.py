@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import labelling
@@ -117,6 +118,18 @@ def test_labels_are_exported(tmp_path, shoestring):
     project.unlink()
     status, _, err = shoestring("label", "days.csv", "--export", "other.jsonl")
     assert status == 1 and "there are no labels at days.csv.labels" in err
+
+
+def test_what_an_export_leaves_out_is_said(tmp_path, shoestring):
+    labelled(table(tmp_path), 12)
+    with closing(Store(tmp_path / "days.csv.labels")) as store:
+        again = [replace(one, id=f"{one.id}-2", by="bea") for one in store.answers()[:3]]
+        store.add([(one, None) for one in again])
+    status, out, err = shoestring("label", "days.csv", "--export", "out.csv")
+    assert status == 0, err
+    assert "out.csv: 40 examples, 12 of them labelled; 28 are there without a label" in out
+    assert "Examples with several answers, of which the file has the last alone: 3." in out
+    assert "ends in .jsonl" in out
 
 
 def test_what_was_collected_afresh_is_exported_alone(tmp_path, shoestring):

@@ -144,8 +144,8 @@ def test_a_table_keeps_texts_and_says_what_it_does_not(tmp_path: Path):
     for name in ("x.csv", "x.tsv"):
         notes = write(TEXTS, tmp_path / name)
         assert [note.rpartition(":")[0] for note in notes] == [
-            "Annotations that were skipped, which are not written",
-            "Examples with predictions, which are not written",
+            "Answers that skip an example, which the file has not",
+            "Examples with predictions of a model, which the file has not",
         ]
         again = read(tmp_path / name)
         for before, after in zip(TEXTS.examples, again.examples, strict=True):

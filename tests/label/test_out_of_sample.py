@@ -15,7 +15,7 @@ from shoestring.core import seeded
 from shoestring.kit import AdamW, Supervised, Training
 from shoestring.label.audit.fit import Reason, least_loss, underfit_or_contradiction
 from shoestring.label.audit.folds import folds_of
-from shoestring.label.audit.influence import difference, influence
+from shoestring.label.audit.influence import Difference, difference, influence
 from shoestring.label.audit.out_of_sample import out_of_sample
 
 module = import_module("shoestring.label.audit.influence")
@@ -120,7 +120,10 @@ def test_suspects_that_hurt_are_seen_to_hurt():
     assert found.suspects == 55 and len(found.without) == 3
     assert np.mean(found.without) > np.mean(found.with_all)
     assert np.mean(found.without) > np.mean(found.without_random)
-    assert "without the suspects" in found.verdict or "no difference is sure" in found.verdict
+    assert found.verdict.startswith("without the suspects the score ")
+    assert " points better (" in found.verdict
+    worse = Difference(mean=-0.02, low=-0.03, high=-0.01)
+    assert "is 2.00 points worse (" in replace(found, against_all=worse).verdict
     with pytest.raises(ValueError, match="at least one"):
         influence(network(), task, TRAINING, [])
     with pytest.raises(ValueError, match="half at most"):

@@ -54,16 +54,21 @@ class Influence:
     @property
     def verdict(self) -> str:
         """One sentence."""
-        by = f"{100 * self.against_all.mean:+.2f} points ({_interval(self.against_all)})"
+        points = 100 * self.against_all.mean
+        side = "better" if points >= 0 else "worse"
+        by = f"{abs(points):.2f} points {side} ({_interval(self.against_all)})"
         if self.against_all.low > 0:
-            return f"the score is better without the suspects: {by}"
+            return f"without the suspects the score is {by}"
         if self.against_all.high < 0:
-            return f"the score is worse without the suspects, which carry information: {by}"
+            return f"without the suspects the score is {by}: they carry information"
         if not np.isfinite(self.against_all.high):
-            return f"no difference is sure: {by}; one needs two seeds, and a score of each example"
+            return (
+                f"without the suspects the score was {by}, and no difference is sure: that needs "
+                "two seeds, and a score of each example"
+            )
         return (
-            f"no difference is sure: {by}; more validation examples and seeds would show a smaller "
-            "one"
+            f"without the suspects the score was {by}, and no difference is sure: more validation "
+            "examples and seeds would show a smaller one"
         )
 
 

@@ -228,12 +228,14 @@ def not_kept(collection: Collection) -> Counter[str]:
     lost: Counter[str] = Counter()
     for example in collection.examples:
         said = [one for one in example.annotations if not one.skipped]
-        lost["Examples with several annotations, of which the last is written"] += len(said) > 1
-        lost["Annotations that were skipped, which are not written"] += len(
+        lost["Examples with several answers, of which the file has the last alone"] += len(said) > 1
+        lost["Answers that skip an example, which the file has not"] += len(
             example.annotations
         ) - len(said)
-        lost["Examples with predictions, which are not written"] += bool(example.predictions)
-        lost["Annotations that are not complete, which is not written"] += any(
+        lost["Examples with predictions of a model, which the file has not"] += bool(
+            example.predictions
+        )
+        lost["Examples of which not all is marked, which the file does not say"] += any(
             not one.complete for one in said[-1:]
         )
     return lost
