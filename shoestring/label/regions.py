@@ -64,8 +64,12 @@ class Regions(View):
     `limit`: how many tiles may be bought, 0 or more; None for no limit.
 
     Source: Mackowiak et al. 2018, "CEREALS - Cost-Effective REgion-based Active Learning for
-    Semantic Segmentation"; Casanova et al. 2020, "Reinforced active learning for image
-    segmentation". Differs: tiles do not overlap and cost the same.
+    Semantic Segmentation": parts of pictures, by the doubt that is summed over their pixels.
+    Differs: tiles are those of a fixed grid, where theirs lie anywhere and are thinned out by
+    non-maximum suppression; all cost the same, where theirs have a price by a cost model that
+    learns the clicks of people. Casanova et al. 2020, "Reinforced active learning for image
+    segmentation", buy parts of a grid too, chosen by a network that learns to choose; that is not
+    done here.
 
     Raises ValueError for masks or pictures of other shapes, for a side that does not divide them,
     and for a task of which labels were bought already.

@@ -18,8 +18,9 @@ class UNet(nn.Module):
     Pictures N×channels×H×W in 0..1, of sides that are multiples of 2**depth, to logits
     N×classes×H×W. 122,330 parameters for two classes, a width of 8 and a depth of 3.
 
-    Source: Ronneberger, Fischer & Brox 2015, "U-Net", figure 1. Differs: far narrower, batch norm,
-    padded convolutions, and maps are enlarged by repeating values in place of learned ones.
+    Source: Ronneberger, Fischer & Brox 2015, "U-Net", figure 1. Differs: far narrower, halved three
+    times in place of four, batch norm, and padded convolutions; maps are enlarged by repeating
+    values, all channels of them, in place of a learned up-convolution that halves the channels.
 
     `classes`: 2 or more.
     `width`: channels of the finest maps, 1 or more; each scale has twice as many.

@@ -199,11 +199,8 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
-    """A short report, the worst first, with what to do.
-
-    `shown`: rows of each kind, 1 or more.
-    """
+def as_text(audit: Audit) -> str:
+    """A short report, the worst first, with what to do."""
     rows = list(findings(audit))
     lines = [f"{len(audit.examples):,} examples of {len(audit.names)} classes; {_agreement(audit)}"]
     for kind, title, todo in _KINDS:
@@ -211,8 +208,8 @@ def as_text(audit: Audit, *, shown: int = SHOWN) -> str:
         if some:
             lines += ["", f"{_counted(audit, kind, title, len(some))}: {todo}"]
             lines += [f"  {meaning(audit)}"] * (kind == "wrong label")
-            lines += [f"  {_line(row)}" for row in some[:shown]]
-            lines += [f"  … and {len(some) - shown:,} more"] * (len(some) > shown)
+            lines += [f"  {_line(row)}" for row in some[:SHOWN]]
+            lines += [f"  … and {len(some) - SHOWN:,} more"] * (len(some) > SHOWN)
     lines += _of_the_whole(audit)
     by_chance = audit.agreement is None or audit.agreement.is_by_chance
     if not rows and not by_chance:

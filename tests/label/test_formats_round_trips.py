@@ -145,7 +145,7 @@ def test_a_table_keeps_texts_and_says_what_it_does_not(tmp_path: Path):
         notes = write(TEXTS, tmp_path / name)
         assert [note.rpartition(":")[0] for note in notes] == [
             "Answers that skip an example, which the file has not",
-            "Examples with predictions of a model, which the file has not",
+            "Examples with predictions, which the file has not",
         ]
         again = read(tmp_path / name)
         for before, after in zip(TEXTS.examples, again.examples, strict=True):

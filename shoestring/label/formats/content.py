@@ -232,9 +232,7 @@ def not_kept(collection: Collection) -> Counter[str]:
         lost["Answers that skip an example, which the file has not"] += len(
             example.annotations
         ) - len(said)
-        lost["Examples with predictions of a model, which the file has not"] += bool(
-            example.predictions
-        )
+        lost["Examples with predictions, which the file has not"] += bool(example.predictions)
         lost["Examples of which not all is marked, which the file does not say"] += any(
             not one.complete for one in said[-1:]
         )
