@@ -31,6 +31,7 @@ from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.translator import Translator
 from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
 from shoestring.models.window_tagger import WindowTagger
@@ -68,6 +69,7 @@ __all__ = [
     "TextEncoder",
     "Texts",
     "TiedSoftmax",
+    "Translator",
     "UnevenLightRNN",
     "VGGFamily",
     "WindowTagger",
