@@ -170,7 +170,7 @@ class _RoundTrips(View):
         return loss
 
     def _learnt(self, model: Any, there: Direction, trip: RoundTrip) -> Any:
-        """Minus what both directions gain: the reward of the way there, the way back's likelihood."""
+        """Minus what both gain: the way there its reward, the way back its likelihood."""
         loss = -(trip.reconstruction * trip.says).sum() / trip.says.sum().clamp(min=1)
         if not self.policy:
             return loss

@@ -20,8 +20,8 @@ class DualSupervised(Technique):
 
     A pair is as likely read one way as the other: log p(x) + log p(y|x) = log p(y) + log p(x|y).
     The square of the difference is added to the loss. It needs no unpaired examples, but the
-    marginals of both sides. Give it a model that was trained on the pairs: where the directions know
-    little, the difference is large, and the cheapest way to close it is to make p(y|x) wrong.
+    marginals of both sides. Give it a model that was trained on the pairs: where the directions
+    know little, the difference is large, and the cheapest way to close it is a wrong p(y|x).
 
     Saves: nothing that is measured here yet; the paper reports points, from the same pairs.
     Costs: the marginals, and about a third more time a step than training without the term.

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from dataclasses import replace
 
 from shoestring.tasks.fetch import DataError, Source, fetch
 from shoestring.tasks.pieces import Pieces, pieces
 from shoestring.tasks.translation import Translation
 
-_HOME = (
-    "https://raw.githubusercontent.com/multi30k/dataset/"
-    "a3d2e0d/data/task1/raw"
-)
+_HOME = "https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d/data/task1/raw"
 LANGUAGES = ("en", "de", "fr")
 _NAMES = {
     "train": "train",
@@ -56,7 +52,9 @@ def multi30k_lines(split: str, language: str) -> list[str]:
     try:
         lines = gzip.decompress(path.read_bytes()).decode("utf-8").rstrip("\n").split("\n")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is damaged ({error}): delete it to have it fetched again") from error
+        raise DataError(
+            f"{path} is damaged ({error}): delete it to have it fetched again"
+        ) from error
     if len(lines) != _LINES[split]:
         raise DataError(f"{path} has {len(lines)} lines and {_LINES[split]} are expected")
     return [line.strip() for line in lines]
@@ -88,9 +86,7 @@ def multi30k(
     if source == target:
         raise ValueError(f"{source!r} into itself is no translation: name two languages")
     made = {
-        split: list(
-            zip(multi30k_lines(split, source), multi30k_lines(split, target), strict=True)
-        )
+        split: list(zip(multi30k_lines(split, source), multi30k_lines(split, target), strict=True))
         for split in ("train", "validation", test)
     }
     return Translation(

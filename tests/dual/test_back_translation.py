@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_duals import Readers, pictures_and_labels, spellers, spelling
+from made_duals import Readers, pictures_and_labels
+from made_spelling import spellers, spelling
 from test_learning import Mute
 
 from shoestring.artifact import load

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from made_duals import ALPHABET, FIRST, LETTERS, directions, spellers, with_end
+from made_spelling import ALPHABET, FIRST, LETTERS, directions, spellers, with_end
 from torch import Tensor, nn
 
 from shoestring.dual import Classes, Gaussians, Sequences

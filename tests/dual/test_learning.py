@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from made_duals import Readers, directions, pictures_and_labels, spellers, spelling
+from made_duals import Readers, pictures_and_labels
+from made_spelling import directions, spellers, spelling
 from torch import Tensor, nn
 
 from shoestring.core import scores, seeded

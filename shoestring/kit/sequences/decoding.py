@@ -122,7 +122,9 @@ def beam(
             break
         rows = (torch.arange(count)[:, None] * beams + source).flatten()
         state, last = _chosen(state, rows), item.flatten()
-    order = (scores / lengths.clamp(min=1) ** length_power).argsort(dim=1, descending=True, stable=True)
+    order = (scores / lengths.clamp(min=1) ** length_power).argsort(
+        dim=1, descending=True, stable=True
+    )
     return _along(ids, order), scores.gather(1, order)
 
 
