@@ -42,6 +42,7 @@ from shoestring.core import (
 )
 from shoestring.core.entries import called, calls_of
 from shoestring.core.resource import GETTING
+from shoestring.dual import DenseJudge
 from shoestring.kit import AdamW, Ramp, Training
 from shoestring.label import Between, Margin
 from shoestring.models import DigitsLeNet, Images, TextEncoder, VGGFamily
@@ -55,6 +56,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "training": Training(40, AdamW(5e-3)),
     },
     "distill.Student": {"training": Training(40, AdamW(5e-3))},
+    "dual.Adversarial": {
+        "judge": DenseJudge(source=64, target=10),
+        "training": Training(3, AdamW(1e-3)),
+    },
     "dual.BackTranslation": {"training": Training(3, AdamW(1e-3))},
     "dual.DualLearning": {"training": Training(3, AdamW(1e-3))},
     "dual.DualSupervised": {"training": Training(3, AdamW(1e-3))},
@@ -166,7 +171,10 @@ class Dropping(nn.Module):
 
 
 NETWORKS: dict[str, type[nn.Module]] = {
-    **{f"dual.{name}": Readers for name in ("BackTranslation", "DualLearning", "DualSupervised")},
+    **{
+        f"dual.{name}": Readers
+        for name in ("Adversarial", "BackTranslation", "DualLearning", "DualSupervised")
+    },
     "label.Bald": Dropping,
     "prune.Blocks": Rows,
     "prune.CompactEmbeddings": Levels,
@@ -552,7 +560,10 @@ def test_it_saves_what_it_says(
     if (word := saves(kind)) == NOTHING:
         pytest.skip("it says that it saves nothing")
     if word in GETTING:
-        proven = replace(technique, **PROVEN) if word == "labels" else technique  # type: ignore[type-var]
+        named = {f.name for f in fields(technique)}  # type: ignore[arg-type]
+        proven = replace(  # type: ignore[type-var]
+            technique, **{name: value for name, value in PROVEN.items() if name in named}
+        )
         check_it_saves(proven, word, key(kind))
         return
     before, after = (amount(kind, technique, one, task) for one in (model, run(technique)))

@@ -40,7 +40,7 @@ class LanguageModel:
     def __call__(self, examples: Tensor) -> Tensor:
         """The sum over the ids of each sequence N×T, with its end."""
         rows = functional.pad(examples, (1, 0), value=self.alphabet.start)
-        with evaluating(self.module):
+        with evaluating(self.module), torch.no_grad():
             likely = self.module(rows)
         return (likely.float() * (examples != 0)).sum(1)
 

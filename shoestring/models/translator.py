@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -62,7 +64,7 @@ class Translator(nn.Module):
         """Logits N×T×words of the word after each word of `target`."""
         memory, is_word_NS = self._read(source), source != PADDING
         states = self._embedded(target)
-        for index, writer in enumerate(self.writers):
+        for index, writer in enumerate(self._writers()):
             key, value = memory[:, 2 * index], memory[:, 2 * index + 1]
             states = writer.whole(states, key, value, is_word_NS)
         return self._logits(states)
@@ -93,7 +95,7 @@ class Translator(nn.Module):
         """
         states = (self.words(last) + self.positions(place)).unsqueeze(1)
         kept = list[Tensor]()
-        for index, writer in enumerate(self.writers):
+        for index, writer in enumerate(self._writers()):
             states, key, value = writer.one(
                 states,
                 written[:, 2 * index],
@@ -109,6 +111,9 @@ class Translator(nn.Module):
             "place": place + 1,
         }
 
+    def _writers(self) -> list[_Writer]:
+        return cast("list[_Writer]", list(self.writers))
+
     def _read(self, source: Tensor) -> Tensor:
         """The keys and values of the sources for each layer of the decoder, N×2L×S×width."""
         is_word_NS = source != PADDING
@@ -116,7 +121,7 @@ class Translator(nn.Module):
         for reader in self.readers:
             states = reader(states, is_word_NS)
         states = self.read_norm(states)
-        return torch.stack([part for writer in self.writers for part in writer.seen(states)], 1)
+        return torch.stack([part for writer in self._writers() for part in writer.seen(states)], 1)
 
     def _embedded(self, ids: Tensor) -> Tensor:
         length = self.positions.num_embeddings
