@@ -22,6 +22,7 @@ from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.normalised import Normalised
+from shoestring.models.portraits import Portraits
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
@@ -56,6 +57,7 @@ __all__ = [
     "NormFirst",
     "Normalised",
     "PlainNetwork",
+    "Portraits",
     "PreActivation",
     "RecurrentTagger",
     "ResNet",

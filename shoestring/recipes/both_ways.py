@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from shoestring.kit import AdamW, Clipped, Mixed, Training, train
 from shoestring.kit.embeddings.vectors import FullVectors
 from shoestring.kit.training.settings import Cosine
 from shoestring.models import Translator, WordLSTM
-from shoestring.tasks.pieces import END, START, Pieces, rows_of
+from shoestring.tasks.pieces import END, START, Pieces
 from shoestring.tasks.translation import Translation
 
 TRAINING = Training(
@@ -119,14 +119,11 @@ def _without_start(batch: Any) -> tuple[Tensor, Tensor]:
 class _NextPiece(Task):
     """Predict each piece of sentences from those before it."""
 
-    train: Pool
-    held_out: Sequence[Sequence[int]] = field(repr=False)
+    sentences: Pool
     name: str = "next piece"
 
     def batches(self, split: str, *, model: Any = None) -> Any:
-        if split == "train":
-            return iter(self.train)
-        return iter([rows_of([one[:-1] for one in self.held_out])])
+        return iter(self.sentences)
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         rows = torch.nn.functional.pad(batch, (1, 0), value=START)
@@ -134,7 +131,8 @@ class _NextPiece(Task):
         return -(model(rows).float() * is_piece).sum() / is_piece.sum()
 
     def score(self, predict: Any, split: str) -> float:
-        return -float(sum(self.loss(predict, batch) for batch in self.batches(split)))
+        losses = [float(self.loss(predict, batch)) for batch in self.batches(split)]
+        return -sum(losses) / len(losses)
 
     def example(self) -> Any:
         return (torch.full((2, 5), START),), {}
@@ -146,9 +144,7 @@ def fluency(task: Translation, sentences: Sequence[str], training: Training, wid
     `training`: of a recurrent network of so many units (`width`).
     """
     some = pool(task, sentences)
-    every = [list(one) for one in some.examples]
-    held_out = every[: max(1, len(every) // 50)]
-    learnt = _NextPiece(replace(some, examples=every[len(held_out) :] or every), held_out)
+    learnt = _NextPiece(some)
     module = WordLSTM(FullVectors(len(task.pieces), width))
     train(module, learnt, training, what="training a language model")
     return LanguageModel(module.eval().requires_grad_(False), task.alphabet)
