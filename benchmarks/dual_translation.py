@@ -3,13 +3,14 @@
 A tenth of the English-German pairs (2,900), and the other sentences of both languages as text
 without translations (those of one language are not those that the other's translate). A small
 transformer each way, trained on the pairs; then as many steps again on the pairs alone, by
-back-translation, by dual learning and by dual supervised learning; and all pairs. BLEU by
-sacrebleu on test 2016 and 2017, by a beam of four, in both directions; choices look at validation.
-`one way`: all pairs, one direction, 6,000 steps. Three seeds; English-French has one.
+back-translation, by dual learning, by dual supervised learning and by adversarial training; and
+all pairs. BLEU by sacrebleu on test 2016 and 2017, by a beam of four, in both directions; choices
+look at validation. `one way`: all pairs, one direction, 6,000 steps. Three seeds; English-French
+has one. `short`: sentences of at most nine words, 300 pairs and 1,200 without, tiny networks.
 
 Goes on where it was interrupted, each row by itself: `--only back --seed 0`, `--publish` puts what
 is there in the results file. About an hour of a core for a row.
---quick: 300 pairs of short sentences, 1,200 without a pair, tiny networks; some minutes.
+--quick: one seed of the short sentences; some minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from rows import RESULTS, Rows, start
 from torch import nn
 
 from shoestring.core import score, scores, seeded
-from shoestring.dual import BackTranslation, DualLearning, DualSupervised, DualTask, Marginals
+from shoestring.dual import (
+    Adversarial,
+    BackTranslation,
+    DualLearning,
+    DualSupervised,
+    DualTask,
+    Marginals,
+    SequenceJudge,
+)
 from shoestring.kit import AdamW, Clipped, Mixed, Training, clone, resuming, train
 from shoestring.kit.training.resume import snapshots
 from shoestring.kit.training.settings import Cosine
@@ -34,7 +43,8 @@ from shoestring.tasks.multi30k import multi30k, multi30k_lines, multi30k_pieces
 from shoestring.tasks.translation import Beam, Translation
 
 PAIRS, ALL = 2_900, 29_000
-SEEDS = {"de": (0, 1, 2), "fr": (0,)}
+SHORT = "short en-de"
+SEEDS = {SHORT: (0, 1, 2), "en-de": (0, 1, 2), "en-fr": (0,)}
 TESTS = ("test_2016", "test_2017")
 VOCABULARY = 4_000
 
@@ -67,7 +77,7 @@ FULL = Setting(
     whole=_training(6000, 2e-3),
     fluent=_training(2000, 2e-3),
 )
-QUICK = Setting(
+TINY = Setting(
     size=Size(width=48, layers=1, heads=2, hidden=96, dropout=0.1, fluency_width=48),
     first=Training(400, AdamW(5e-3)),
     then=Training(400, AdamW(2e-3)),
@@ -79,22 +89,22 @@ QUICK = Setting(
 def main() -> None:
     torch.set_num_threads(1)
     rows = start("dual_translation", "multi30k-cpu", __doc__ or "", seeds=True)
-    for language, seeds in SEEDS.items():
-        if rows.quick and language != "de":
+    for name, seeds in SEEDS.items():
+        if rows.quick and name != SHORT:
             continue
         chosen = (0,) if rows.quick else seeds
         for seed in chosen if rows.seed is None else (rows.seed,):
             if seed in seeds:
-                _language(rows, language, seed)
+                _language(rows, name, seed)
     if rows.seed is None:
         rows.close()
 
 
-def _language(rows: Rows, language: str, seed: int) -> None:
+def _language(rows: Rows, name: str, seed: int) -> None:
     """All rows of English and one language."""
-    setting = QUICK if rows.quick else FULL
-    name = f"en-{language}"
-    few, whole, alone = _data(language, rows.quick)
+    is_short, language = name == SHORT, name[-2:]
+    setting = TINY if is_short else FULL
+    few, whole, alone = _data(language, is_short)
     begun: list[nn.Module] = []
 
     def pairs(task: DualTask) -> nn.Module:
@@ -134,6 +144,13 @@ def _language(rows: Rows, language: str, seed: int) -> None:
         "back-translation": (few, by(BackTranslation(training=setting.then), False)),
         "dual learning": (few, by(DualLearning(training=setting.then), True)),
         "dual supervised": (few, by(DualSupervised(training=setting.then), True)),
+        "adversarial": (
+            few,
+            by(
+                Adversarial(judge=SequenceJudge(ids=len(few.pieces)), training=setting.then),
+                False,
+            ),
+        ),
         "all pairs": (
             whole,
             lambda task: train(
@@ -144,18 +161,18 @@ def _language(rows: Rows, language: str, seed: int) -> None:
     for what, (task, way) in ways.items():
         subject = f"{name}, {what}"
         if rows.wanted(subject) and not rows.done(subject, seed):
-            _row(rows, subject, both_ways(task, *alone), way, language, seed)
-    if not rows.quick and language == "de" and seed == 0:
+            _row(rows, subject, both_ways(task, *alone), way, seed)
+    if name == "en-de" and seed == 0:
         _one_way(rows, whole)
 
 
-def _data(language: str, quick: bool) -> tuple[Translation, Translation, list[list[str]]]:
+def _data(language: str, is_short: bool) -> tuple[Translation, Translation, list[list[str]]]:
     """The task with few pairs, that with all, and the text of each language without pairs."""
-    pieces = multi30k_pieces("en", language, size=1000 if quick else VOCABULARY)
+    pieces = multi30k_pieces("en", language, size=1000 if is_short else VOCABULARY)
     whole = replace(multi30k("en", language, vocabulary=pieces), tokens=2048)
-    if quick:
+    if is_short:
         whole = replace(whole, tokens=512, longest=40, **_short(whole))
-    few_count, all_count = (300, 1500) if quick else (PAIRS, ALL)
+    few_count, all_count = (300, 1500) if is_short else (PAIRS, ALL)
     rest = whole.train[few_count:all_count]
     half = len(rest) // 2
     alone = [[pair[0] for pair in rest[:half]], [pair[1] for pair in rest[half:]]]
@@ -164,7 +181,7 @@ def _data(language: str, quick: bool) -> tuple[Translation, Translation, list[li
 
 
 def _short(task: Translation) -> dict[str, Any]:
-    """The pairs of at most nine words, of which there are enough for a quick run."""
+    """The pairs of at most nine words."""
     short = {
         split: [p for p in getattr(task, split) if max(len(one.split()) for one in p) <= 9]
         for split in ("train", "validation", "test")
@@ -182,7 +199,6 @@ def _row(
     subject: str,
     task: DualTask,
     way: Callable[[DualTask], nn.Module],
-    language: str,
     seed: int,
 ) -> None:
     """Train one way, and score it in both directions."""
@@ -202,8 +218,9 @@ def _row(
         "dollars at 7.5 cents a word",
         seed,
     )
-    for test in TESTS[:1] if rows.quick else TESTS:
-        pairs = ahead.test if rows.quick else _pairs(test, language)
+    is_short = subject.startswith(SHORT)
+    for test in TESTS[:1] if is_short else TESTS:
+        pairs = ahead.test if is_short else _pairs(test, subject[3:5])
         turned = [(target, source) for source, target in pairs]
         scored = replace(
             task,
