@@ -74,14 +74,10 @@ def own_parallel_text(
             "needed: give more"
         )
     train, validation, test = _splits(different, seed)
-    held_out = [{side for side, _ in validation + test}, {side for _, side in validation + test}]
-    alone = list[tuple[str, ...]]()
-    for path, known in zip((sources, targets), held_out, strict=True):
-        found = [] if path is None else [line for line in dict.fromkeys(_lines(path)) if line]
-        kept = tuple(line for line in found if line not in known)
-        if len(kept) < len(found):
-            notes.append(f"{len(found) - len(kept)} sentences of {path} are in held-out pairs")
-        alone.append(kept)
+    alone = [
+        _alone(path, {pair[side] for pair in validation + test}, notes)
+        for side, path in enumerate((sources, targets))
+    ]
     seen = [side for pair in train for side in pair] + [*alone[0], *alone[1]]
     task = Translation(
         train=train,
@@ -92,6 +88,15 @@ def own_parallel_text(
         name=f"{source.stem} to {target.stem}",
     )
     return ParallelText(task=task, sources=alone[0], targets=alone[1], notes=tuple(notes))
+
+
+def _alone(path: Path | None, held_out: set[str], notes: list[str]) -> tuple[str, ...]:
+    """The different sentences of a file that are in no held-out pair."""
+    found = [] if path is None else [line for line in dict.fromkeys(_lines(path)) if line]
+    kept = tuple(line for line in found if line not in held_out)
+    if len(kept) < len(found):
+        notes.append(f"{len(found) - len(kept)} sentences of {path} are in held-out pairs")
+    return kept
 
 
 def _lines(path: Path) -> list[str]:
