@@ -259,7 +259,7 @@ def task_for(kind: type[Technique]) -> Task:
 
     Where two directions are trained, both.
     """
-    if room(kind) == "dual":
+    if ".dual." in kind.__module__:
         return pictures_and_labels()
     return few_labels(200, 0) if saves(kind) in (*GETTING, NOTHING) else digits()
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoestring.core import Task, evaluating
+from shoestring.core import Task, evaluating, seeded
 from shoestring.core.task import asked
 from shoestring.dual.directions import Direction
 
@@ -90,10 +90,17 @@ def endless(pool: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def with_unpaired(task: Any, split: str, model: Any) -> Iterator[tuple[Any, Tensor, Tensor]]:
-    """The task's pairs, each batch with one of sources alone and one of targets alone."""
+    """The task's pairs, each batch with one of sources alone and one of targets alone.
+
+    What pools draw depends on the beginning of the pass alone: a model that draws too, between the
+    batches, changes nothing, and a killed training finds the same batches again.
+    """
     sources, targets = endless(task.sources), endless(task.targets)
-    for batch in asked(task, split, model):
-        yield batch, next(sources), next(targets)
+    first = int(torch.randint(2**31, (1,)))
+    for step, batch in enumerate(asked(task, split, model)):
+        with seeded(first + step):
+            alone = next(sources), next(targets)
+        yield batch, *alone
 
 
 def sides(task: Any) -> tuple[tuple[Direction, Direction, Any], tuple[Direction, Direction, Any]]:

@@ -63,6 +63,7 @@ def test_a_discriminator_that_wins_at_once_is_said():
         Adversarial(judge=KnowsAll(), training=slowly)(spellers(), spelling(16).sealed())
 
 
+@pytest.mark.slow
 def test_one_that_is_deceived_is_not_said():
     with seeded(0), warnings.catch_warnings():
         warnings.simplefilter("error")

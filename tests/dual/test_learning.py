@@ -13,7 +13,7 @@ from made_spelling import directions, spellers, spelling
 from torch import Tensor, nn
 
 from shoestring.core import scores, seeded
-from shoestring.dual import Best, Classes, Drawn, DualLearning, RewardError
+from shoestring.dual import Best, Classes, Drawn, DualLearning, Pool, RewardError
 from shoestring.dual.learning import round_trip
 from shoestring.kit import AdamW, Training, clone, resuming, state_of, train
 
@@ -159,7 +159,9 @@ def test_a_killed_run_goes_on_and_its_end_is_the_same(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(resume, "EVERY", 2)
     monkeypatch.setattr(resume, "_SECONDS", 0)
-    task, technique = pictures_and_labels(40), DualLearning(training=Training(6, AdamW(1e-2)))
+    task, technique = pictures_and_labels(200), DualLearning(training=Training(11, AdamW(1e-2)))
+    # a pool that ends within a pass over the pairs is drawn anew there
+    task = replace(task, sources=Pool(task.sources.examples[:70], 64))  # type: ignore[attr-defined]
     with seeded(0):
         model = Readers()
 
@@ -179,6 +181,6 @@ def test_a_killed_run_goes_on_and_its_end_is_the_same(tmp_path: Path, monkeypatc
 
     whole = run(tmp_path / "whole", None)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "killed", 5)
+        run(tmp_path / "killed", 8)
     again = run(tmp_path / "killed", None)
     assert all(torch.equal(whole.values[name], again.values[name]) for name in whole.values)
