@@ -157,7 +157,7 @@ def test_a_reward_that_is_no_number_is_named():
 def test_a_killed_run_goes_on_and_its_end_is_the_same(tmp_path: Path, monkeypatch: Any):
     from shoestring.kit.training import resume
 
-    monkeypatch.setattr(resume, "EVERY", 2)
+    monkeypatch.setattr(resume, "EVERY", 1)
     monkeypatch.setattr(resume, "_SECONDS", 0)
     task, technique = pictures_and_labels(200), DualLearning(training=Training(11, AdamW(1e-2)))
     # a pool that ends within a pass over the pairs is drawn anew there
