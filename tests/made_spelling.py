@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -19,6 +20,17 @@ from shoestring.models import Translator
 
 ALPHABET = Alphabet(start=1, end=2, most=6)
 LETTERS, FIRST, LENGTH = 4, 3, 3
+
+
+def every_ending(most: int, ids: int) -> Tensor:
+    """All sequences over `ids` ids that end within `most`, or are cut there."""
+    found = []
+    for length in range(1, most + 1):
+        for one in product(range(ids), repeat=length):
+            ends = [place for place, item in enumerate(one) if item == ALPHABET.end]
+            if ends == [length - 1] or (length == most and not ends):
+                found.append([*one, *[0] * (most - length)])
+    return torch.tensor(found)
 
 
 def spelled(letters: Tensor) -> Tensor:
