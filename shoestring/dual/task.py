@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -126,6 +126,14 @@ class DualTask(Task):
             )
             for _, task, direction in self._scored()
         }
+
+    def sampled(self, examples: int, seed: int) -> DualTask:
+        """The same task with a sample of the validation examples of both directions."""
+        return replace(
+            self,
+            ahead=self.ahead.sampled(examples, seed),
+            back=self.back.sampled(examples, seed),
+        )
 
     def example(self) -> dict[str, Call]:
         """The calls of both directions, by the names that these have in the whole model."""

@@ -91,6 +91,9 @@ def test_translators_are_taught_and_their_sides_are_turned(files: tuple[Path, Pa
     assert said == ["the language models are trained", "the translators are trained on the pairs"]
     assert task.back.train[0] == own.task.train[0][::-1]  # type: ignore[attr-defined]
     assert set(scores(task, model)) == {"forward", "backward"}
+    few = task.sampled(2, seed=0)
+    assert len(few.ahead.translated(model.ahead.eval(), "validation")) == 2  # type: ignore[attr-defined]
+    assert few.back.train == task.back.train  # type: ignore[attr-defined]
     source, target = next(iter(task.batches("train")))
     assert source.shape[0] == target.shape[0] and not (target == 1).any()
     rows = torch.cat([one.flatten() for one in task.sources])
