@@ -6,7 +6,7 @@ transformer each way, trained on the pairs; then as many steps again on the pair
 back-translation, by dual learning, by dual supervised learning and by adversarial training; and
 all pairs. BLEU by sacrebleu on test 2016 and 2017, by a beam of four, in both directions; choices
 look at validation. `one way`: all pairs, one direction, 6,000 steps. Three seeds; English-French
-has one. `short`: sentences of at most nine words, 300 pairs and 1,200 without, tiny networks.
+has one. `short`: sentences of at most nine words, 800 pairs and 3,200 without, tiny networks.
 
 Goes on where it was interrupted, each row by itself: `--only back --seed 0`, `--publish` puts what
 is there in the results file. About an hour of a core for a row.
@@ -79,8 +79,8 @@ FULL = Setting(
 )
 TINY = Setting(
     size=Size(width=48, layers=1, heads=2, hidden=96, dropout=0.1, fluency_width=48),
-    first=Training(400, AdamW(5e-3)),
-    then=Training(400, AdamW(2e-3)),
+    first=Training(500, AdamW(5e-3)),
+    then=Training(300, AdamW(2e-3)),
     whole=Training(800, AdamW(5e-3)),
     fluent=Training(200, AdamW(5e-3)),
 )
@@ -172,7 +172,7 @@ def _data(language: str, is_short: bool) -> tuple[Translation, Translation, list
     whole = replace(multi30k("en", language, vocabulary=pieces), tokens=2048)
     if is_short:
         whole = replace(whole, tokens=512, longest=40, **_short(whole))
-    few_count, all_count = (300, 1500) if is_short else (PAIRS, ALL)
+    few_count, all_count = (800, 4000) if is_short else (PAIRS, ALL)
     rest = whole.train[few_count:all_count]
     half = len(rest) // 2
     alone = [[pair[0] for pair in rest[:half]], [pair[1] for pair in rest[half:]]]
@@ -186,7 +186,7 @@ def _short(task: Translation) -> dict[str, Any]:
         split: [p for p in getattr(task, split) if max(len(one.split()) for one in p) <= 9]
         for split in ("train", "validation", "test")
     }
-    return {split: pairs[:1500] for split, pairs in short.items()}
+    return {split: pairs[:4000] for split, pairs in short.items()}
 
 
 def _resumed(rows: Rows, what: str) -> Any:
