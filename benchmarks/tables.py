@@ -34,6 +34,7 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
+from dual_table import dual_short, dual_translation
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -365,6 +366,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "weak-label-quality": label_quality,
+    "dual-translation": dual_translation,
+    "dual-short": dual_short,
     "retrieve-texts": retrieve_texts,
     "retrieve-clips": retrieve_clips,
     "converted-layers": converted_layers,

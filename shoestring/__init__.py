@@ -67,6 +67,7 @@ _ROOMS = (
     "artifact",
     "core",
     "distill",
+    "dual",
     "kit",
     "label",
     "meters",

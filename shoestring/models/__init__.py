@@ -22,6 +22,7 @@ from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.normalised import Normalised
+from shoestring.models.portraits import Portraits
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
@@ -31,6 +32,7 @@ from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.translator import Translator
 from shoestring.models.unet import UNet
 from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
@@ -56,6 +58,7 @@ __all__ = [
     "NormFirst",
     "Normalised",
     "PlainNetwork",
+    "Portraits",
     "PreActivation",
     "RecurrentTagger",
     "ResNet",
@@ -69,6 +72,7 @@ __all__ = [
     "TextEncoder",
     "Texts",
     "TiedSoftmax",
+    "Translator",
     "UNet",
     "UnevenLightRNN",
     "VGGFamily",
