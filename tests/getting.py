@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from made_few import few_curves
 from made_rules import weak_curves
 from torch import nn
 
@@ -39,7 +40,10 @@ Less is no luck of three seeds.
 PLAIN = Training(100, AdamW(2e-2, 0.1))
 """How a technique without a field `training`, and the baseline beside it, learn."""
 
-CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {"label.Weak": weak_curves}
+CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {
+    "adapt.Prototypes": few_curves,
+    "label.Weak": weak_curves,
+}
 """Of techniques that save another cost of getting than labels, or labels of other tasks.
 
 What makes their curve, and that of the cheapest honest baseline.

@@ -185,6 +185,13 @@ class Task(Protocol):
         """The same task as a `core.LabelTask`; None where labels cannot be bought."""
         return None
 
+    def others(self) -> Mapping[str, Task]:
+        """What else the model can do and is not to forget while it learns this task, by name.
+
+        None by default; `adapt.Keeping` adds some.
+        """
+        return {}
+
     def sampled(self, examples: int, seed: int) -> Task:
         """The same task with a sample of its validation examples.
 

@@ -19,6 +19,7 @@ from shoestring.tasks.movie_reviews import (
     review_bytes,
     review_vocabulary,
 )
+from shoestring.tasks.omniglot import Characters, omniglot_runs, omniglot_small
 from shoestring.tasks.other_texts import other_texts
 from shoestring.tasks.preordering import (
     Reordered,
@@ -51,6 +52,7 @@ __all__ = [
     "QUESTION_KINDS",
     "BloodPictures",
     "ByteText",
+    "Characters",
     "Columns",
     "DataError",
     "LabelledTexts",
@@ -85,6 +87,8 @@ __all__ = [
     "mnist",
     "moved_and_louder",
     "movie_reviews",
+    "omniglot_runs",
+    "omniglot_small",
     "order_scores",
     "other_texts",
     "perplexity",
