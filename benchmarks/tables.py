@@ -33,6 +33,7 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
+from forgetting_table import forgetting, together
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -50,6 +51,7 @@ from microcontroller_table import (
     recurrent,
     weights,
 )
+from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -314,6 +316,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "page-large-bytes": demo_figures.large_bytes,
     "three-results": three_results,
     "rooms": rooms,
+    "one-shot": one_shot,
+    "one-shot-labels": label_curve,
+    "forgetting": forgetting,
+    "together": together,
     "boxes-partial": boxes_partial,
     "boxes-active": boxes_active,
     "browser": browser,

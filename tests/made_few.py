@@ -17,7 +17,7 @@ from shoestring.core import Stage, Task, Technique, seeded
 from shoestring.core.curve import Curve, Run, curve
 from shoestring.kit import AdamW, Supervised, Training
 from shoestring.models import Conv4, DigitsLeNet
-from shoestring.recipes.one_shot import few_pictures
+from shoestring.recipes.one_picture_each import few_pictures
 from shoestring.tasks import digits, omniglot_small
 from shoestring.tasks.fetch import present
 from shoestring.tasks.omniglot import SMALL

@@ -83,13 +83,13 @@ class _Lesson:
         """The distance of the model's outputs from the teacher's: a scalar."""
         own, old, parts = outputs_of(ours), outputs_of(theirs), []
         for path, told in self.kinds.items():
-            if isinstance(told.kind, Own):
-                return told.kind.apart(ours, theirs, temperature)
-            pair = own[path], old[path]
-            kind = told.kind
+            kind, mine, before = told.kind, own[path], old[path]
+            if isinstance(kind, Own):
+                return kind.apart(ours, theirs, temperature)
             if self.classes is not None and isinstance(kind, ClassLogits | Probabilities):
-                pair = tuple(one.index_select(kind.axis, self.classes) for one in pair)
-            parts.append(kind.apart(*pair, temperature))
+                mine = mine.index_select(kind.axis, self.classes)
+                before = before.index_select(kind.axis, self.classes)
+            parts.append(kind.apart(mine, before, temperature))
         return torch.stack(parts).sum()
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from shoestring.adapt import ByAttention, Matching, Outputs
-from shoestring.artifact import load
 from shoestring.adapt.rehearsal import kept_examples
+from shoestring.artifact import load
 from shoestring.core import score, seeded
 from shoestring.kit import Supervised, save
 from shoestring.tasks import digits

@@ -55,7 +55,7 @@ def one_shot(
         name="omniglot episodes",
     )
     with seeded(seed):
-        body = Conv4().to(memory_format=torch.channels_last)
+        body = Conv4().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         train(body, task, training, what="training by episodes")
     return body, score(task, body)
 
