@@ -32,8 +32,8 @@ from shoestring.adapt import (
     ByAttention,
     Frozen,
     Matching,
+    ModelOutputs,
     NewHead,
-    Outputs,
     Prototypes,
     ToPrototype,
 )
@@ -119,7 +119,7 @@ def untrained(rows: Rows) -> None:
         rows.add(subject, "test error", 100 * wrong / count, "%")
         rows.add(subject, "done", 1, "")
     if rows.wanted(subject := "nearest in pixels") and not rows.done(subject, None):
-        error = runs_error(Prototypes(features=Outputs()), nn.Flatten(), omniglot_runs())
+        error = runs_error(Prototypes(features=ModelOutputs()), nn.Flatten(), omniglot_runs())
         rows.add(subject, "test error", 100 * error, "%")
         rows.add(subject, "done", 1, "")
 
@@ -155,8 +155,8 @@ def body(which: str, seed: int, quick: bool) -> tuple[nn.Module, float, float]:
 
 
 WAYS: dict[str, tuple[str, Technique]] = {
-    "prototypical": ("prototypical", Prototypes(features=Outputs())),
-    "matching": ("matching", Matching(features=Outputs())),
+    "prototypical": ("prototypical", Prototypes(features=ModelOutputs())),
+    "matching": ("matching", Matching(features=ModelOutputs())),
     "classifier, prototypes": ("classifier", Prototypes()),
     "classifier, new head": ("classifier", Frozen(training=HEAD)),
     "classifier, all weights": ("classifier", AllWeights()),
@@ -196,7 +196,7 @@ def label_curve(rows: Rows, seed: int) -> None:
     new = omniglot_small().of(HELD_OUT)
     classes = len(new.alphabets)
     ways = {
-        "prototypes": ("prototypical", Prototypes(features=Outputs())),
+        "prototypes": ("prototypical", Prototypes(features=ModelOutputs())),
         "all weights": ("classifier", AllWeights()),
     }
     right: dict[str, list[float]] = {}

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from shoestring import Supervised, prove, save
-from shoestring.adapt import Episodes, Outputs, Prototypes
+from shoestring.adapt import Episodes, ModelOutputs, Prototypes
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Pictures, Training, train
 from shoestring.tasks import digits
@@ -78,7 +78,7 @@ def main(steps: int = 400, folder: str = "") -> None:
 
     # 2. Your classes: no training, a head of one prototype each.
     task = few(Path(folder) if folder else made_folder())
-    model = Prototypes(features=Outputs())(body, task.sealed())
+    model = Prototypes(features=ModelOutputs())(body, task.sealed())
     save(model, task.sealed(), "few.shoe")
     if not folder:  # of your own pictures, keep some back and give them as test=
         print(f"test score of the file: {prove('few.shoe', task):.4f}")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring import kit
-from shoestring.adapt import Entry, Episodes, Frozen, Keeping, NewHead, Outputs, shared_body
+from shoestring.adapt import Entry, Episodes, Frozen, Keeping, ModelOutputs, NewHead, shared_body
 from shoestring.core import Stage, Task, Technique, seeded
 from shoestring.core.curve import Curve, Run, curve
 from shoestring.kit import AdamW, Supervised, Training
@@ -60,7 +60,7 @@ def one_head() -> Keeping:
     return Keeping(some_digits(NEW, first=5), {"zero to four": some_digits(OLD)})
 
 
-AFTER = NewHead(Outputs())
+AFTER = NewHead(ModelOutputs())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +113,4 @@ def few_curves(technique: Technique) -> tuple[Curve, Curve]:
 
         return curve(made, resource="labels", seeds=_SEEDS, split="test")
 
-    return runs(replace(technique, features=Outputs()), (1, 2, 3)), runs(All(), (1, 2, 4))  # type: ignore[type-var]
+    return runs(replace(technique, features=ModelOutputs()), (1, 2, 3)), runs(All(), (1, 2, 4))  # type: ignore[type-var]

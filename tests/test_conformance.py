@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import shoestring
 from shoestring import kit, meters
-from shoestring.adapt import ByAttention, Outputs
+from shoestring.adapt import ByAttention, ModelOutputs
 from shoestring.artifact import load
 from shoestring.core import (
     ActsOnLayers,
@@ -52,7 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "adapt.Frozen": {"training": Training(10, AdamW(1e-2))},
     "adapt.LearningWithoutForgetting": {"training": Training(4)},
     "adapt.Matching": {"comparison": ByAttention(5.0)},
-    "adapt.Prototypes": {"features": Outputs()},
+    "adapt.Prototypes": {"features": ModelOutputs()},
     "adapt.Rehearsal": {"examples": 20, "training": Training(4)},
     "distill.EarlyExit": {"lost": 0.02, "training": Training(40, AdamW(5e-3))},
     "distill.Replace": {

@@ -25,7 +25,7 @@ from shoestring.adapt.shared_body import (
     shared_body,
     train_together,
 )
-from shoestring.adapt.support import BeforeLastLinear, Outputs
+from shoestring.adapt.support import BeforeLastLinear, ModelOutputs
 from shoestring.adapt.without_forgetting import LearningWithoutForgetting
 
 __all__ = [
@@ -41,8 +41,8 @@ __all__ = [
     "LastLayers",
     "LearningWithoutForgetting",
     "Matching",
+    "ModelOutputs",
     "NewHead",
-    "Outputs",
     "Prototypes",
     "Rehearsal",
     "Several",

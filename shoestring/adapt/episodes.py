@@ -26,7 +26,7 @@ class Episodes(Task):
     An episode has `ways` classes, `shots` examples of each that are known, and `queries` of each
     that are to be classified by comparing their embeddings with those of the known ones. The model
     gives embeddings N×D: its outputs. Train it with `kit.train`, then give it the classes that you
-    have with `Prototypes(features=Outputs())` or `Matching(features=Outputs())`.
+    have with `Prototypes(features=ModelOutputs())` or `Matching(features=ModelOutputs())`.
 
         task = Episodes(train=(x, y), validation=(x_of_other_classes, y_of_other_classes))
         body = train(Conv4(), task, Training(1000))

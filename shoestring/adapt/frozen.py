@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from shoestring.adapt.support import BeforeLastLinear, Outputs, Support, with_head
+from shoestring.adapt.support import BeforeLastLinear, ModelOutputs, Support, with_head
 from shoestring.core import Stage, Task, Technique, evaluating, seeded
 from shoestring.kit import AdamW, Training, check_finite, clone, train
 from shoestring.kit.tracing.example import examples_of
@@ -20,10 +20,10 @@ from shoestring.kit.tracing.example import examples_of
 class NewHead:
     """A new linear head is trained, for the classes of the task's labels (a linear probe).
 
-    `features`: what it reads: BeforeLastLinear(), whose place it takes, or Outputs().
+    `features`: what it reads: BeforeLastLinear(), whose place it takes, or ModelOutputs().
     """
 
-    features: BeforeLastLinear | Outputs = BeforeLastLinear()
+    features: BeforeLastLinear | ModelOutputs = BeforeLastLinear()
 
 
 @dataclass(frozen=True)

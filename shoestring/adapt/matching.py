@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from shoestring.adapt.comparing import ByAttention
-from shoestring.adapt.support import BeforeLastLinear, Outputs, with_head
+from shoestring.adapt.support import BeforeLastLinear, ModelOutputs, with_head
 from shoestring.core import Stage, Task, Technique
 
 
@@ -22,7 +22,7 @@ class Matching(Technique):
     Differs: as in `ByAttention`.
 
     `comparison`: ByAttention(scale).
-    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; Outputs()
+    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; ModelOutputs()
         of a network that embeds.
 
     The outputs are logarithms of probabilities. Raises as `Prototypes`.
@@ -31,7 +31,7 @@ class Matching(Technique):
     stage: ClassVar = Stage.LABELS
 
     comparison: ByAttention = ByAttention()
-    features: BeforeLastLinear | Outputs = BeforeLastLinear()
+    features: BeforeLastLinear | ModelOutputs = BeforeLastLinear()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with attention over the task's examples as its head."""

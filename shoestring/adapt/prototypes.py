@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from shoestring.adapt.comparing import ToPrototype
-from shoestring.adapt.support import BeforeLastLinear, Outputs, with_head
+from shoestring.adapt.support import BeforeLastLinear, ModelOutputs, with_head
 from shoestring.core import Stage, Task, Technique
 
 
@@ -20,7 +20,7 @@ class Prototypes(Technique):
     Costs: the body: somebody trained it on other classes (`Episodes`, or any classifier).
     Source: Snell, Swersky & Zemel 2017, section 2.2; as a linear layer, section 2.4.
 
-    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; Outputs()
+    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; ModelOutputs()
         of a network that embeds.
 
     The head is a plain linear layer, so that all techniques and files know it. The classes are
@@ -31,7 +31,7 @@ class Prototypes(Technique):
 
     stage: ClassVar = Stage.LABELS
 
-    features: BeforeLastLinear | Outputs = BeforeLastLinear()
+    features: BeforeLastLinear | ModelOutputs = BeforeLastLinear()
 
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model with the prototypes of the task's classes as its head."""

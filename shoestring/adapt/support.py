@@ -28,14 +28,14 @@ class BeforeLastLinear:
 
 
 @dataclass(frozen=True)
-class Outputs:
+class ModelOutputs:
     """The features of an example are the model's outputs, and the head comes after them.
 
     It fits a network that was trained to embed, such as by `Episodes`.
     """
 
 
-Features = BeforeLastLinear | Outputs
+Features = BeforeLastLinear | ModelOutputs
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +81,7 @@ def with_head(
     labelled = label_task(task)
     labels_S, classes = _classes(labelled)
     body = clone(model)
-    last = None if isinstance(features, Outputs) else _last(body, labelled)
+    last = None if isinstance(features, ModelOutputs) else _last(body, labelled)
     features_SD = _features(body, labelled, last)
     head = made(Support(features_SD=features_SD, labels_S=labels_S, classes=classes))
     parameter = next(body.parameters(), None)
@@ -135,7 +135,7 @@ def _check_answers(model: nn.Module, task: LabelTask, classes: int) -> None:
     if found != [classes]:
         raise ValueError(
             f"{type(model).__name__} has more layers after its last linear one, which answer "
-            f"{found} for {classes} classes: give features=Outputs() to put a head after them"
+            f"{found} for {classes} classes: give features=ModelOutputs() to put a head after them"
         )
 
 
@@ -148,7 +148,7 @@ def _last(body: nn.Module, task: LabelTask) -> LastLinear:
     if found is None:
         raise ValueError(
             f"{type(body).__name__} has no last linear layer whose input has one axis of features: "
-            "to put a head on its outputs, give features=Outputs()"
+            "to put a head on its outputs, give features=ModelOutputs()"
         )
     return found
 
@@ -173,7 +173,7 @@ def _features(body: nn.Module, task: LabelTask, last: LastLinear | None) -> Tens
             + (
                 "Pool or flatten the outputs"
                 if last is None
-                else "Where the outputs are features, give features=Outputs()"
+                else "Where the outputs are features, give features=ModelOutputs()"
             )
         )
     features_SD = torch.cat(rows)

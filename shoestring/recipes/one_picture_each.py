@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from shoestring.adapt import ByAttention, Episodes, Outputs, Prototypes, ToPrototype
+from shoestring.adapt import ByAttention, Episodes, ModelOutputs, Prototypes, ToPrototype
 from shoestring.core import Technique, prove, score, seeded
 from shoestring.kit import AdamW, Mixed, Supervised, Training, save, train
 from shoestring.models import Conv4
@@ -37,7 +37,7 @@ def one_shot(
     """(a network that embeds pictures of characters, its share of right answers on validation).
 
     It learns by episodes of up to 20 characters of one alphabet with one picture each. Give it the
-    characters that you have with `Prototypes(features=Outputs())`, or `Matching` where it was
+    characters that you have with `Prototypes(features=ModelOutputs())`, or `Matching` where it was
     trained by attention.
 
     `background`: characters to learn from, of several alphabets; quarter turns of them count as
@@ -136,7 +136,7 @@ def end_to_end(run: Run) -> None:
         background, validation, training=QUICK if run.quick else TRAINING, seed=run.seed
     )
     minutes = (process_time() - began) / 60
-    runs, technique = omniglot_runs(), Prototypes(features=Outputs())
+    runs, technique = omniglot_runs(), Prototypes(features=ModelOutputs())
     subject = "prototypical"
     run.row(subject, "validation error", 100 * (1 - right), "%")
     run.row(subject, "test error", 100 * runs_error(technique, body, runs), "%")

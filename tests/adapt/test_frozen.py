@@ -7,7 +7,7 @@ import torch
 from made_few import some_digits
 from torch import Tensor, nn
 
-from shoestring.adapt import Frozen, LastLayers, NewHead, Outputs
+from shoestring.adapt import Frozen, LastLayers, ModelOutputs, NewHead
 from shoestring.adapt.frozen import last_layers
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Supervised, Training
@@ -55,7 +55,7 @@ def test_the_statistics_of_a_frozen_norm_do_not_move_and_its_dropout_is_off():
 def test_a_linear_probe_learns_what_the_features_tell():
     task = digits()
     with seeded(0):
-        made = Frozen(trained=NewHead(Outputs()), training=Training(200, AdamW(1e-2)))(
+        made = Frozen(trained=NewHead(ModelOutputs()), training=Training(200, AdamW(1e-2)))(
             nn.Sequential(nn.Flatten(), nn.Linear(64, 64)), task
         )
     assert score(task, made) > 0.8

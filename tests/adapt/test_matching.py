@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from shoestring.adapt import ByAttention, Matching, Outputs
+from shoestring.adapt import ByAttention, Matching, ModelOutputs
 from shoestring.adapt.rehearsal import kept_examples
 from shoestring.artifact import load
 from shoestring.core import score, seeded
@@ -20,7 +20,7 @@ from shoestring.tasks import digits
 def test_attention_as_computed_by_hand():
     split = torch.tensor([[3.0, 0.0], [0.0, 0.5], [0.0, 9.0]]), torch.tensor([0, 1, 1])
     task = Supervised(train=split, validation=split)
-    made = Matching(comparison=ByAttention(2.0), features=Outputs())(nn.Identity(), task)
+    made = Matching(comparison=ByAttention(2.0), features=ModelOutputs())(nn.Identity(), task)
     # The cosines of (1, 0) with the three are 1, 0 and 0.
     found = made(torch.tensor([[7.0, 0.0]])).exp()[0]
     assert found[0].item() == pytest.approx(math.exp(2) / (math.exp(2) + 2), abs=1e-6)
@@ -38,7 +38,7 @@ def test_an_episode_is_compared_as_the_head_does():
 def test_pixels_of_digits_become_a_file(tmp_path: Path):
     with seeded(0):
         task = kept_examples(digits(), 100)
-    made = Matching(comparison=ByAttention(50.0), features=Outputs())(nn.Flatten(), task)
+    made = Matching(comparison=ByAttention(50.0), features=ModelOutputs())(nn.Flatten(), task)
     assert score(task, made) > 0.8
     save(made, task, tmp_path / "matching.shoe")
     assert score(task, load(tmp_path / "matching.shoe")) == pytest.approx(score(task, made))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.adapt import BeforeLastLinear, Outputs, Prototypes
+from shoestring.adapt import BeforeLastLinear, ModelOutputs, Prototypes
 from shoestring.artifact import load
 from shoestring.core import Task, score
 from shoestring.kit import Supervised, save
@@ -24,7 +24,7 @@ def few(inputs: Tensor, labels: list[int]) -> Supervised:
 
 def test_the_nearest_mean_wins_as_computed_by_hand():
     task = few(torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]]), [0, 0, 1])
-    made = Prototypes(features=Outputs())(nn.Identity(), task)
+    made = Prototypes(features=ModelOutputs())(nn.Identity(), task)
     # The means are (1, 0) and (0, 4): of (1, 1) the squared distances are 1 and 10.
     logits = made(torch.tensor([[1.0, 1.0]]))[0].detach()
     assert float(logits[0] - logits[1]) == pytest.approx(10 - 1, abs=1e-5)
@@ -33,7 +33,7 @@ def test_the_nearest_mean_wins_as_computed_by_hand():
 def test_the_linear_head_is_minus_the_squared_distance_up_to_what_all_classes_share():
     torch.manual_seed(0)
     x, labels = torch.randn(30, 7) + 50, [place % 4 for place in range(30)]
-    made = Prototypes(features=Outputs())(nn.Identity(), few(x, labels))
+    made = Prototypes(features=ModelOutputs())(nn.Identity(), few(x, labels))
     means = torch.stack([x[torch.tensor(labels) == one].mean(0) for one in range(4)]).double()
     queries = torch.randn(9, 7) + 50
     slow = -((queries.double()[:, None] - means) ** 2).sum(2)
@@ -97,19 +97,19 @@ NAN = torch.tensor([[0.0, 1, 2, 3], [0, 1, 2, float("nan")]])
         (body(), BeforeLastLinear(), few(torch.eye(4), [0, 1, -1, 1]), "go from -1 to 1"),
         (body(), BeforeLastLinear(), few(torch.eye(4), [0, 0, 0, 0]), "4 examples are of one cl"),
         (body(), BeforeLastLinear(), few(torch.eye(5), [0, 1, 0, 1, 1]), r"shape \[2, 5\].*give"),
-        (nn.ReLU(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 0, 1]), r"features=Outputs\(\)"),
+        (nn.ReLU(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 0, 1]), r"features=ModelOutputs\(\)"),
         (Cosine(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 2, 2]), "has more layers after"),
-        (Places(), Outputs(), few(torch.eye(4), [0, 1, 0, 1]), r"the shape \[4, 3, 4\].*Pool"),
+        (Places(), ModelOutputs(), few(torch.eye(4), [0, 1, 0, 1]), r"the shape \[4, 3, 4\].*Pool"),
         (
             Nowhere(),
-            Outputs(),
+            ModelOutputs(),
             few(torch.eye(4), [0, 1, 0, 1]),
             "of example 0 are not finite",
         ),
     ],
 )  # fmt: skip
 def test_bad_examples_and_bodies_are_refused(
-    model: nn.Module, features: BeforeLastLinear | Outputs, task: Task, says: str
+    model: nn.Module, features: BeforeLastLinear | ModelOutputs, task: Task, says: str
 ):
     with pytest.raises(ValueError, match=says):
         Prototypes(features=features)(model, task)
@@ -135,13 +135,13 @@ class AtMost(nn.Module):
 def test_a_support_set_may_be_larger_than_a_batch_of_the_model():
     labels = [place % 2 for place in range(250)]
     x = torch.randn(250, 3) + 5 * torch.tensor(labels)[:, None]
-    made = Prototypes(features=Outputs())(AtMost(), few(x, labels))
+    made = Prototypes(features=ModelOutputs())(AtMost(), few(x, labels))
     found = np.asarray(made(x[:100]).detach().argmax(1))
     assert (found == np.array(labels[:100])).mean() > 0.95
 
 
 def test_chunks_do_not_change_the_prototypes(monkeypatch: pytest.MonkeyPatch):
-    task, whole = digits(), Prototypes(features=Outputs())(nn.Flatten(), digits())
+    task, whole = digits(), Prototypes(features=ModelOutputs())(nn.Flatten(), digits())
     monkeypatch.setattr("shoestring.adapt.support._CHUNK", 7)
-    parts = Prototypes(features=Outputs())(nn.Flatten(), task)
+    parts = Prototypes(features=ModelOutputs())(nn.Flatten(), task)
     assert torch.allclose(whole.head.weight, parts.head.weight, atol=1e-5)  # type: ignore[union-attr]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from shoestring.adapt import Outputs, Prototypes
+from shoestring.adapt import ModelOutputs, Prototypes
 from shoestring.kit import AdamW, Training
 from shoestring.recipes import one_shot, recipes
 from shoestring.recipes.one_picture_each import (
@@ -68,8 +68,8 @@ def test_a_few_steps_and_a_run():
     )
     assert 0.05 < right < 0.9
     runs = omniglot_runs()[:2]
-    assert 0.1 < runs_error(Prototypes(features=Outputs()), body, runs) < 0.95
-    assert runs_error(Prototypes(features=Outputs()), nn.Flatten(), runs) < 0.95
+    assert 0.1 < runs_error(Prototypes(features=ModelOutputs()), body, runs) < 0.95
+    assert runs_error(Prototypes(features=ModelOutputs()), nn.Flatten(), runs) < 0.95
     few = few_pictures(known, 3, seed=0)
     assert (few.train[1].bincount() == 3).all() and few.test is not None
     assert (few.test[1].bincount() == 10).all()
