@@ -117,10 +117,12 @@ def untrained(rows: Rows) -> None:
                 distances = [hausdorff(query, known) for known in run.train[0]]
                 wrong, count = wrong + (int(np.argmin(distances)) != int(label)), count + 1
         rows.add(subject, "test error", 100 * wrong / count, "%")
+        rows.add(subject, "labels", 20, "labels")
         rows.add(subject, "done", 1, "")
     if rows.wanted(subject := "nearest in pixels") and not rows.done(subject, None):
         error = runs_error(Prototypes(features=ModelOutputs()), nn.Flatten(), omniglot_runs())
         rows.add(subject, "test error", 100 * error, "%")
+        rows.add(subject, "labels", 20, "labels")
         rows.add(subject, "done", 1, "")
 
 
@@ -179,6 +181,7 @@ def adapted(rows: Rows, name: str, seed: int) -> None:
     with seeded(seed):
         error = runs_error(technique, network, runs)
     rows.add(name, "test error", 100 * error, "%", seed)
+    rows.add(name, "labels", 20, "labels", seed)
     if name in ("prototypical", "matching"):
         _file(rows, name, technique(network, runs[0].sealed()), runs[0], seed)
 
@@ -209,23 +212,25 @@ def label_curve(rows: Rows, seed: int) -> None:
             right.setdefault(name, []).append(found)
             metric = f"test error, {each} pictures"
             rows.add(f"label curve, {name}", metric, 100 * (1 - found), "%", seed)
-    needed = _needed(right["all weights"], right["prototypes"][0])
-    rows.add("prototypical", "labels", classes, "labels", seed)
-    rows.add("all weights, as good", "labels", classes * needed, "labels", seed)
+    goal = right["prototypes"][0]
+    needed, reached = _needed(right["all weights"], goal)
+    for way, each, found in (("prototypes", 1.0, goal), ("all weights", needed, reached)):
+        rows.add(f"{HELD_OUT}, {way}", "labels", classes * each, "labels", seed)
+        rows.add(f"{HELD_OUT}, {way}", "test error", 100 * (1 - found), "%", seed)
 
 
-def _needed(right: list[float], goal: float) -> float:
-    """The pictures a character at which a curve first is as good; its last point where it never is.
+def _needed(right: list[float], goal: float) -> tuple[float, float]:
+    """(the pictures a character at which a curve is as good as a goal, the score there).
 
-    Interpolated linearly between points.
+    Interpolated linearly between points; the last point where the curve is never as good.
     """
     for place, found in enumerate(right):
         if found >= goal:
             if not place:
-                return EACH[0]
+                return EACH[0], found
             low, before = right[place - 1], EACH[place - 1]
-            return before + (EACH[place] - before) * (goal - low) / (found - low)
-    return EACH[len(right) - 1]
+            return before + (EACH[place] - before) * (goal - low) / (found - low), goal
+    return EACH[len(right) - 1], right[-1]
 
 
 def _kept() -> Path:

@@ -22,8 +22,8 @@ class Matching(Technique):
     Differs: as in `ByAttention`.
 
     `comparison`: ByAttention(scale).
-    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; ModelOutputs()
-        of a network that embeds.
+    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced;
+        ModelOutputs() of a network that embeds.
 
     The outputs are logarithms of probabilities. Raises as `Prototypes`.
     """

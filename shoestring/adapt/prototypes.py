@@ -20,8 +20,8 @@ class Prototypes(Technique):
     Costs: the body: somebody trained it on other classes (`Episodes`, or any classifier).
     Source: Snell, Swersky & Zemel 2017, section 2.2; as a linear layer, section 2.4.
 
-    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced; ModelOutputs()
-        of a network that embeds.
+    `features`: BeforeLastLinear() of a classifier, whose last linear layer is replaced;
+        ModelOutputs() of a network that embeds.
 
     The head is a plain linear layer, so that all techniques and files know it. The classes are
     those of the labels in the "train" split, which may be other and more ones than the model's.

@@ -97,7 +97,7 @@ NAN = torch.tensor([[0.0, 1, 2, 3], [0, 1, 2, float("nan")]])
         (body(), BeforeLastLinear(), few(torch.eye(4), [0, 1, -1, 1]), "go from -1 to 1"),
         (body(), BeforeLastLinear(), few(torch.eye(4), [0, 0, 0, 0]), "4 examples are of one cl"),
         (body(), BeforeLastLinear(), few(torch.eye(5), [0, 1, 0, 1, 1]), r"shape \[2, 5\].*give"),
-        (nn.ReLU(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 0, 1]), r"features=ModelOutputs\(\)"),
+        (nn.ReLU(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 0, 1]), r"features=ModelOut"),
         (Cosine(), BeforeLastLinear(), few(torch.eye(4), [0, 1, 2, 2]), "has more layers after"),
         (Places(), ModelOutputs(), few(torch.eye(4), [0, 1, 0, 1]), r"the shape \[4, 3, 4\].*Pool"),
         (
