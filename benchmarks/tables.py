@@ -35,6 +35,7 @@ from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
 from dual_table import dual_short, dual_translation
+from forgetting_table import forgetting, together
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -53,6 +54,7 @@ from microcontroller_table import (
     recurrent,
     weights,
 )
+from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -321,6 +323,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "three-results": three_results,
     "regions": regions,
     "rooms": rooms,
+    "one-shot": one_shot,
+    "one-shot-labels": label_curve,
+    "forgetting": forgetting,
+    "together": together,
     "boxes-partial": boxes_partial,
     "boxes-active": boxes_active,
     "browser": browser,

@@ -64,6 +64,7 @@ _HOMES = {
     "shoestring.plan": ["compress", "diagnose"],
 }
 _ROOMS = (
+    "adapt",
     "artifact",
     "core",
     "distill",

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 import torch
+from made_few import few_curves
 from made_rules import weak_curves
 from made_spelling import dual_curves
 from torch import nn
@@ -43,6 +44,7 @@ PLAIN = Training(100, AdamW(2e-2, 0.1))
 CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {
     "dual.BackTranslation": dual_curves,
     "dual.DualLearning": dual_curves,
+    "adapt.Prototypes": few_curves,
     "label.Weak": weak_curves,
 }
 """Of techniques that save another cost of getting than labels, or labels of other tasks.

@@ -13,6 +13,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,10 +24,12 @@ import pytest
 import torch
 from getting import check_it_saves, few_labels
 from made_duals import Readers, pictures_and_labels
+from made_few import one_head
 from torch import Tensor, nn
 
 import shoestring
 from shoestring import kit, meters
+from shoestring.adapt import ByAttention, ModelOutputs
 from shoestring.artifact import load
 from shoestring.core import (
     ActsOnLayers,
@@ -49,6 +52,11 @@ from shoestring.models import DigitsLeNet, Images, TextEncoder, VGGFamily
 from shoestring.tasks import digits
 
 SETTINGS: dict[str, dict[str, Any]] = {
+    "adapt.Frozen": {"training": Training(10, AdamW(1e-2))},
+    "adapt.LearningWithoutForgetting": {"training": Training(4)},
+    "adapt.Matching": {"comparison": ByAttention(5.0)},
+    "adapt.Prototypes": {"features": ModelOutputs()},
+    "adapt.Rehearsal": {"examples": 20, "training": Training(4)},
     "distill.EarlyExit": {"lost": 0.02, "training": Training(40, AdamW(5e-3))},
     "distill.Replace": {
         "by": VGGFamily(images=Images(mean=(0.3,), deviation=(0.4,), side=8, classes=10)),
@@ -182,6 +190,12 @@ NETWORKS: dict[str, type[nn.Module]] = {
 }
 """What a technique is tried on where that is not a DigitsLeNet."""
 
+TASKS: dict[str, Callable[[], Task]] = {
+    "adapt.LearningWithoutForgetting": one_head,
+    "adapt.Rehearsal": one_head,
+}
+"""What a technique is given to do where that is neither the digits nor a few labels of them."""
+
 METERS = {"bytes": (meters.Size(), "bytes"), "operations": (meters.Operations(), "operations")}
 """What the first word after `Saves:` is measured by: the meter, and the field of the Cost.
 
@@ -259,6 +273,8 @@ def task_for(kind: type[Technique]) -> Task:
 
     Where two directions are trained, both.
     """
+    if key(kind) in TASKS:
+        return TASKS[key(kind)]()
     if ".dual." in kind.__module__:
         return pictures_and_labels()
     return few_labels(200, 0) if saves(kind) in (*GETTING, NOTHING) else digits()

@@ -8,6 +8,7 @@ from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.causal import CausalNetwork, experts, feed_forward
 from shoestring.models.centre_detector import CentreDetector
+from shoestring.models.conv4 import Conv4
 from shoestring.models.families import (
     Ending,
     Images,
@@ -46,6 +47,7 @@ __all__ = [
     "ByteGRU",
     "CausalNetwork",
     "CentreDetector",
+    "Conv4",
     "DigitsLeNet",
     "Ending",
     "Images",

@@ -21,6 +21,7 @@ from shoestring.tasks.movie_reviews import (
     review_vocabulary,
 )
 from shoestring.tasks.multi30k import multi30k, multi30k_lines, multi30k_pieces
+from shoestring.tasks.omniglot import Characters, omniglot_runs, omniglot_small
 from shoestring.tasks.other_texts import other_texts
 from shoestring.tasks.pieces import Pieces, pieces
 from shoestring.tasks.preordering import (
@@ -56,6 +57,7 @@ __all__ = [
     "Beam",
     "BloodPictures",
     "ByteText",
+    "Characters",
     "Columns",
     "DataError",
     "Greedy",
@@ -100,6 +102,8 @@ __all__ = [
     "multi30k",
     "multi30k_lines",
     "multi30k_pieces",
+    "omniglot_runs",
+    "omniglot_small",
     "order_scores",
     "other_texts",
     "perplexity",
