@@ -1,4 +1,4 @@
-"""Changes of inputs that keep what they show, for pictures, texts and tables: weak ones and strong."""
+"""Changes of inputs that keep what they show, weak and strong, of pictures, texts and tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from shoestring.kit import mirrored, moved
+from shoestring.kit import mirrored
 
 Augmentation = Callable[..., Tensor | tuple[Tensor, ...]]
 """Takes the inputs of a batch, and returns them changed: one tensor, or a tuple of several."""
@@ -21,20 +21,31 @@ def _check_share(name: str, share: float) -> None:
         raise ValueError(f"{name} of {share!r}: give a share, 0 to 1")
 
 
+def _warped(images: Tensor, matrices_N23: Tensor) -> Tensor:
+    """The pictures, each through an affine map of its own."""
+    grid = functional.affine_grid(matrices_N23.to(images), list(images.shape), align_corners=False)
+    border = "zeros" if images.shape[1] == 1 else "reflection"
+    return functional.grid_sample(images, grid, padding_mode=border, align_corners=False)
+
+
 @dataclass(frozen=True)
 class Shifted:
-    """Move each picture N×C×H×W at random, by up to a share of its side; 0 comes in at the border.
+    """Move each picture N×C×H×W at random, by up to a share of its side, and by parts of pixels.
 
-    `share`: of the longer side, 0 to 1; one pixel at least.
+    What comes in at the border is 0 in pictures of one channel, and mirrored in others.
+
+    `share`: of each side, 0 to 1.
     """
 
-    share: float = 0.08
+    share: float = 0.05
 
     def __post_init__(self) -> None:
         _check_share("a shift", self.share)
 
     def __call__(self, images: Tensor) -> Tensor:
-        return moved(images, max(1, round(self.share * max(images.shape[-2:]))))
+        still = torch.eye(2).expand(len(images), 2, 2)
+        by = (2 * torch.rand(len(images), 2, 1) - 1) * 2 * self.share
+        return _warped(images, torch.cat([still, by], 2))
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class ShiftedMirrored:
     `share`: of the longer side by which one is moved at most, 0 to 1.
     """
 
-    share: float = 0.125
+    share: float = 0.1
 
     def __call__(self, images: Tensor) -> Tensor:
         return mirrored(Shifted(self.share)(images))
@@ -84,7 +95,7 @@ class Distorted:
         return self._cover(self._light(self._bend(images)))
 
     def _bend(self, images: Tensor) -> Tensor:
-        count, grey = len(images), images.shape[1] == 1
+        count = len(images)
 
         def drawn(most: float) -> Tensor:
             return (2 * torch.rand(count) - 1) * most
@@ -97,10 +108,7 @@ class Distorted:
             torch.stack([wide * cosine, -sine + shear, drawn(2 * self.shift)], 1),
             torch.stack([sine, high * cosine, drawn(2 * self.shift)], 1),
         )
-        matrices = torch.stack(rows, 1).to(images)
-        grid = functional.affine_grid(matrices, list(images.shape), align_corners=False)
-        border = "zeros" if grey else "reflection"
-        return functional.grid_sample(images, grid, padding_mode=border, align_corners=False)
+        return _warped(images, torch.stack(rows, 1))
 
     def _light(self, images: Tensor) -> Tensor:
         if not self.light or not images.numel():
@@ -112,7 +120,9 @@ class Distorted:
         if images.shape[1] == 1:  # a background of 0 stays what it is
             return torch.minimum(torch.maximum(low + (images - low) * contrast, low), high)
         middle = images.mean((1, 2, 3), keepdim=True)
-        return torch.minimum(torch.maximum(middle + (images - middle) * contrast + added, low), high)
+        return torch.minimum(
+            torch.maximum(middle + (images - middle) * contrast + added, low), high
+        )
 
     def _cover(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]

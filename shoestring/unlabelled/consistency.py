@@ -150,7 +150,7 @@ def learn_alongside(
     decay: float,
     memory: nn.Module | None = None,
 ) -> Pair:
-    """Train a copy of a model on labelled and unlabelled batches, and return it with its average."""
+    """Train a copy of a model on labelled and unlabelled batches; returns it with its average."""
     pair = Pair(clone(model), decay, memory)
     if not model.training:  # in a model in training mode, parts in evaluation mode are frozen
         pair.network.train()

@@ -72,14 +72,16 @@ def guarded(learner: Learner, model: nn.Module, task: Task) -> Tried:
     """Learn from labels alone and from all examples, and take the network that scores higher.
 
     Both have the same initial weights, the same training and the same weak changes of the labelled
-    inputs. Of equal scores, the labels alone win. Both are compared on the validation split, example
-    by example. Warns with a RefusedWarning where the network from all examples is not used.
+    inputs. Of equal scores, the labels alone win. Both are compared on the validation split,
+    example by example. Warns with a RefusedWarning where the network from all examples is not used.
     """
     given = material(model, task, learner.weak, learner.strong)
     weakly = Weakly(given.task, given.augmentations.weak)
     labels_only = train(clone(model), weakly, learner.training, what="training on labels alone")
     learnt = learner.learnt(model, given, labels_only)
-    tried = judged(task, learnt, labels_only, f"{type(learner).__name__} ({given.augmentations.why})")
+    tried = judged(
+        task, learnt, labels_only, f"{type(learner).__name__} ({given.augmentations.why})"
+    )
     if tried.refused:
         warnings.warn(tried.why, RefusedWarning, stacklevel=4)
     return tried

@@ -20,15 +20,16 @@ from shoestring.unlabelled.material import Material
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoLabel(Technique):
-    """Label what a network is sure of, and train the next one from the start on that too, in rounds.
+    """Label what a network is sure of, and train the next one on that too, in rounds.
 
-    The first round has the answers of the network that learnt from the labels alone. What is
-    returned is the network of the last round, unless the guard refuses it, as `MeanTeacher` says.
+    Each network starts from the initial weights. The first round has the answers of the network
+    that learnt from the labels alone. What is returned is the network of the last round, unless the
+    guard refuses it, as `MeanTeacher` says.
 
     Saves: labels, where what the network is sure of is right.
     Costs: a training for each round; and one on the labels alone, which is the guard's too.
     Source: Lee 2013; Yarowsky 1995 (rounds, and a threshold).
-    Differs: labels are given between trainings, not in each step, and weigh the same from the start.
+    Differs: labels are given between trainings and not in each step; their weight does not rise.
 
     `training`: of each network.
     `rounds`: 1 or more; fewer where no answer is sure.
@@ -74,7 +75,7 @@ class PseudoLabel(Technique):
         return clone(network) if network is labels_only else network
 
     def _labelled(self, network: nn.Module, given: Material) -> Task | None:
-        """The task with the answers that the network is sure of as labels; None where it has none."""
+        """The task with the answers that the network is sure of as labels; None without any."""
         task, known = given.task, given.task.known()
         belief = task.outputs(network, task.inputs(given.pool)).float().softmax(1)
         sure, label = belief.max(1)
