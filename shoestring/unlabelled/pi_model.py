@@ -24,7 +24,7 @@ class PiModel(Technique):
     The squared difference of the probabilities of the two joins the loss. What is returned is the
     network as it is at the end, unless the guard refuses it, as `MeanTeacher` says.
 
-    Saves: labels, where changes of the inputs keep their classes.
+    Saves: nothing that the label curve on digits proves; `docs/unlabelled.md` has more figures.
     Costs: four passes more in each step; and a training on the labels alone, for the guard.
     Source: Laine & Aila 2017, section 2.1.
     Differs: one of the two changes is the strong one.

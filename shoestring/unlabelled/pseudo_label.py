@@ -26,7 +26,7 @@ class PseudoLabel(Technique):
     that learnt from the labels alone. What is returned is the network of the last round, unless the
     guard refuses it, as `MeanTeacher` says.
 
-    Saves: labels, where what the network is sure of is right.
+    Saves: nothing that the label curve on digits proves; `docs/unlabelled.md` has more figures.
     Costs: a training for each round; and one on the labels alone, which is the guard's too.
     Source: Lee 2013; Yarowsky 1995 (rounds, and a threshold).
     Differs: labels are given between trainings and not in each step; their weight does not rise.
