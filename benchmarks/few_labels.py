@@ -5,8 +5,8 @@
 MNIST with 10, 40 and 100 labels and 54,900 or more unlabelled pictures; SST-2 with 40 and 200
 labels and the other training texts; CIFAR-10 (the JPEG copy), a subset of 10,000 pictures, with
 250, 1,000 and 4,000 labels. Labels are balanced over classes; the guard's validation split has as
-many labels again. Networks, trainings and settings are the same for every technique of a set; rates
-and steps were chosen on MNIST's validation split with the labels of seed 9, which is none of
+many labels again. Networks, trainings and settings are the same for every technique of a set. Rates
+and steps of MNIST were chosen on its validation split with the labels of seed 9, which is none of
 those below. Each technique has the test error of the network that it learnt, of what the guard
 returned, and whether it was refused. Baselines: labels alone, without and with the weak and the
 strong changes of inputs; and scikit-learn's self-training and label spreading on the raw pixels or

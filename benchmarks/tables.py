@@ -33,6 +33,7 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
+from few_labels_table import few_labels
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -358,6 +359,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-studio": label_studio,
     "label-page": label_page,
     "weak-labels": weak_labels,
+    "few-labels": few_labels,
     "weak-label-quality": label_quality,
     "retrieve-texts": retrieve_texts,
     "retrieve-clips": retrieve_clips,
