@@ -97,26 +97,46 @@ def _saved(name: str, way: str, seeds: list[int]) -> str:
 
 
 def longer_training() -> str:
-    """A row per length of training: the same seeds of EWT, trained briefly and longer."""
+    """Two rows per set: as in the table above, and with longer training or more labels."""
     lines = [
-        "| EWT tags, training steps a round | pairs | random choice, mean test score % | "
-        "above random | pairs won |",
+        "| data | steps a round | labels bought | pairs | random choice, mean test score % | "
+        "above random | pairs won | worst pair |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    changed = results("active_learning_longer")
+    for name in dict.fromkeys(row["subject"].partition(", ")[0] for row in changed):
+        rows = [row for row in changed if row["subject"].startswith(f"{name}, ")]
+        settings = {row["metric"]: row for row in rows if row["subject"] == f"{name}, settings"}
+        shared = {row["seed"] for row in rows if row["metric"] == "mean test score"}
+        before = [row for row in results("active_learning") if row["seed"] in shared]
+        for found, suffix in ((before, " before"), (rows, "")):
+            base, ours = (
+                values(found, f"{name}, {way}", "mean test score") for way in (BASELINE, DEFAULT)
+            )
+            gains = [one - other for one, other in zip(ours, base, strict=True)]
+            labels = settings[f"labels{suffix}"]
+            lines.append(
+                f"| {name} | {settings[f'steps{suffix}']['value']:.0f} | "
+                f"{labels['value']:,.0f} {labels['unit']} | {len(gains)} | {mean(base):.2f} | "
+                f"{mean(gains):+.2f} | {sum(gain > 0 for gain in gains)} | {min(gains):+.2f} |"
+            )
+    return "\n".join([*lines, "", conditions_told(changed)])
+
+
+def classical() -> str:
+    """Classical models on the labels of random choice, beside the networks."""
+    found = results("active_learning_classical")
+    lines = [
+        "| data | model | mean test score % with random labels | the network with random labels | "
+        "the network with `Margin()` |",
         "| --- | --- | --- | --- | --- |",
     ]
-    longer = results("active_learning_longer")
-    shared = sorted({row["seed"] for row in longer})
-    brief = [row for row in results("active_learning") if row["seed"] in shared]
-    steps = {row["metric"]: row["value"] for row in longer if row["subject"] == "training"}
-    for told, found in ((steps["brief"], brief), (steps["longer"], longer)):
-        base, ours = (
-            values(found, f"EWT tags, {way}", "mean test score") for way in (BASELINE, DEFAULT)
-        )
-        gains = [one - other for one, other in zip(ours, base, strict=True)]
-        lines.append(
-            f"| {told:.0f} | {len(gains)} | {mean(base):.2f} | {mean(gains):+.2f} | "
-            f"{sum(gain > 0 for gain in gains)} |"
-        )
-    return "\n".join([*lines, "", conditions_told(longer)])
+    for subject in dict.fromkeys(row["subject"] for row in found):
+        name, _, model = subject.partition(", ")
+        alone = mean(values(found, subject, "mean test score"))
+        networks = [mean(_means(name, way, "test").values()) for way in (BASELINE, DEFAULT)]
+        lines.append(f"| {name} | {model} | {alone:.2f} | {networks[0]:.2f} | {networks[1]:.2f} |")
+    return "\n".join([*lines, "", conditions_told(found)])
 
 
 def active_learning_short() -> str:

@@ -33,6 +33,7 @@ from shoestring.tasks import digits
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = "shoestring.tasks:digits"
 SUBJECT = "two sessions, killed"
+LEARNING = "one session, a model learns"
 LABELS, KILLS = 1000, 5
 QUICK_LABELS, QUICK_KILLS = 200, 2
 TRUE = """(truth) => {
@@ -104,6 +105,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if not rows.done(SUBJECT, None) and rows.wanted(SUBJECT):
             sessions(rows, Path(folder), count, kills)
+        if not rows.done(LEARNING, None) and rows.wanted(LEARNING):
+            beside(rows, Path(folder), count // 2)
         if not rows.done("one session", None) and rows.wanted("one session"):
             alone(rows, Path(folder), count // 4)
     rows.close()
@@ -178,26 +181,46 @@ def _times(rows: Rows, subject: str, what: str, times: list[float]) -> None:
         rows.add(subject, f"key to next example, {what}, {name}", ordered[at], "ms", timed=True)
 
 
+def beside(rows: Rows, folder: Path, count: int) -> None:
+    """One person as fast as the page takes keys, while a model learns."""
+    log, seconds = _one_session(folder / "beside", count, truth_of(folder))
+    rows.add(LEARNING, "labels a second", count / seconds, "labels/s", timed=True)
+    _times(rows, LEARNING, "while it learns", [time for time, learning in log if learning])
+    rows.add(LEARNING, "done", 1, "")
+
+
 def alone(rows: Rows, folder: Path, count: int) -> None:
     """One person as fast as the page takes keys; and the same by one request for each label."""
+    truth = truth_of(folder)
+    log, seconds = _one_session(folder / "alone", count, truth, "--no-model")
+    rows.add("one session", "labels a second", count / seconds, "labels/s", timed=True)
+    _times(rows, "one session", "all", [time for time, _ in log])
+    rows.add("one session", "done", 1, "")
+    (folder / "waits").mkdir()
+    served = Served(folder / "waits", "--no-model")
+    try:
+        _waiting(rows, served, truth, count)
+    finally:
+        served.stop()
+
+
+def _one_session(
+    folder: Path, count: int, truth: dict[str, str], *more: str
+) -> tuple[list[tuple[float, bool]], float]:
+    """For each key the milliseconds, and whether a model learned; and the seconds in all."""
     import real_browser
 
-    truth = truth_of(folder)
-    other = folder / "alone"
-    other.mkdir()
-    served = Served(other, "--no-model")
+    folder.mkdir()
+    served = Served(folder, *more)
     try:
         with real_browser.started() as chromium, real_browser.visiting(chromium) as seen:
             seen.open(f"{served.address}&by=ann")
             seen.page.wait_for_function("() => document.documentElement.dataset.painted")
             seen.page.evaluate(TRUE, truth)
             seen.page.evaluate(f"() => window.work({count})")
-            log = seen.page.evaluate("() => window.log")
-            seconds = seen.page.evaluate("() => window.seconds")
-        rows.add("one session", "labels a second", count / seconds, "labels/s", timed=True)
-        _times(rows, "one session", "all", [time for time, _ in log])
-        rows.add("one session", "done", 1, "")
-        _waiting(rows, served, truth, count)
+            return seen.page.evaluate("() => window.log"), seen.page.evaluate(
+                "() => window.seconds"
+            )
     finally:
         served.stop()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rows import conditions_told, metrics, on, processors, results
 
-KILLED, ALONE, WAITING = "two sessions, killed", "one session", "a request for each label"
+KILLED, LEARNING = "two sessions, killed", "one session, a model learns"
+ALONE, WAITING = "one session", "a request for each label"
 
 
 def label_page() -> str:
@@ -22,12 +23,15 @@ def label_page() -> str:
     ]
     for processor in processors(found):
         rows = on(processor, found)
-        killed, alone, waiting = (metrics(rows, one) for one in (KILLED, ALONE, WAITING))
+        killed, learning, alone, waiting = (
+            metrics(rows, one) for one in (KILLED, LEARNING, ALONE, WAITING)
+        )
         lines += [
             "",
             f"| {processor} | median, ms | 95 % are below, ms | keys |",
             "| --- | --- | --- | --- |",
-            _row("key to next example, while a model learns", killed, "while it learns"),
+            _row("key to next example, two sessions, a model learns", killed, "while it learns"),
+            _row("key to next example, one session, a model learns", learning, "while it learns"),
             _row("key to next example, one session, no model", alone, "all"),
             _row("a request for each label, which is waited for", waiting, "all"),
             "",

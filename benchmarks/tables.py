@@ -18,6 +18,7 @@ import depth_table
 from active_learning_table import (
     active_learning,
     active_learning_short,
+    classical,
     forecasts,
     longer_training,
 )
@@ -298,6 +299,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "audit-trained": audit_table.trained,
     "active-learning": active_learning,
     "active-learning-short": active_learning_short,
+    "active-learning-classical": classical,
     "active-learning-longer": longer_training,
     "label-forecasts": forecasts,
     "deep-compression-short": deep_compression_short,

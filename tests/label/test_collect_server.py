@@ -195,3 +195,26 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     with pytest.raises(ValueError, match=r"y\.tif is no picture that can be opened") as raised:
         pages.picture(tmp_path / "y.tif", tmp_path)
     assert "BytesIO" not in str(raised.value)
+
+
+def test_answers_are_sent_at_once():
+    """Else each would wait for the other side to acknowledge its first part: 40 ms."""
+    import asyncio
+
+    async def answering() -> int:
+        found = asyncio.get_running_loop().create_future()
+        with pages.listening("127.0.0.1", None) as ours:
+
+            def connected(_: Any, writer: asyncio.StreamWriter) -> None:
+                there = writer.get_extra_info("socket")
+                found.set_result(there.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                writer.close()
+
+            async with await asyncio.start_server(connected, sock=ours):
+                _, writer = await asyncio.open_connection(*ours.getsockname())
+                delay = await found
+                writer.close()
+                await writer.wait_closed()
+                return delay
+
+    assert asyncio.run(answering()) == 1

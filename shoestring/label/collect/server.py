@@ -75,7 +75,8 @@ def listening(host: str, port: int | None, last: int | None = None) -> socket.so
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     wanted = [port] if port is not None else [last or 0, 0]
     for number in wanted:
-        made = socket.socket(family, socket.SOCK_STREAM)
+        # Named, since asyncio sends at once (TCP_NODELAY) only where the protocol is known.
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind((host, number))
