@@ -197,8 +197,5 @@ RECIPE = Recipe(
             Line("self-training, pixels", "80 labels, self-training (scikit-learn)"),
         ),
         saved=Measure("labels", "labels", "labels", ",.0f"),
-        price=Measure(
-            "minutes of a core, for all", "time", "minutes of a core", ".1f", subject="recipe"
-        ),
     ),
 )
