@@ -117,6 +117,7 @@ def end_to_end(run: Run) -> None:
             run.row(f"labels alone that do as well as {name}", "test error", 100 - 100 * test, "%")
     for name, peer in _peers(run.seed).items():
         run.row(f"{LABELS} labels, {name}", "test error", _peer_error(peer, task), "%")
+        run.row(f"{LABELS} labels, {name}", "labels", LABELS, "labels")
 
 
 def labels_alone(errors: Mapping[int, float], error: float) -> float:
@@ -139,6 +140,7 @@ def _alone(run: Run, count: int, training: Training) -> float:
             network = train(DigitsLeNet(), shown.sealed(), training, what=f"{count} labels alone")
         errors.append(100 - 100 * score(task, network, "test"))
         run.row(f"{count} labels alone{name}", "test error", errors[-1], "%")
+        run.row(f"{count} labels alone{name}", "labels", count, "labels")
     return min(errors)
 
 
