@@ -25,6 +25,7 @@ def test_labels_are_balanced_and_nothing_is_in_two_places():
     assert torch.cdist(given.flatten(1), free.flatten(1)).min() > 0
 
 
+@pytest.mark.slow
 def test_the_file_answers_as_was_proven(tmp_path: Path):
     task = few_digits(80, 0)
     with seeded(0):
