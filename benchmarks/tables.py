@@ -35,6 +35,7 @@ from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
 from dual_table import dual_short, dual_translation
+from few_labels_table import few_labels
 from forgetting_table import forgetting, together
 from formats_table import label_studio
 from front_page import picture, three_results
@@ -371,6 +372,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-studio": label_studio,
     "label-page": label_page,
     "weak-labels": weak_labels,
+    "few-labels": few_labels,
     "weak-label-quality": label_quality,
     "dual-translation": dual_translation,
     "dual-short": dual_short,

@@ -79,6 +79,7 @@ _ROOMS = (
     "recipes",
     "report",
     "tasks",
+    "unlabelled",
 )
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
