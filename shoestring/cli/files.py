@@ -24,6 +24,22 @@ Entry = Annotated[
     str | None, typer.Option(help="which entry, of a file with several", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+PicturesAsJson = Annotated[
+    bool, typer.Option("--json", help="of pictures: print their classes and numbers as JSON")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="an .npz file for the outputs \\[default: print them; of pictures their classes]",
+        show_default=False,
+    ),
+]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw", help="INPUTS are raw: sounds (.wav, .npy or .npz), or a text file's lines"
+    ),
+]
 
 
 def plainly(text: str) -> str:
@@ -94,23 +110,10 @@ def run(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="an .npz file for the outputs \\[default: print them; of pictures their classes]",
-            show_default=False,
-        ),
-    ] = None,
+    out: Out = None,
     entry: Entry = None,
-    raw: Annotated[
-        bool,
-        typer.Option(
-            "--raw", help="INPUTS are raw: sounds (.wav, .npy or .npz), or a text file's lines"
-        ),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="of pictures: print their classes and numbers as JSON")
-    ] = False,
+    raw: Raw = False,
+    as_json: PicturesAsJson = False,
 ) -> None:
     """Run a file on arrays, on pictures, or on raw inputs that its input chain takes."""
     from shoestring.artifact import load

@@ -9,7 +9,7 @@ import pytest
 from shoestring.cli.auditing import audit
 from shoestring.label import Collection, Example, Span
 from shoestring.label.collect.answer import digest
-from shoestring.label.formats import FormatError, read
+from shoestring.label.formats import FormatError, Table, read
 from shoestring.recipes.audit_changes import apply_changes
 from shoestring.recipes.auditing import audits
 
@@ -118,6 +118,13 @@ def test_ends_of_lines_quotes_and_the_encoding_are_kept(tmp_path: Path, encoding
     first, *_ = read(new, text="review", label="mood").examples
     assert first.annotations[0].labels[0].name == 'a, "b"'
     assert "is no class of the source, and now the label of 1 example" in applied.notes[0]
+
+
+def test_a_separator_that_is_named_is_used_for_the_copy(tmp_path: Path):
+    source, _ = given(tmp_path)
+    table = Table(separator=";", text="review", label="mood")
+    table.copy(source, tmp_path / "new.csv", {"1": "odd; new"}, {"2", "3", "4"})
+    assert (tmp_path / "new.csv").read_text() == 'mood;review;town\n"odd; new";dull;north\n'
 
 
 def test_labels_that_are_none_are_listed(tmp_path: Path):

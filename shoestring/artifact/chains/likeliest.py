@@ -24,4 +24,4 @@ def likeliest(scores_NC: np.ndarray, labels: Sequence[str]) -> list[tuple[str, f
         raise ShoeError("the network gives NaN or infinity: no class is the likeliest")
     shares_NC = np.exp(scores_NC - scores_NC.max(1, keepdims=True, initial=-np.inf))
     best_N, top_N = scores_NC.argmax(1), shares_NC.max(1) / shares_NC.sum(1)
-    return [(labels[at], float(top)) for at, top in zip(best_N, top_N, strict=True)]
+    return [(labels[int(at)], float(top)) for at, top in zip(best_N, top_N, strict=True)]

@@ -87,7 +87,8 @@ class Table(Format):
         Raises ValueError for a file without a column of labels, for a copy without a line, and for
         one that could not name its pictures.
         """
-        separator = self.separator or separator_of(content := text_of(source))
+        content = text_of(source)
+        separator = self.separator or separator_of(content)
         lines = lines_of(source, content, separator)
         filled = [(one.number, one.cells) for one in lines if not one.is_empty]
         header, rows = self._header(source, filled, [])
@@ -103,11 +104,12 @@ class Table(Format):
         names = _names(source, table, found, Counter())
         if not set(names) - without:
             raise ValueError(f"no line of {source} would be left: keep one, at least")
-        place, named = list(header).index(found.label), {number for number, _ in rows}
-        kept, left = list[str](), iter(names)
+        place, left = list(header).index(found.label), iter(names)
+        examples, kept = {number for number, _ in rows}, list[str]()
         for line in lines:
-            name = next(left) if line.number in named else None
-            if name in labels:
+            if line.number not in examples:  # the names of the columns, or empty
+                kept.append(line.written)
+            elif (name := next(left)) in labels:
                 kept.append(with_cell(line, place, labels[name], separator))
             elif name not in without:
                 kept.append(line.written)
