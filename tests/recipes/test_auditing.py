@@ -278,7 +278,7 @@ def test_of_two_people_neither_is_called_careless_and_of_three_one_is():
 
     def report(by: tuple[str, ...], shared: int) -> tuple[str, dict[str, Any]]:
         examples = []
-        for n in range(80):
+        for n in range(70):
             right = n % 2
             wrong = draw.random() < 0.3  # bob errs, and ann never
             votes = [(who, "AB"[right ^ (wrong and who == "bob")]) for who in by]
@@ -297,7 +297,7 @@ def test_of_two_people_neither_is_called_careless_and_of_three_one_is():
     lines = text[text.index("Annotators:") :]
     assert "% right" not in lines and "a third person" in lines
     assert rows["ann"]["accuracy"] is None and not rows["ann"]["is_rated"]
-    assert rows["ann"]["shared"] == 13 and "80 votes, 13 of them shared" in lines
+    assert rows["ann"]["shared"] == 13 and "70 votes, 13 of them shared" in lines
     text, rows = report(("ann", "bob", "cem"), 13)
     assert "fewer than 30 shared" in text and "% right" not in text
     text, rows = report(("ann", "bob", "cem"), 60)
