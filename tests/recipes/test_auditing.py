@@ -288,7 +288,7 @@ def test_of_two_people_neither_is_called_careless_and_of_three_one_is():
                 Example(name=f"{n}", fields=fields, annotations=said("AB"[right], *told))
             )
         made = Collection(examples=tuple(examples), kind=Choice, names=("A", "B"))
-        found = audit(made, minutes=0.01)
+        found = next(audits(made))  # what people said needs no longer training
         return as_text(found), {
             one["name"]: one for one in json.loads(as_json(found))["annotators"]
         }
