@@ -123,7 +123,8 @@ def run(
     if entry is not None or loaded.entries:
         loaded = loaded[named(file, entry, loaded.entries)]
     chain = loaded.input_chain
-    if chain is not None and chain.takes_pictures and (raw or inputs[0].suffix.lower() != ".npz"):
+    arrays_given = inputs[0].suffix.lower() == ".npz" and not inputs[0].is_dir()
+    if chain is not None and chain.takes_pictures and (raw or not arrays_given):
         _give_pictures(loaded, inputs, out, as_json)
         return
     if as_json:

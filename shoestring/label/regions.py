@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -136,17 +137,26 @@ class Regions(View):
         if isinstance(side, bool) or not isinstance(side, int) or side < 1:
             raise ValueError(f"side={side!r}: give the side of a tile in pixels, 1 or more")
         if height % side or width % side:
-            both = [one for one in range(4, min(height, width) + 1)
-                    if not height % one and not width % one]  # fmt: skip
+            both = [
+                one for one in range(2, min(height, width) + 1) if not (height % one or width % one)
+            ]
+            sides = f"give side={' or '.join(map(str, both))}, or " if both else ""
             raise ValueError(
-                f"tiles of {side} pixels do not divide pictures of {height}×{width}: give one of "
-                f"{', '.join(map(str, both)) or '1 and 2'}, or pad the pictures"
+                f"tiles of {side} pixels do not divide pictures of {height}×{width}: {sides}pad "
+                "pictures and masks to a height and width that the side divides"
             )
 
     def loss(self, model: Any, batch: Any) -> Any:
         if not self._tried:
             self._try_criterion(model)
-        return self.task.loss(model, batch)
+        try:
+            return self.task.loss(model, batch)
+        except IndexError as error:
+            raise ValueError(
+                f"the loss of labelled pixels fails ({error}); the labels of tiles have the "
+                f"classes {self._classes()}: answer with classes that the network has an output "
+                f"for, from 0 up, and with {UNMARKED} for a pixel without one"
+            ) from error
 
     def tiles(self, indices: Any) -> list[Tile]:
         """Where the tiles of these indices are."""
@@ -257,6 +267,9 @@ class Regions(View):
         parts = torch.full(shape, UNMARKED, dtype=tiles.targets.dtype)
         parts[row_N * count + tiles.indices % count] = tiles.targets
         masks = self._joined(parts)
+        # without a labelled pixel the mean over labelled pixels is not a number
+        if (has_any := (masks != UNMARKED).flatten(1).any(1)).any():
+            masks, pictures = masks[has_any], pictures[has_any]
         task = label_task(self.task).with_labels(masks, indices=pictures.numpy())
         return replace(self, task=task, _tiles=tiles)
 
@@ -272,28 +285,67 @@ class Regions(View):
         grid = parts.reshape(-1, rows, columns, self.side, self.side).transpose(2, 3)
         return grid.reshape(-1, rows * self.side, columns * self.side)
 
+    def _classes(self) -> str:
+        """The classes of labelled pixels, in words."""
+        classes = self._tiles.targets.unique().tolist()
+        shown = ", ".join(str(one) for one in classes if one != UNMARKED)
+        return shown if len(shown) < 80 else f"{classes[0]} to {classes[-1]}"
+
+    @cached_property
+    def _partly(self) -> np.ndarray:
+        """The index of the first picture with labelled pixels and others; empty where none has.
+
+        Raises ValueError where no pixel of any picture is labelled.
+        """
+        inner = label_task(self.task)
+        known = np.asarray(inner.known())
+        unmarked = (torch.as_tensor(inner.labels(known)) == UNMARKED).flatten(1)
+        if len(known) and unmarked.all():
+            raise ValueError(
+                f"no pixel of the {len(self._tiles.indices):,} labelled tiles has a class, all are "
+                f"{UNMARKED}, and nothing can be learnt from them: have the answer give classes, "
+                "or buy other tiles"
+            )
+        return known[(unmarked.any(1) & ~unmarked.all(1)).numpy()][:1]
+
     def _try_criterion(self, model: Any) -> None:
         """Raise ValueError where the loss of a picture depends on pixels that nobody labelled."""
-        inner = label_task(self.task)
-        first = np.asarray(inner.known())[:1]
-        masks = torch.as_tensor(inner.labels(first))
-        if not (unmarked := masks == UNMARKED).any():
+        if not len(first := self._partly):
             return
-        outputs = inner.outputs(model, inner.inputs(first))
+        inner = label_task(self.task)
+        outputs, masks = inner.outputs(model, inner.inputs(first)), inner.labels(first)
+        masks = torch.as_tensor(masks)
+        hidden = masks == UNMARKED
+        try:
+            inner.losses(outputs, masks.where(~hidden, masks[~hidden][0]))
+        except IndexError:
+            return  # of the classes that were answered: the loss says so
 
         def other(values: Tensor) -> Tensor:
             classes = torch.arange(values.shape[1], dtype=values.dtype)[:, None, None]
-            return torch.where(unmarked[:, None], values + classes + 1, values)
+            return torch.where(hidden[:, None], values + classes + 1, values)
 
         try:
             before = inner.losses(outputs, masks)
             after = inner.losses(tree.map(other, outputs), masks)
-            leaves_out = bool(torch.allclose(before, after, rtol=1e-4))
         except (IndexError, RuntimeError) as error:
             raise ValueError(_COUNTS.format(f"fails at them ({error})")) from error
-        if not leaves_out:
+        if not torch.allclose(before, after, rtol=1e-4, atol=0, equal_nan=True):
             raise ValueError(_COUNTS.format("counts them"))
+        self._try_dilution(outputs, masks, before)
         self._tried.add("criterion")
+
+    def _try_dilution(self, outputs: Any, masks: Tensor, before: Tensor) -> None:
+        """Raise ValueError where more pixels that nobody labelled make a loss smaller."""
+        twice = torch.cat([masks, torch.full_like(masks, UNMARKED)], 1)
+        try:
+            more = label_task(self.task).losses(
+                tree.map(lambda values: torch.cat([values, values], 2), outputs), twice
+            )
+        except (IndexError, RuntimeError, ValueError):
+            return  # a criterion for pictures of one size alone
+        if not torch.allclose(before, more, rtol=1e-3, atol=0, equal_nan=True):
+            raise ValueError(_COUNTS.format("divides by their number"))
 
 
 _COUNTS = (

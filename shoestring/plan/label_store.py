@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from shoestring.artifact import save, tree
 from shoestring.core.labels import LabelTask
+from shoestring.plan.answers import unlearnable, warn_of_left_out
 from shoestring.plan.folder import LABELS
 
 _VERSION = 1
 _PART = 1000
 """Examples of a pool whose inputs are hashed at a time."""
+_DIGITS, _MORE = 28, 4096
+"""The most bytes of a number in the file, and bytes for all else that a purchase adds to it."""
 
 
 @dataclass
@@ -41,6 +49,11 @@ class LabelStore:
     by: list[tuple[str, int]] = field(default_factory=list)
     steps: tuple[int, int] | None = None
     finished: int = 0
+    _judged_by: tuple[LabelTask, nn.Module] | None = None
+    _missing: int = 0
+    """How many labels more there is to be room for on the disk."""
+    _bytes: int = 0
+    """The most that one of them takes."""
 
     @classmethod
     def of(cls, folder: Path, task: LabelTask, say: Callable[[str], None]) -> LabelStore:
@@ -49,42 +62,113 @@ class LabelStore:
         Raises ValueError for a damaged file.
         """
         path = folder / f"{LABELS}{_digest(task)}.json"
+        if path.is_file():
+            say(
+                f"  labels that were bought before are in {path}: where `answer` or the meaning of "
+                "the classes has changed since, move that file away, and all are bought anew"
+            )
         for other in sorted(set(folder.glob(f"{LABELS}*.json")) - {path}):
             say(f"  {other} has labels of another pool, or of other inputs: they are not used")
         if not path.is_file():
             return cls(path)
         try:
-            kept = json.loads(path.read_bytes())
-            if kept["version"] != _VERSION:
-                raise ValueError(f"version {kept['version']}, and this program knows {_VERSION}")
-            indices, labels = list(map(int, kept["indices"])), list(kept["labels"])
-            by = [(str(name), int(count)) for name, count in kept["by"]]
-            steps, finished = kept["steps"], int(kept["finished"])
-            if len(indices) != len(labels) or len(set(indices)) != len(indices):
-                raise ValueError(f"{len(labels)} labels for {len(set(indices))} examples")
-            if not set(indices) <= {int(index) for index in task.pool()}:
-                raise ValueError("it has examples that the pool has not")
-            steps = None if steps is None else (int(steps[0]), int(steps[1]))
-            return cls(path, indices, labels, by, steps, finished)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{path} is damaged ({error}): bring back a copy of it, or move it away, and all "
-                "labels are bought anew"
-            ) from None
+            return cls(path, **_fields(json.loads(path.read_bytes()), task))
+        except ValueError as error:
+            raise _damaged(path, error) from None
+
+    def judge_by(self, task: LabelTask, model: nn.Module) -> None:
+        """Keep no label from now on of a class that the network has no output for.
+
+        Raises ValueError where the file has such a label already.
+        """
+        if wrong := unlearnable(task, model, self.indices, self.labels):
+            index, label = self.indices[wrong[0]], _shown(self.labels[wrong[0]])
+            raise _damaged(
+                self.path,
+                f"the label of example {index} is {label}, a class that the network has no output "
+                f"for; {len(wrong):,} labels are such",
+            )
+        self._judged_by = task, model
 
     def __len__(self) -> int:
         return len(self.indices)
 
+    @contextmanager
+    def room(self, missing: int, task: LabelTask) -> Iterator[None]:
+        """A context in which the disk keeps room for so many labels more.
+
+        Raises OSError, before anybody is asked for them, where the disk has not.
+        """
+        numbers = math.prod(np.shape(task.labels(task.known()[:1]))[1:])
+        self._missing, self._bytes = missing, (1 + numbers) * _DIGITS
+        try:
+            self._reserve()
+            yield
+        finally:
+            self._missing = 0
+            self._room.unlink(missing_ok=True)
+
+    @property
+    def _room(self) -> Path:
+        return self.path.with_suffix(".room")
+
+    def _reserve(self) -> None:
+        """Take room for the next file, which is written before the old one goes."""
+        if self._missing > 0:
+            save(self._room, bytes(len(self._written()) + self._missing * self._bytes + _MORE))
+
     def add(self, indices: list[int], labels: Any, chooser: str) -> None:
-        """Keep labels that were just bought. Raises OSError where the disk is full."""
+        """Keep labels that were just bought, but for those that the network cannot learn.
+
+        Raises OSError where they cannot be written: they are then in a file for temporary ones,
+        which the message names. Raises ValueError for those of a class that the network has no
+        output for, after all others are kept.
+        """
+        values, wrong = torch.as_tensor(labels).tolist(), list[int]()
+        if self._judged_by is not None:
+            wrong = unlearnable(*self._judged_by, indices, labels)
+        right = [place for place in range(len(indices)) if place not in set(wrong)]
+        self._append([indices[place] for place in right], [values[at] for at in right], chooser)
+        if wrong:
+            raise ValueError(
+                f"the answer to example {indices[wrong[0]]} is {_shown(values[wrong[0]])}, a class "
+                f"that the network has no output for ({len(wrong):,} of {len(indices):,} answers "
+                f"are such): correct the answer, or give a network with more outputs, and run the "
+                f"same command; the {len(self):,} other labels are kept in {self.path}"
+            )
+        if self._judged_by is not None:
+            warn_of_left_out(*self._judged_by, indices, labels)
+
+    def _append(self, indices: list[int], labels: list[Any], chooser: str) -> None:
+        if not indices:
+            return
         self.indices += indices
-        self.labels += torch.as_tensor(labels).tolist()
+        self.labels += labels
+        before = 0
         if self.by and self.by[-1][0] == chooser:
             chooser, before = self.by.pop()
-        else:
-            before = 0
         self.by.append((chooser, before + len(indices)))
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            aside = self._put_aside()
+            if aside is None:
+                raise
+            raise OSError(
+                error.errno,
+                f"{error.strerror}; the {len(self):,} labels that were bought are in {aside}: make "
+                f"room, move that file to {self.path}, and run the same command",
+            ) from error
+        self._missing -= len(indices)
+        self._reserve()
+
+    def _put_aside(self) -> Path | None:
+        """Write what there is among temporary files; returns where, or None."""
+        with contextlib.suppress(OSError):
+            aside = Path(tempfile.mkdtemp(prefix="shoestring-labels-")) / self.path.name
+            save(aside, self._written())
+            return aside
+        return None
 
     def settle(self, steps: tuple[int, int]) -> tuple[int, int]:
         """The steps of training (in a round, at the end), the same as in earlier runs.
@@ -120,6 +204,10 @@ class LabelStore:
         return hashlib.sha256(known.encode()).hexdigest()
 
     def _write(self) -> None:
+        self._room.unlink(missing_ok=True)
+        save(self.path, self._written())
+
+    def _written(self) -> bytes:
         kept = {
             "version": _VERSION,
             "by": self.by,
@@ -128,7 +216,79 @@ class LabelStore:
             "indices": self.indices,
             "labels": self.labels,
         }
-        save(self.path, json.dumps(kept).encode())
+        return json.dumps(kept).encode()
+
+
+def _damaged(path: Path, why: object) -> ValueError:
+    return ValueError(
+        f"{path} is damaged ({why}): bring back a copy of it, or move it away, and all labels are "
+        "bought anew"
+    )
+
+
+def _shown(label: Any) -> str:
+    """A label in a message: masks are long."""
+    return str(label) if not isinstance(label, list) else "a mask or list"
+
+
+def _fields(kept: Any, task: LabelTask) -> dict[str, Any]:
+    """The fields of a store, of what its file has; raises ValueError for what nobody wrote so."""
+    names = ("version", "by", "steps", "finished", "indices", "labels")
+    if not isinstance(kept, dict):
+        raise ValueError("it has no JSON object")
+    if missing := [one for one in names if one not in kept]:
+        raise ValueError(f"it has no {missing[0]!r}")
+    if kept["version"] != _VERSION:
+        raise ValueError(f"version {kept['version']!r}, and this program knows {_VERSION}")
+    indices = [_whole("an index", one, 0) for one in _list("indices", kept["indices"])]
+    labels = _list("labels", kept["labels"])
+    if len(indices) != len(labels) or len(set(indices)) != len(indices):
+        raise ValueError(f"{len(labels)} labels for {len(set(indices))} examples")
+    if not set(indices) <= {int(index) for index in task.pool()}:
+        raise ValueError("it has examples that the pool has not")
+    by = []
+    for pair in _list("by", kept["by"]):
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise ValueError(f"by has {pair!r}, and pairs [name, count] are wanted")
+        by.append((pair[0], _whole("a count in by", pair[1], 1)))
+    if (chosen := sum(count for _, count in by)) != len(indices):
+        raise ValueError(f"by counts {chosen} labels, and there are {len(indices)}")
+    steps = kept["steps"]
+    if steps is not None:
+        if len(_list("steps", steps)) != 2:
+            raise ValueError(f"steps is {steps!r}, and two numbers are wanted")
+        steps = tuple(_whole("steps", one, 1) for one in steps)
+    finished = _whole("finished", kept["finished"], 0)
+    _check_labels(labels, task, indices)
+    return {
+        "indices": indices,
+        "labels": labels,
+        "by": by,
+        "steps": steps,
+        "finished": finished,
+    }
+
+
+def _check_labels(labels: list[Any], task: LabelTask, indices: list[int]) -> None:
+    """Raise ValueError for labels that the task does not take up."""
+    try:
+        values = torch.tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"the labels are not numbers of one shape: {error}") from None
+    if indices:
+        task.recalled(indices, values)
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {value!r}, and a list is wanted")
+    return value
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}, and an integer from {least} up is wanted")
+    return value
 
 
 def _digest(task: LabelTask) -> str:

@@ -154,6 +154,7 @@ class Buying:
         sealed.recalled([], [])  # raises TypeError before anybody is asked
         export(self.model, self.task.sealed())  # and what no file can be made of costs no label
         store = LabelStore.of(self.folder, sealed, self.say)
+        store.judge_by(sealed, self.model)
         before = len(store)
         if fewer:
             self.say(f"  labels<={budget:,}: {fewer}, so that is what is bought in all")
@@ -218,14 +219,15 @@ class Buying:
             self.say(f"    {len(store):,} of {most:,} labels are bought and kept")
             self.tell({"event": "labels", "bought": len(store), "of": most})
 
-        apply(
-            technique,
-            self.model,
-            Keeping(task, store, type(technique).__name__, missing, heard),
-            ledger=self.ledger,
-            seed=self.seed,
-            run=self.run,
-        )
+        with store.room(missing, task):
+            apply(
+                technique,
+                self.model,
+                Keeping(task, store, type(technique).__name__, missing, heard),
+                ledger=self.ledger,
+                seed=self.seed,
+                run=self.run,
+            )
         if len(store) < most:
             self.say(f"  {name} chose {len(store):,} labels in all, and {most:,} were allowed")
 

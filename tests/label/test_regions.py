@@ -244,6 +244,64 @@ def test_a_criterion_that_counts_unmarked_pixels_is_refused():
             train(Dots(), task.buy([0]), Training(1))
 
 
+def test_a_criterion_that_divides_by_unmarked_pixels_is_refused():
+    def dilutes(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, reduction="none").mean()
+
+    def weighs(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, targets, torch.tensor([1.0, 3.0]))
+
+    masks = torch.zeros(3, 4, 6).long()
+    task = replace(pictures_of(drawn()), criterion=dilutes)
+    with pytest.raises(ValueError, match="the criterion divides by their number"):
+        train(Dots(), Regions(task=task, side=2, answer=masks).buy([0]), Training(1))
+    task = replace(pictures_of(drawn()), criterion=weighs)
+    train(Dots(), Regions(task=task, side=2, answer=masks).buy([0]), Training(1))
+
+
+def test_tiles_of_which_nothing_is_marked():
+    """They are paid; pictures of such tiles alone are not trained on, and one marked is enough."""
+    pixels = drawn(count=4)
+    masks = torch.full((4, 4, 6), -100)
+    task = replace(pictures_of(pixels), batch_size=1)
+    none = Regions(task=task, side=2, answer=masks)
+    with pytest.raises(ValueError, match="no pixel of the 3 labelled tiles has a class"):
+        train(Dots(), none.buy([0, 7, 14]), Training(1))
+    masks[3, :2, :2] = 1
+    one = Regions(task=task, side=2, answer=masks).buy([0, 7, 14]).buy([18])
+    assert one.known().tolist() == [0, 7, 14, 18] and len(one.pool()) == 20
+    assert [len(batch[1]) for batch in one.batches("train")] == [1]
+    trained = train(Dots(), one, Training(8))
+    assert all(bool(weight.isfinite().all()) for weight in trained.parameters())
+    # nor is the criterion blamed for what was not marked of the first picture
+    last = Regions(task=pictures_of(pixels), side=2, answer=masks)
+    Margin(labels=24, rounds=1, training=Training(2))(Dots(), last)
+
+
+@pytest.mark.parametrize("label", [255, -1, 2])
+def test_a_class_of_a_pixel_that_the_network_has_not_is_told(label: int):
+    masks = torch.zeros(3, 4, 6).long()
+    masks[0, 0, 1] = label
+    tiles = Regions(task=pictures_of(drawn()), side=2, answer=masks).buy([0, 9])
+    with pytest.raises(
+        ValueError, match=rf"have the classes .*{label}.*: answer with classes that"
+    ):
+        train(Dots(), tiles, Training(1))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "told"),
+    [
+        (4, 6, "of 4×6: give side=2, or pad"),
+        (13, 7, "of 13×7: pad pictures"),
+        (24, 18, "side=2 or 3 or 6"),
+    ],
+)
+def test_the_sides_that_are_named_divide_the_pictures(height: int, width: int, told: str):
+    with pytest.raises(ValueError, match=told):
+        regions_of(drawn(1, height, width), side=5)
+
+
 @pytest.mark.parametrize(
     ("made", "why"),
     [

@@ -214,25 +214,6 @@ def test_what_cannot_be_kept_is_refused_before_anybody_is_asked(task, fresh, tmp
     assert not person.asked
 
 
-def test_a_damaged_file_of_labels_is_not_overwritten(task, fresh, tmp_path):
-    task, person = selling(task)
-    bought(fresh, task, tmp_path, 10)
-    (path,) = tmp_path.glob("labels-*.json")
-    path.write_text(path.read_text()[:-40])
-    with pytest.raises(ValueError, match=r"is damaged .*all labels are bought anew"):
-        bought(fresh, task, tmp_path, 20)
-    assert len(person.all) == 10
-
-
-def test_a_label_of_an_unknown_class_says_where_it_is(task, fresh, tmp_path):
-    task, person = selling(task)
-    person.truth = person.truth + 90
-    with pytest.raises(ValueError, match=r"is 9[0-9], and the network has 10 classes"):
-        bought(fresh, task, tmp_path, 10)
-    with pytest.raises(ValueError, match=r"a class that it has no output for; .*labels-.*\.json"):
-        bought(fresh, task, tmp_path, 10)
-
-
 def test_a_process_of_the_same_search_waits_for_the_one_that_buys(
     task, fresh, tmp_path, monkeypatch
 ):

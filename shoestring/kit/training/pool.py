@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -250,7 +251,13 @@ class Pool:
 
 
 def _as_labels(labels: Any) -> Tensor:
-    labels = torch.as_tensor(labels)
+    try:
+        labels = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"the labels are {reprlib.repr(labels)}, which are not numbers of one shape ({error}): "
+            "give a number for each example, such as the index of its class, or masks of one size"
+        ) from None
     if labels.is_floating_point() and not torch.isfinite(labels).all():
         raise ValueError("the labels hold NaN or infinity")
     is_integer = (
