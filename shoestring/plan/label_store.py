@@ -33,6 +33,7 @@ class LabelStore:
     `by`: (the name of a technique, how many of them it chose), in order.
     `steps`: of the training in each round, and at the end; None before anything was trained.
     `finished`: the most labels that were wanted by a run which bought all that it could.
+    `waited`: seconds that all answers took.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class LabelStore:
     by: list[tuple[str, int]] = field(default_factory=list)
     steps: tuple[int, int] | None = None
     finished: int = 0
+    waited: float = 0.0
 
     @classmethod
     def of(cls, folder: Path, task: LabelTask, say: Callable[[str], None]) -> LabelStore:
@@ -48,9 +50,18 @@ class LabelStore:
 
         Raises ValueError for a damaged file.
         """
-        path = folder / f"{LABELS}{_digest(task)}.json"
+        pool = np.asarray(task.pool(), dtype=np.int64)
+        path = folder / f"{LABELS}{_digest(task, pool)}.json"
         for other in sorted(set(folder.glob(f"{LABELS}*.json")) - {path}):
             say(f"  {other} has labels of another pool, or of other inputs: they are not used")
+        return cls.read(path, task)
+
+    @classmethod
+    def read(cls, path: Path, task: LabelTask) -> LabelStore:
+        """The labels in a file of this task's pool, or none where there is no file.
+
+        Raises ValueError for a damaged file.
+        """
         if not path.is_file():
             return cls(path)
         try:
@@ -65,7 +76,8 @@ class LabelStore:
             if not set(indices) <= {int(index) for index in task.pool()}:
                 raise ValueError("it has examples that the pool has not")
             steps = None if steps is None else (int(steps[0]), int(steps[1]))
-            return cls(path, indices, labels, by, steps, finished)
+            waited = float(kept.get("waited", 0.0))  # older files do not have it
+            return cls(path, indices, labels, by, steps, finished, waited)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path} is damaged ({error}): bring back a copy of it, or move it away, and all "
@@ -75,8 +87,12 @@ class LabelStore:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def add(self, indices: list[int], labels: Any, chooser: str) -> None:
-        """Keep labels that were just bought. Raises OSError where the disk is full."""
+    def add(self, indices: list[int], labels: Any, chooser: str, waited: float = 0.0) -> None:
+        """Keep labels that were just bought. Raises OSError where the disk is full.
+
+        `waited`: seconds that the answer took.
+        """
+        self.waited += waited
         self.indices += indices
         self.labels += torch.as_tensor(labels).tolist()
         if self.by and self.by[-1][0] == chooser:
@@ -125,22 +141,29 @@ class LabelStore:
             "by": self.by,
             "steps": self.steps,
             "finished": self.finished,
+            "waited": self.waited,
             "indices": self.indices,
             "labels": self.labels,
         }
         save(self.path, json.dumps(kept).encode())
 
 
-def _digest(task: LabelTask) -> str:
-    """Sixteen digits that tell pools of different examples, or another order, apart."""
-    digest, pool = hashlib.sha256(), np.asarray(task.pool(), dtype=np.int64)
-    digest.update(pool.tobytes())
+def digest_of_training(task: LabelTask) -> str:
+    """Sixteen digits that tell training data apart: the indices, their inputs and their labels."""
+    known = np.asarray(task.known(), dtype=np.int64)
+    return _digest(task, known, task.labels(known))
+
+
+def _digest(task: LabelTask, indices: np.ndarray, labels: Any = ()) -> str:
+    """Sixteen digits that tell other examples, another order and other labels apart."""
+    digest = hashlib.sha256(indices.tobytes())
 
     def note(leaf: Any) -> None:
         values = torch.as_tensor(leaf).detach().cpu().contiguous()
         digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
 
-    for begin in range(0, len(pool), _PART):
-        tree.map(note, task.inputs(pool[begin : begin + _PART]))
+    for begin in range(0, len(indices), _PART):
+        tree.map(note, task.inputs(indices[begin : begin + _PART]))
+    tree.map(note, labels)
     return digest.hexdigest()[:16]
