@@ -185,7 +185,7 @@ def test_a_task_without_a_label_is_started_too(task, fresh, tmp_path, known):
 
 
 def test_a_model_that_scores_higher_as_it_came_in_is_kept(task, fresh, tmp_path):
-    model = train(fresh, task.sealed(), Training(150, AdamW(3e-3)))  # on all labels
+    model = train(clone(fresh), task.sealed(), Training(150, AdamW(3e-3)))  # on all labels
     task, _ = selling(task)
     same, labelled, result = bought(model, task, tmp_path, 10)
     assert same is model and result.best is Best.CAME_IN and result.gain < 0
@@ -228,7 +228,7 @@ def test_labels_that_teach_nothing_have_no_price(task, fresh, tmp_path):
 
 
 def test_the_error_of_a_difference_is_paired_where_there_are_merits(task, fresh):
-    other = train(fresh, task.sealed(), Training(40))
+    other = train(clone(fresh), task.sealed(), Training(40))
     right = [task.merits(one.eval(), "validation") for one in (fresh, other)]
     expected = np.std(right[1] - right[0], ddof=1) / len(right[0]) ** 0.5
     assert error_of_difference(task, fresh, other) == pytest.approx(expected)
@@ -517,7 +517,9 @@ def test_a_search_works_on_what_the_labels_made(task, fresh, tmp_path):
         tell=told.append,
     )
     assert outcome.met and outcome.bought is not None and len(person.all) == 60
-    assert outcome.score_before == pytest.approx(outcome.bought.score_after, abs=0.06)
+    known = outcome.bought
+    best = max(known.score_came_in or 0, known.score_before or 0, known.score_after or 0)
+    assert outcome.score_before == pytest.approx(best, abs=0.03)
     assert any("with 60 labels bought" in one for one in said if "forecast" in one)
     assert str(outcome.bought) in str(outcome) and "labels<=60" in str(outcome)
     assert [one["bought"] for one in told if one["event"] == "labels"][-1] == 60
