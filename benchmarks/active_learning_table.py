@@ -144,10 +144,8 @@ def active_learning_short() -> str:
     sets = list(dict.fromkeys(name for name, _ in _curves()))
     parts = []
     for name in sets:
-        ours, base = _means(name, DEFAULT, "test"), _means(name, BASELINE, "test")
-        seeds = sorted(set(ours) & set(base))
-        won = sum(ours[seed] > base[seed] for seed in seeds)
-        parts.append(f"{name} {won} of {len(seeds)}")
+        won, count = _won(name, "test")
+        parts.append(f"{name} {won} of {count} ({_won(name, 'validation')[0]} on validation data)")
     best = []
     for name in sets:
         chosen = {way: _means(name, way, "validation") for way in ON_ALL}
@@ -159,6 +157,13 @@ def active_learning_short() -> str:
         + ", ".join(f"{name} `{way}`" for name, way in zip(sets, best, strict=True))
         + "."
     )
+
+
+def _won(name: str, split: str) -> tuple[int, int]:
+    """How many pairs the default wins on the data of a split, of how many."""
+    ours, base = _means(name, DEFAULT, split), _means(name, BASELINE, split)
+    seeds = sorted(set(ours) & set(base))
+    return sum(ours[seed] > base[seed] for seed in seeds), len(seeds)
 
 
 def held_back() -> tuple[int, int, dict[str, tuple[int, int, float]]]:

@@ -34,6 +34,9 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
+from dual_table import dual_short, dual_translation
+from few_labels_table import few_labels
+from forgetting_table import forgetting, together
 from formats_table import label_studio
 from front_page import picture, three_results
 from graphs_table import graphs
@@ -52,6 +55,7 @@ from microcontroller_table import (
     recurrent,
     weights,
 )
+from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
 from planner_table import planner
@@ -320,6 +324,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "three-results": three_results,
     "regions": regions,
     "rooms": rooms,
+    "one-shot": one_shot,
+    "one-shot-labels": label_curve,
+    "forgetting": forgetting,
+    "together": together,
     "boxes-partial": boxes_partial,
     "boxes-active": boxes_active,
     "browser": browser,
@@ -364,7 +372,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-studio": label_studio,
     "label-page": label_page,
     "weak-labels": weak_labels,
+    "few-labels": few_labels,
     "weak-label-quality": label_quality,
+    "dual-translation": dual_translation,
+    "dual-short": dual_short,
     "retrieve-texts": retrieve_texts,
     "retrieve-clips": retrieve_clips,
     "converted-layers": converted_layers,

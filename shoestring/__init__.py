@@ -64,9 +64,11 @@ _HOMES = {
     "shoestring.plan": ["compress", "diagnose"],
 }
 _ROOMS = (
+    "adapt",
     "artifact",
     "core",
     "distill",
+    "dual",
     "kit",
     "label",
     "meters",
@@ -77,6 +79,7 @@ _ROOMS = (
     "recipes",
     "report",
     "tasks",
+    "unlabelled",
 )
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,9 @@ from functools import cache
 from typing import Any
 
 import torch
+from made_few import few_curves
 from made_rules import weak_curves
+from made_spelling import dual_curves
 from torch import nn
 
 from shoestring import kit
@@ -39,7 +41,12 @@ Less is no luck of three seeds.
 PLAIN = Training(100, AdamW(2e-2, 0.1))
 """How a technique without a field `training`, and the baseline beside it, learn."""
 
-CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {"label.Weak": weak_curves}
+CURVES: dict[str, Callable[[Technique], tuple[Curve, Curve]]] = {
+    "dual.BackTranslation": dual_curves,
+    "dual.DualLearning": dual_curves,
+    "adapt.Prototypes": few_curves,
+    "label.Weak": weak_curves,
+}
 """Of techniques that save another cost of getting than labels, or labels of other tasks.
 
 What makes their curve, and that of the cheapest honest baseline.

@@ -175,20 +175,20 @@ class Task(Protocol):
         return None if merits is None else float(array(merits).std() / len(merits) ** 0.5)
 
     def teaching(self) -> str:
-        """The kind as which each output of the teacher is taught, in words.
-
-        "" where nothing was taught yet.
-        """
+        """The kind as which each output of the teacher is taught, in words; "" before that."""
         return ""
 
     def labelled(self) -> LabelTask | None:
         """The same task as a `core.LabelTask`; None where labels cannot be bought."""
         return None
 
-    def sampled(self, examples: int, seed: int) -> Task:
-        """The same task with a sample of its validation examples.
+    def others(self) -> Mapping[str, Task]:
+        """What else the model can do and is not to forget, by name (`adapt.Keeping`)."""
+        return {}
 
-        Returns itself where it has no examples to draw from.
+    def sampled(self, examples: int, seed: int) -> Task:
+        """The same task with a sample of its validation examples; itself where it has none.
+
         `examples`: how many at most, 1 or more.
         `seed`: of the draw.
         """

@@ -101,6 +101,11 @@ class View(Task):
     def example(self) -> Call | Mapping[str, Call]:
         return self._inner.example()
 
+    def others(self) -> Mapping[str, Task]:
+        """Those of the wrapped task; sealed where this view seals."""
+        found = self._inner.others()
+        return {name: one.sealed() for name, one in found.items()} if self._seals else found
+
     def sampled(self, examples: int, seed: int) -> Self:
         """The same view of a sample of the wrapped task."""
         return self._around(self._inner.sampled(examples, seed))

@@ -8,6 +8,7 @@ from shoestring.models.alternation import alternate, reassigned, word_costs
 from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.causal import CausalNetwork, experts, feed_forward
 from shoestring.models.centre_detector import CentreDetector
+from shoestring.models.conv4 import Conv4
 from shoestring.models.families import (
     Ending,
     Images,
@@ -22,6 +23,7 @@ from shoestring.models.mobilenet import MobileNet
 from shoestring.models.ngram_classifier import NgramClassifier
 from shoestring.models.norm_first import NormFirst
 from shoestring.models.normalised import Normalised
+from shoestring.models.portraits import Portraits
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
@@ -31,6 +33,7 @@ from shoestring.models.spoken import SpokenDigits
 from shoestring.models.tabular import TabularNet
 from shoestring.models.tagger import BiLSTMTagger
 from shoestring.models.text_encoder import TextEncoder
+from shoestring.models.translator import Translator
 from shoestring.models.unet import UNet
 from shoestring.models.uneven_light_rnn import UnevenLightRNN
 from shoestring.models.vgg import SmallVGG
@@ -44,6 +47,7 @@ __all__ = [
     "ByteGRU",
     "CausalNetwork",
     "CentreDetector",
+    "Conv4",
     "DigitsLeNet",
     "Ending",
     "Images",
@@ -56,6 +60,7 @@ __all__ = [
     "NormFirst",
     "Normalised",
     "PlainNetwork",
+    "Portraits",
     "PreActivation",
     "RecurrentTagger",
     "ResNet",
@@ -69,6 +74,7 @@ __all__ = [
     "TextEncoder",
     "Texts",
     "TiedSoftmax",
+    "Translator",
     "UNet",
     "UnevenLightRNN",
     "VGGFamily",

@@ -20,7 +20,10 @@ from shoestring.tasks.movie_reviews import (
     review_bytes,
     review_vocabulary,
 )
+from shoestring.tasks.multi30k import multi30k, multi30k_lines, multi30k_pieces
+from shoestring.tasks.omniglot import Characters, omniglot_runs, omniglot_small
 from shoestring.tasks.other_texts import other_texts
+from shoestring.tasks.pieces import Pieces, pieces
 from shoestring.tasks.preordering import (
     Reordered,
     fuzzy_reordering_score,
@@ -31,6 +34,7 @@ from shoestring.tasks.preordering import (
 from shoestring.tasks.scripts import with_scripts
 from shoestring.tasks.sequences import segmenting, tagging, taught_rows, word_f1, written
 from shoestring.tasks.sst2 import Vocabulary, sst2, sst2_vocabulary, words_dropped
+from shoestring.tasks.translation import Beam, Greedy, Translation, bleu
 from shoestring.tasks.trec import QUESTION_KINDS, trec, trec_vocabulary
 from shoestring.tasks.treebanks import treebank
 from shoestring.tasks.typed_lines import typed_lines
@@ -50,21 +54,27 @@ __all__ = [
     "BLOOD_CELLS",
     "FSDD_CHAIN",
     "QUESTION_KINDS",
+    "Beam",
     "BloodPictures",
     "ByteText",
+    "Characters",
     "Columns",
     "DataError",
+    "Greedy",
     "LabelledTexts",
     "NextWord",
+    "Pieces",
     "Recordings",
     "Reordered",
     "ReviewVocabulary",
     "Sentence",
     "TaggingVocabulary",
+    "Translation",
     "Vocabulary",
     "adult",
     "adult_columns",
     "bccd",
+    "bleu",
     "blood_pictures",
     "byte_text",
     "cifar10",
@@ -89,9 +99,15 @@ __all__ = [
     "mnist",
     "moved_and_louder",
     "movie_reviews",
+    "multi30k",
+    "multi30k_lines",
+    "multi30k_pieces",
+    "omniglot_runs",
+    "omniglot_small",
     "order_scores",
     "other_texts",
     "perplexity",
+    "pieces",
     "preordering",
     "review_bytes",
     "review_vocabulary",

@@ -27,4 +27,6 @@ def moved(images: Tensor, pixels: int = 1) -> Tensor:
 
 def mirrored(images: Tensor) -> Tensor:
     """Mirror each of the images N×C×H×W horizontally with a probability of one half."""
-    return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, images.flip(-1), images)
+    return torch.where(
+        torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5, images.flip(-1), images
+    )

@@ -1,0 +1,116 @@
+"""What the lessons of both directions have in common: unpaired batches, samples and rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from shoestring.core import Task, evaluating, seeded
+from shoestring.core.task import asked
+from shoestring.dual.directions import Direction
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Examples drawn from the model's probabilities.
+
+    `count`: for each given example, 1 or more.
+    Raises ValueError for fewer.
+    """
+
+    count: int = 2
+
+    def __post_init__(self) -> None:
+        _check_count(self.count)
+
+    def write(self, direction: Direction, part: Any, given: Tensor) -> Tensor:
+        """Rows N·count, those of one given example together."""
+        with evaluating(part), torch.no_grad():
+            return direction.sample(part, given.repeat_interleave(self.count, 0))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The likeliest examples, of a beam where they are sequences.
+
+    `count`: for each given example, 1 or more.
+    Raises ValueError for fewer.
+    """
+
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        _check_count(self.count)
+
+    def write(self, direction: Direction, part: Any, given: Tensor) -> Tensor:
+        """Rows N·count, those of one given example together."""
+        with evaluating(part), torch.no_grad():
+            return direction.best(part, given, self.count)
+
+
+def _check_count(count: int) -> None:
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"{count!r} samples of an example: give an integer, 1 or more")
+
+
+class RewardError(ValueError):
+    """A reward or a marginal is no number, so that nothing can be learnt from it."""
+
+
+def checked_reward(values: Tensor, what: str) -> Tensor:
+    """The values in single precision; raises RewardError where one is not finite."""
+    values = values.detach().float()
+    wrong = ~values.isfinite()
+    if bool(wrong.any()):
+        raise RewardError(
+            f"{what} is {float(values[wrong][0])} for {int(wrong.sum())} of {len(values)} "
+            "examples: check what computes it, and the data for NaN"
+        )
+    return values
+
+
+def check_unpaired(task: Any, *sides: str) -> None:
+    """Raise ValueError where a pool of these sides ("sources", "targets") has no batch."""
+    for side in sides:
+        if next(iter(getattr(task, side)), None) is None:
+            raise ValueError(
+                f"the task has no {side} without a pair: give {side}=, batches of examples of that "
+                "side alone, or train on the pairs with DualSupervised"
+            )
+
+
+def endless(pool: Iterable[Tensor]) -> Iterator[Tensor]:
+    """The batches of a pool, pass after pass."""
+    while True:
+        yield from pool
+
+
+def with_unpaired(task: Any, split: str, model: Any) -> Iterator[tuple[Any, Tensor, Tensor]]:
+    """The task's pairs, each batch with one of sources alone and one of targets alone.
+
+    What pools draw depends on the beginning of the pass alone: a model that draws too, between the
+    batches, changes nothing, and a killed training finds the same batches again.
+    """
+    sources, targets = endless(task.sources), endless(task.targets)
+    first = int(torch.randint(2**31, (1,)))
+    for step, batch in enumerate(asked(task, split, model)):
+        with seeded(first + step):
+            alone = next(sources), next(targets)
+        yield batch, *alone
+
+
+def sides(task: Any) -> tuple[tuple[Direction, Direction, Any], tuple[Direction, Direction, Any]]:
+    """Of both round trips: the way there, the way back, and the marginal of what is between."""
+    return (
+        (task.forward, task.backward, task.marginals.target),
+        (task.backward, task.forward, task.marginals.source),
+    )
+
+
+def pairs_loss(task: Task, model: Any, batch: Any, weight: float) -> Any:
+    """The loss on the pairs, times its weight; a weight of 0 leaves it out."""
+    return weight * task.loss(model, batch) if weight else torch.zeros(())

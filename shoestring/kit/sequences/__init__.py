@@ -1,0 +1,1 @@
+"""Sequences that a network writes one item after the other: greedy, by beam and by sampling."""

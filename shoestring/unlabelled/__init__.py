@@ -1,0 +1,43 @@
+"""Fewer labels: learn from examples that have none, and refuse it where that hurts.
+
+Needs the extra `train`.
+"""
+
+from shoestring.unlabelled.augmentations import (
+    Augmentations,
+    Distorted,
+    Shifted,
+    ShiftedMirrored,
+    SwappedFeatures,
+    WordDropout,
+    augmentations,
+)
+from shoestring.unlabelled.distributions import TwoSamples, two_samples
+from shoestring.unlabelled.fix_match import FixMatch
+from shoestring.unlabelled.free_match import FreeMatch
+from shoestring.unlabelled.guard import RefusedWarning, Tried
+from shoestring.unlabelled.material import MissingClassWarning, OtherDistributionWarning
+from shoestring.unlabelled.mean_teacher import MeanTeacher
+from shoestring.unlabelled.pi_model import PiModel
+from shoestring.unlabelled.pseudo_label import PseudoLabel
+
+__all__ = [
+    "Augmentations",
+    "Distorted",
+    "FixMatch",
+    "FreeMatch",
+    "MeanTeacher",
+    "MissingClassWarning",
+    "OtherDistributionWarning",
+    "PiModel",
+    "PseudoLabel",
+    "RefusedWarning",
+    "Shifted",
+    "ShiftedMirrored",
+    "SwappedFeatures",
+    "Tried",
+    "TwoSamples",
+    "WordDropout",
+    "augmentations",
+    "two_samples",
+]

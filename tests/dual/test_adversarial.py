@@ -1,0 +1,90 @@
+"""Adversarial training: what the discriminator and the directions learn, and when it wins."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from made_duals import Readers, pictures_and_labels
+from made_spelling import ALPHABET, FIRST, LETTERS, spelled, spellers, spelling, with_end
+from torch import Tensor, nn
+from torch.nn import functional
+
+from shoestring.core import seeded
+from shoestring.dual import Adversarial, DenseJudge, SequenceJudge
+from shoestring.dual.adversarial import _Contest, _judged, _WithJudge
+from shoestring.kit import AdamW, SkippedWarning, Training, train
+
+
+def test_the_discriminators_loss_by_hand():
+    """Real pairs and made ones count alike, whatever makes them."""
+    real, one, other = torch.tensor([2.0]), torch.tensor([-1.0]), torch.tensor([0.0])
+    wanted = (
+        functional.softplus(-real) + (functional.softplus(one) + functional.softplus(other)) / 2
+    )
+    assert float(_judged(real, one, other)) == pytest.approx(float(wanted))
+
+
+def test_the_directions_do_not_learn_from_the_discriminators_loss():
+    """Rewards are constants: the judge's weights have no gradient by way of the policy."""
+    task = pictures_and_labels(40)
+    with seeded(0):
+        both = _WithJudge(Readers(), DenseJudge(source=64, target=10).made())
+    source, target = next(iter(task.batches("train")))
+    lesson = _Contest(task, 1.0)
+    logits = both.judge(source, target)
+    gain = lesson._gain(both.model, task.forward, source, target, logits)
+    gain.backward()
+    assert all(p.grad is None for p in both.judge.parameters())
+    assert any(p.grad is not None for p in both.model.read.parameters())  # type: ignore[union-attr]
+
+
+class Knows(nn.Module):
+    """Sure of what is right; it has nothing to learn."""
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        is_right = torch.zeros(len(source), dtype=torch.bool)
+        if target.shape == source.shape and int((source == ALPHABET.end).sum()) == len(source):
+            is_right = (with_end(spelled(source[:, :-1])) == target).all(1)
+        return torch.where(is_right, 9.0, -9.0)
+
+
+class KnowsAll:
+    """The kind of discriminator that knows."""
+
+    def made(self) -> nn.Module:
+        return Knows()
+
+
+def test_a_discriminator_that_wins_at_once_is_said():
+    slowly = Training(20, AdamW(1e-6))
+    with pytest.warns(SkippedWarning, match="tells 100 % of the pairs right"), seeded(0):
+        Adversarial(judge=KnowsAll(), training=slowly)(spellers(), spelling(16).sealed())
+
+
+@pytest.mark.slow
+def test_one_that_is_deceived_is_not_said():
+    with seeded(0), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        judge = SequenceJudge(ids=FIRST + LETTERS)
+        model = train(spellers(), spelling(16).sealed(), Training(150, AdamW(5e-3)))
+        Adversarial(judge=judge, training=Training(20, AdamW(1e-3)))(model, spelling(16).sealed())
+
+
+def test_sequences_are_judged_and_learnt_from():
+    task, training = spelling(16), Training(4, AdamW(1e-3))
+    with seeded(0):
+        model = train(spellers(), task.sealed(), Training(30, AdamW(5e-3)))
+        result = Adversarial(judge=SequenceJudge(ids=FIRST + LETTERS), training=training)(
+            model, task.sealed()
+        )
+    assert all(torch.isfinite(p).all() for p in result.parameters())
+    assert not torch.equal(next(iter(model.parameters())), next(iter(result.parameters())))
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="policy's weight is 0"):
+        Adversarial(judge=DenseJudge(source=64, target=10), policy=0.0)
+    with pytest.raises(TypeError, match="one direction only"):
+        Adversarial(judge=DenseJudge(source=64, target=10))(Readers(), pictures_and_labels().ahead)

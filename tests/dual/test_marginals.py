@@ -1,0 +1,33 @@
+"""Marginals: how likely examples are by themselves, by hand."""
+
+from __future__ import annotations
+
+from math import log
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shoestring.dual import Frequencies, LanguageModel
+from shoestring.kit.sequences.decoding import Alphabet
+
+
+class Uniform(nn.Module):
+    """Every id as likely as any other of five, and the first one after the start certain."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        likely = torch.full((len(rows), rows.shape[1] - 1), -log(5))
+        return torch.where(rows[:, :-1] == 1, 0.0, likely)
+
+
+def test_a_language_model_sums_over_the_ids_of_a_sentence_and_its_end():
+    module = Uniform().train()
+    marginal = LanguageModel(module, Alphabet(start=1, end=2, most=9))
+    words = torch.tensor([[3, 4, 2], [3, 2, 0]])
+    assert marginal(words).tolist() == pytest.approx([-2 * log(5), -log(5)])
+    assert module.training  # as it was
+
+
+def test_frequencies_count_one_more_of_each_class():
+    marginal = Frequencies((7.0, 0.0))
+    assert marginal(torch.tensor([0, 1])).tolist() == pytest.approx([log(8 / 9), log(1 / 9)])
