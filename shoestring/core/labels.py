@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from operator import index as to_integer
+from time import monotonic
 from typing import Any, ClassVar, Protocol, Self, final, runtime_checkable
 
 from shoestring.core.task import Task
@@ -156,6 +157,10 @@ class Purchases:
     task with all of them. Labels that another process buys are not counted.
     """
 
+    most: int | None = None
+    """How many labels the run may buy, besides what the task allows; None: as many as that."""
+    heard: Callable[[list[int], Any, float], None] | None = None
+    """Gets the indices of labels that were just bought, the labels, and the seconds they took."""
     sells: bool = False
     """Whether a task of the run had labels for sale."""
     _indices: set[int] = field(default_factory=set)
@@ -182,7 +187,8 @@ class Purchases:
         self.sells = True
         elsewhere = len(self._indices - {int(index) for index in pool})
         left = labelled.left()
-        counted = Counted(task, self, None if left is None else left + elsewhere)
+        limits = [self.most, None if left is None else left + elsewhere]
+        counted = Counted(task, self, min((one for one in limits if one is not None), default=None))
         return counted.buy(self.indices) if self._indices else counted
 
     def check(self, indices: Iterable[int], most: int | None) -> None:
@@ -219,12 +225,21 @@ class Counted(View):
     def loss(self, model: Any, batch: Any) -> Any:
         return self._task.loss(model, batch)
 
+    def left(self) -> int | None:
+        left, most = label_task(self._task).left(), self._purchases.most
+        more = None if most is None else most - len(self._purchases)
+        return min((one for one in (left, more) if one is not None), default=None)
+
     def buy(self, indices: Any) -> Counted:
         inner, wanted = label_task(self._task), checked_indices(indices)
-        fresh = set(wanted) & {int(index) for index in inner.pool()}
+        pool = {int(index) for index in inner.pool()}
+        fresh = [index for index in dict.fromkeys(wanted) if index in pool]
         self._purchases.check(fresh, self._most)
+        began = monotonic()
         bought = inner.buy(wanted)
         self._purchases.add(fresh)  # after the answer: a label that was not delivered is free
+        if fresh and self._purchases.heard is not None:
+            self._purchases.heard(fresh, bought.labels(fresh), monotonic() - began)
         return replace(self, _task=bought)
 
     def recalled(self, indices: Any, labels: Any) -> Counted:

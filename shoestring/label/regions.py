@@ -247,6 +247,11 @@ class Regions(View):
         tiles = self._tiles.buy(indices)
         return self if tiles is self._tiles else self._of(tiles)
 
+    def recalled(self, indices: Any, labels: Any) -> Regions:
+        """A new task with these labels of tiles, N×side×side, which an earlier run bought."""
+        tiles = self._tiles.recalled(indices, labels)
+        return self if tiles is self._tiles else self._of(tiles)
+
     def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> Regions:
         """A new task with exactly these labels of tiles, N×side×side.
 

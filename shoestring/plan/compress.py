@@ -19,7 +19,7 @@ from shoestring.plan.checks import checked_limits
 from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
-from shoestring.plan.labels import sold, with_labels
+from shoestring.plan.labels import labels_first, sold
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -105,7 +105,7 @@ def searching(
     check_place(file)
     settings["say"] = also_logged(settings.pop("say", None))
     with alone_in(folder_of(file)):
-        model, task, found = with_labels(model, task, budget, file, **settings)
+        model, task, found = labels_first(model, task, budget, file, **settings)
         job = Job.of(model, task, budget, file, **{**settings, **found})
         try:
             yield replace(job.run(), _temporary=temporary)

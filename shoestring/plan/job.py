@@ -290,6 +290,7 @@ class Job:
             "command": [_without_password(word) for word in self.command],
             "ledger": self._ledger(),
             "bought": None if self.bought is None else str(self.bought),
+            "labels": None if self.bought is None else self.bought.labels,
         }
         save(self.experiments.folder / NOTE, json.dumps(note, indent=1).encode())
 

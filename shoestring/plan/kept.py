@@ -51,6 +51,7 @@ class KeptSearch:
     `timed`: how long both files run; None where nobody timed them.
     `bought`: the labels that it bought and what they brought, in words; "" where the budget does
         not limit them.
+    `labels`: how many these are; None where that is not known.
     """
 
     study: Study
@@ -66,6 +67,7 @@ class KeptSearch:
     ledger: str | None
     timed: Timed | None
     bought: str = ""
+    labels: int | None = None
 
     def read(self, trial: Trial) -> bytes:
         """The bytes of the file of a trial, or of the original."""
@@ -104,6 +106,7 @@ def kept_search(folder: Path) -> KeptSearch:
         command = tuple(map(str, note.get("command", ())))
         file, name, ledger = str(note["original"]), str(note["name"]), note.get("ledger")
         timed = Timed(**note["timed"]) if note.get("timed") else None
+        labels = None if note.get("labels") is None else int(note["labels"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run compress again") from None
     trials = study.trials()
@@ -125,6 +128,7 @@ def kept_search(folder: Path) -> KeptSearch:
         ledger=None if ledger is None else str(ledger),
         timed=timed,
         bought=str(note.get("bought") or ""),
+        labels=labels,
     )
 
 

@@ -41,6 +41,7 @@ class LabelStore:
     `by`: (the name of a technique, how many of them it chose), in order.
     `steps`: of the training in each round, and at the end; None before anything was trained.
     `finished`: the most labels that were wanted by a run which bought all that it could.
+    `waited`: seconds that all answers took.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class LabelStore:
     by: list[tuple[str, int]] = field(default_factory=list)
     steps: tuple[int, int] | None = None
     finished: int = 0
+    waited: float = 0.0
     _judged_by: tuple[LabelTask, nn.Module] | None = None
     _missing: int = 0
     """How many labels more there is to be room for on the disk."""
@@ -61,7 +63,8 @@ class LabelStore:
 
         Raises ValueError for a damaged file.
         """
-        path = folder / f"{LABELS}{_digest(task)}.json"
+        pool = np.asarray(task.pool(), dtype=np.int64)
+        path = folder / f"{LABELS}{_digest(task, pool)}.json"
         if path.is_file():
             say(
                 f"  labels that were bought before are in {path}: where `answer` or the meaning of "
@@ -69,6 +72,14 @@ class LabelStore:
             )
         for other in sorted(set(folder.glob(f"{LABELS}*.json")) - {path}):
             say(f"  {other} has labels of another pool, or of other inputs: they are not used")
+        return cls.read(path, task)
+
+    @classmethod
+    def read(cls, path: Path, task: LabelTask) -> LabelStore:
+        """The labels in a file of this task's pool, or none where there is no file.
+
+        Raises ValueError for a damaged file.
+        """
         if not path.is_file():
             return cls(path)
         try:
@@ -117,13 +128,15 @@ class LabelStore:
         if self._missing > 0:
             save(self._room, bytes(len(self._written()) + self._missing * self._bytes + _MORE))
 
-    def add(self, indices: list[int], labels: Any, chooser: str) -> None:
+    def add(self, indices: list[int], labels: Any, chooser: str, waited: float = 0.0) -> None:
         """Keep labels that were just bought, but for those that the network cannot learn.
 
+        `waited`: seconds that the answer took.
         Raises OSError where they cannot be written: they are then in a file for temporary ones,
         which the message names. Raises ValueError for those of a class that the network has no
         output for, after all others are kept.
         """
+        self.waited += waited
         values, wrong = torch.as_tensor(labels).tolist(), list[int]()
         if self._judged_by is not None:
             wrong = unlearnable(*self._judged_by, indices, labels)
@@ -213,6 +226,7 @@ class LabelStore:
             "by": self.by,
             "steps": self.steps,
             "finished": self.finished,
+            "waited": self.waited,
             "indices": self.indices,
             "labels": self.labels,
         }
@@ -259,6 +273,9 @@ def _fields(kept: Any, task: LabelTask) -> dict[str, Any]:
             raise ValueError(f"steps is {steps!r}, and two numbers are wanted")
         steps = tuple(_whole("steps", one, 1) for one in steps)
     finished = _whole("finished", kept["finished"], 0)
+    waited = kept.get("waited", 0.0)  # older files do not have it
+    if isinstance(waited, bool) or not isinstance(waited, int | float) or not 0 <= waited < 1e9:
+        raise ValueError(f"waited is {waited!r}, and seconds of 0 or more are wanted")
     _check_labels(labels, task, indices)
     return {
         "indices": indices,
@@ -266,6 +283,7 @@ def _fields(kept: Any, task: LabelTask) -> dict[str, Any]:
         "by": by,
         "steps": steps,
         "finished": finished,
+        "waited": float(waited),
     }
 
 
@@ -291,16 +309,22 @@ def _whole(name: str, value: Any, least: int) -> int:
     return value
 
 
-def _digest(task: LabelTask) -> str:
-    """Sixteen digits that tell pools of different examples, or another order, apart."""
-    digest, pool = hashlib.sha256(), np.asarray(task.pool(), dtype=np.int64)
-    digest.update(pool.tobytes())
+def digest_of_training(task: LabelTask) -> str:
+    """Sixteen digits that tell training data apart: the indices, their inputs and their labels."""
+    known = np.asarray(task.known(), dtype=np.int64)
+    return _digest(task, known, task.labels(known))
+
+
+def _digest(task: LabelTask, indices: np.ndarray, labels: Any = ()) -> str:
+    """Sixteen digits that tell other examples, another order and other labels apart."""
+    digest = hashlib.sha256(indices.tobytes())
 
     def note(leaf: Any) -> None:
         values = torch.as_tensor(leaf).detach().cpu().contiguous()
         digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
 
-    for begin in range(0, len(pool), _PART):
-        tree.map(note, task.inputs(pool[begin : begin + _PART]))
+    for begin in range(0, len(indices), _PART):
+        tree.map(note, task.inputs(indices[begin : begin + _PART]))
+    tree.map(note, labels)
     return digest.hexdigest()[:16]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, ClassVar
+from typing import Any
 
+import torch
 from torch import nn
 
 from shoestring.core import (
@@ -15,24 +16,25 @@ from shoestring.core import (
     BudgetError,
     Gauge,
     Ledger,
+    Purchases,
     Task,
-    Technique,
-    apply,
     check_task,
     score,
     seeded,
     unwrapped,
 )
-from shoestring.core.labels import checked_indices, label_task
-from shoestring.core.technique import gist
+from shoestring.core.labels import LabelTask, label_task
+from shoestring.core.technique import gist, settings
 from shoestring.core.view import View
 from shoestring.kit import Training, clone, export, listening, resuming, train
-from shoestring.plan.bought import Bought
+from shoestring.plan.bought import Best, Bought, error_of_difference
+from shoestring.plan.buyers import buyer, sized
 from shoestring.plan.checks import checked_limits, checked_meters, seconds_of
 from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.folder import folder_of
-from shoestring.plan.label_store import LabelStore
-from shoestring.plan.moves import Move, label_techniques, round_steps
+from shoestring.plan.label_rows import LabelRows
+from shoestring.plan.label_store import LabelStore, digest_of_training
+from shoestring.plan.moves import round_steps
 from shoestring.plan.training_time import step_seconds
 
 SHARE = 0.3
@@ -40,50 +42,18 @@ SHARE = 0.3
 
 Half of it goes into the rounds in which labels are chosen, half into the trainings that are scored.
 """
-ROUND_STEPS, LAST_STEPS = (20, 500), (50, 2000)
+ROUND_STEPS, LAST_STEPS = (200, 500), (200, 2000)
 """Steps of training in a round, and at the end: the fewest and the most."""
+_FEWEST = 20
+"""The fewest steps where there is no time for those."""
+_SCORED = 2
+"""Trainings that are scored: on the labels that came with the task, and on all."""
 _POLL = 0.2
 """Seconds between two looks at what another process has bought."""
-A_ROUND = 10
-"""The fewest labels of a round, where so many are bought."""
 
 
-@dataclass(frozen=True, eq=False)
-class Keeping(View):
-    """A task that writes down each label that is bought of it.
-
-    `_most`: how many labels may be bought.
-    """
-
-    _wraps: ClassVar[bool] = True
-    _task: Task
-    _store: LabelStore
-    _chooser: str
-    _most: int
-    _heard: Callable[[float, int], None]
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("answer", "_pool"):
-            raise AttributeError(f"{name}: a search gets labels with buy(), which keeps them")
-        return super().__getattr__(name)
-
-    def loss(self, model: Any, batch: Any) -> Any:
-        return self._task.loss(model, batch)
-
-    def left(self) -> int:
-        left = label_task(self._task).left()
-        return self._most if left is None else min(left, self._most)
-
-    def buy(self, indices: Any) -> Keeping:
-        inner, wanted = label_task(self._task), checked_indices(indices)
-        pool = {int(index) for index in inner.pool()}
-        fresh = [index for index in dict.fromkeys(wanted) if index in pool]
-        began = monotonic()
-        bought = inner.buy(wanted)
-        if fresh:
-            self._store.add(fresh, bought.labels(fresh), self._chooser)
-            self._heard(monotonic() - began, len(fresh))
-        return replace(self, _task=bought, _most=self._most - len(fresh))
+class _AllBoughtError(Exception):
+    """All labels are bought: what a technique would train now is trained at the end anyway."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +115,8 @@ class Buying:
         """The model to compress, its task with the labels, and what they brought.
 
         Labels that earlier runs bought in this folder come first. `budget`: how many in all.
-        Raises BudgetError where the task sells none, and where the time is up before the end.
+        Raises BudgetError where the task sells none, and where the time is up before the end;
+        ValueError where no technique can choose labels for the task.
         """
         most, fewer = sold(self.task, budget)
         if not most:
@@ -155,21 +126,22 @@ class Buying:
         export(self.model, self.task.sealed())  # and what no file can be made of costs no label
         store = LabelStore.of(self.folder, sealed, self.say)
         store.judge_by(sealed, self.model)
-        before = len(store)
+        before = min(len(store), most)
         if fewer:
             self.say(f"  labels<={budget:,}: {fewer}, so that is what is bought in all")
         if before:
             self.say(
-                f"  {min(before, most):,} of the {before:,} labels that were bought before are "
-                "used again"
+                f"  {before:,} of the {len(store):,} labels that were bought before are used again"
             )
         try:
             with listening(self.clock):
-                steps = store.settle(self._steps(sealed))
+                step = step_seconds(self.model, _OnValidation(sealed), self.seed, torch.optim.AdamW)
+                steps = store.settle(self._steps(step))
+                base = self._base(steps[1], fresh=not before)
                 if before < most:
-                    self._buy(store, most, steps[0])
+                    self._buy(store, most, steps, step, base)
                 store.finish(most)
-                return self._trained(store, min(len(store), most), before, steps[1])
+                return self._trained(store, min(len(store), most), before, steps[1], base)
         except TimeUpError:
             raise BudgetError(
                 f"choosing labels and training on them took all the time that there is; "
@@ -183,90 +155,144 @@ class Buying:
         if not most:
             return self.model, self.task, Bought(labels=0)
         sealed = label_task(self.task.sealed())
-        while (store := LabelStore.of(self.folder, sealed, lambda text: None)).finished < most:
+        store = LabelStore.of(self.folder, sealed, lambda text: None)
+        waited = store.waited
+        while store.finished < most:
             sleep(_POLL)
+            store = LabelStore.read(store.path, sealed)
+        self.waited = store.waited - waited
+        self.clock.began += self.waited
         count = min(len(store), most)
         assert store.steps is not None  # they are settled before a label is bought
-        return self._trained(store, count, count, store.steps[1])
+        base = self._base(store.steps[1], fresh=False)
+        return self._trained(store, count, count, store.steps[1], base)
 
-    def _steps(self, task: Task) -> tuple[int, int]:
-        """Steps of training in a round and at the end, by the time that there is."""
-        step = step_seconds(self.model, _OnValidation(task), self.seed)
-        half = SHARE * max(self.clock.left, 0.0) / max(step, 1e-9) / 2
-        in_a_round, at_the_end = (
-            round_steps(min(max(half / count, least), most))
-            for count, (least, most) in ((6, ROUND_STEPS), (2, LAST_STEPS))
+    def _steps(self, step: float) -> tuple[int, int]:
+        """Steps of training in a round and at the end, by the time that there is.
+
+        `step`: the seconds of one.
+        """
+        left = max(self.clock.left, 0.0) / max(step, 1e-9)
+        half = SHARE * left / 2
+        fewest = ROUND_STEPS[0], LAST_STEPS[0]
+        # one round at least, with a training before it where labels came with the task
+        if 2 * fewest[0] + _SCORED * fewest[1] > 2 * SHARE * left:
+            fewest = _FEWEST, _FEWEST
+            self.say(
+                f"  there is time for few steps of training only, of {step:.2g} s each: more time "
+                "(--minutes) would choose better labels, and tell better what they bring"
+            )
+        in_a_round = round_steps(min(max(half / 6, fewest[0]), ROUND_STEPS[1]))
+        return in_a_round, round_steps(min(max(half / _SCORED, fewest[1]), LAST_STEPS[1]))
+
+    def _base(self, steps: int, fresh: bool) -> _Base:
+        """What labels are measured against: the model that came in, and the same training without.
+
+        `fresh`: whether no label was bought before; then the ledger gets a row of it.
+        """
+        task, came_in = label_task(self.task), score(self.task.sealed(), self.model)
+        if not len(task.known()):
+            return _Base(self.model, came_in)
+        what = "labels that came with the task"
+        rows = LabelRows(
+            ledger=self.ledger if fresh else None,
+            run=self.run,
+            seed=self.seed,
+            task=self.task.name,
         )
-        return in_a_round, at_the_end
+        with rows.row(repr(Training(steps)), came_in, Purchases()) as ended:
+            learner, before = self._learner(task, steps, what)
+            ended(before)
+        return _Base(self.model, came_in, learner, before)
 
-    def _buy(self, store: LabelStore, most: int, steps: int) -> None:
-        """Buy until there are `most` labels, by the technique that is chosen for it."""
-        task = label_task(self.task)
+    def _buy(
+        self, store: LabelStore, most: int, steps: tuple[int, int], step: float, base: _Base
+    ) -> None:
+        """Buy until there are `most` labels, and train on them; the ledger gets a row of both.
+
+        `steps`: in a round and at the end. `step`: the seconds of one.
+        """
+        task, before, missing = label_task(self.task), base.score, most - len(store)
+        self._warn_of_places(task)
+        technique = buyer(self.model, task.sealed(), self.seed, self.say)
         if len(store):
             task = task.recalled(*store.first(len(store)))
-        missing = most - len(store)
-        known = label_techniques()
-        technique = sized(chosen(known), missing, steps)
+            before = self._learner(task, steps[1], "labels that were bought before")[1]
+        rounds = int(SHARE * max(self.clock.left, 0.0) / 2 / max(step * steps[0], 1e-9)) - 1
+        technique = sized(technique, missing, steps[0], max(rounds, 1))
         name = gist(repr(technique))
-        self.say(
-            f"  buying {missing:,} labels by {name}, the first choice of {len(known)} techniques, "
-            "since to compare them would cost labels"
-        )
+        self.say(f"  buying {missing:,} labels by {name}: to compare techniques would cost labels")
 
-        def heard(seconds: float, count: int) -> None:
+        def heard(indices: list[int], labels: Any, seconds: float) -> None:
+            store.add(indices, labels, type(technique).__name__, seconds)
             self.waited += seconds
             self.clock.began += seconds
             self.say(f"    {len(store):,} of {most:,} labels are bought and kept")
             self.tell({"event": "labels", "bought": len(store), "of": most})
+            if len(store) >= most:
+                raise _AllBoughtError
 
-        with store.room(missing, task):
-            apply(
-                technique,
-                self.model,
-                Keeping(task, store, type(technique).__name__, missing, heard),
-                ledger=self.ledger,
-                seed=self.seed,
-                run=self.run,
+        purchases = Purchases(most=missing, heard=heard)
+        rows = LabelRows(ledger=self.ledger, run=self.run, seed=self.seed, task=self.task.name)
+        with (
+            store.room(missing, task),
+            rows.row(repr(technique), before, purchases, settings(technique)) as ended,
+        ):
+            try:
+                with seeded(self.seed):
+                    technique(self.model, purchases.counted(task.sealed()))
+            except _AllBoughtError:
+                pass
+            if len(store) < most:
+                self.say(f"  {name} chose {len(store):,} labels in all, and {most:,} were allowed")
+            if len(store):
+                task = label_task(self.task).recalled(*store.first(len(store)))
+                ended(self._learner(task, steps[1], "labels", store.path)[1])
+
+    def _warn_of_places(self, task: LabelTask) -> None:
+        """Say so where a label is of a sequence: long ones are chosen, and cost more."""
+        labels = torch.as_tensor(task.labels(task.known()))
+        if labels.ndim == 2 and not labels.is_floating_point():
+            self.say(
+                "  a label is of a whole sequence, and the doubt about it is the sum over its "
+                "places: long ones are bought, which take a person longer. To pay by length, buy "
+                "first: Margin(prices=ByLength(), labels=...) (shoestring.label)"
             )
-        if len(store) < most:
-            self.say(f"  {name} chose {len(store):,} labels in all, and {most:,} were allowed")
 
     def _trained(
-        self, store: LabelStore, count: int, before: int, steps: int
+        self, store: LabelStore, count: int, before: int, steps: int, base: _Base
     ) -> tuple[nn.Module, Task, Bought]:
-        """The better of the model that came in and the one trained with the labels."""
+        """The best of the model that came in and those trained with the labels and without."""
         task = label_task(self.task)
-        known, labelled = len(task.known()), task
-        if count:
-            labelled = task.recalled(*store.first(count))
-        scores: dict[str, float | None] = {"score_before": None}
-        scores["score_came_in"] = score(self.task.sealed(), self.model)
-        if known:
-            _, scores["score_before"] = self._learner(task, steps, "labels that came with the task")
+        labelled = task.recalled(*store.first(count)) if count else task
         learner, after = self._learner(labelled, steps, "labels", store.path)
-        kept = scores["score_came_in"] > after
         bought = Bought(
             labels=count,
             fresh=max(count - before, 0),
-            known=known,
+            known=len(task.known()),
             by=store.choosers(count),
+            score_came_in=base.score_came_in,
+            score_before=base.score_before,
             score_after=after,
-            kept=kept,
+            error=error_of_difference(self.task.sealed(), base.best, learner),
             waited=self.waited,
             digest=store.digest(count),
-            **scores,
         )
         self.say(f"  {bought}")
         self.tell({"event": "labels bought", **bought.as_json()})
-        return self.model if kept else learner, labelled, bought
+        return learner if bought.best is Best.AFTER else base.best, labelled, bought
 
     def _learner(
-        self, task: Task, steps: int, what: str, path: Path | None = None
+        self, task: LabelTask, steps: int, what: str, path: Path | None = None
     ) -> tuple[nn.Module, float]:
-        """A copy of the model that came in, trained on a task, and its validation score."""
+        """A copy of the model that came in, trained on a task, and its validation score.
+
+        It is kept by its training data, and read where the same was trained before.
+        """
         sealed = task.sealed()
+        folder = self.folder / "labels" / digest_of_training(task)
         try:
-            with resuming(self.folder / "labels"), seeded(self.seed):
+            with resuming(folder), seeded(self.seed):
                 learner = train(
                     clone(self.model), sealed, Training(steps), what=f"training on the {what}"
                 )
@@ -279,7 +305,32 @@ class Buying:
         return learner, score(sealed, learner)
 
 
-def with_labels(
+@dataclass(frozen=True)
+class _Base:
+    """What there is without the labels that are bought.
+
+    `model`, `score_came_in`: what came in, and its validation score.
+    `learner`, `score_before`: trained on the labels that came with the task; None where none did.
+    """
+
+    model: nn.Module
+    score_came_in: float
+    learner: nn.Module | None = None
+    score_before: float | None = None
+
+    @property
+    def best(self) -> nn.Module:
+        """The better of both; of equal ones the one that was trained."""
+        is_better = self.score_before is not None and self.score_before >= self.score_came_in
+        return self.learner if is_better and self.learner is not None else self.model
+
+    @property
+    def score(self) -> float:
+        """Its validation score."""
+        return max(one for one in (self.score_came_in, self.score_before) if one is not None)
+
+
+def labels_first(
     model: nn.Module,
     task: Task,
     budget: str | Budget,
@@ -317,24 +368,3 @@ def with_labels(
     buy = buying if settings.get("share", (0, 1))[0] == 0 else buying.of_another
     model, task, bought = buy(int(limits.labels))
     return model, task, {"bought": bought, "began": clock.began}
-
-
-def chosen(techniques: Sequence[Technique]) -> Technique:
-    """The technique that buys the labels of a search: one that says that it comes first.
-
-    Of several, one of a third party, which somebody imported, comes before ours.
-    """
-    first = [one for one in techniques if one.first_choice] or list(techniques)
-    return min(first, key=lambda one: not Move(one).is_third_party)
-
-
-def sized(technique: Technique, labels: int, steps: int) -> Technique:
-    """The technique, set to buy so many labels and to train for so many steps in each round."""
-    made: Any = technique
-    has = {one.name for one in fields(made)}
-    changes: dict[str, Any] = {"labels": labels}
-    if "rounds" in has:
-        changes["rounds"] = max(1, min(made.rounds, labels // A_ROUND))
-    if "training" in has:
-        changes["training"] = replace(made.training, steps=steps)
-    return replace(made, **changes)

@@ -176,14 +176,23 @@ def moves() -> list[Move]:
 def label_techniques() -> list[Technique]:
     """A technique of each kind that buys labels, with its defaults.
 
-    They are those of this package and those of third parties that were imported. One that cannot be
-    made without arguments, or has no field `labels` by which to tell it how many, is left out.
+    They are those of this package, whose modules are imported here, and as
+    `imported_label_techniques`.
     """
     _import_rooms()
     # The room reads a module when it is asked for one of its names.
     for module in pkgutil.iter_modules(shoestring.label.__path__, "shoestring.label."):
         if not module.ispkg:
             importlib.import_module(module.name)
+    return imported_label_techniques()
+
+
+def imported_label_techniques() -> list[Technique]:
+    """A technique of each kind that buys labels and was imported, with its defaults.
+
+    One that cannot be made without arguments, or has no field `labels` by which to tell it how
+    many, is left out.
+    """
     kinds = sorted(
         (kind for kind in _kinds(Technique) if kind.stage is Stage.LABELS),
         key=lambda kind: (kind.__module__, kind.__qualname__),

@@ -15,13 +15,20 @@ _MOST, _SECONDS = 1000, 1.0
 """Limits on counting the batches of a pass: batches, and seconds."""
 
 
-def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
+def step_seconds(
+    model: nn.Module,
+    task: Task,
+    seed: int = 0,
+    optimizer: type[torch.optim.SGD] | type[torch.optim.AdamW] = torch.optim.SGD,
+) -> float:
     """The median seconds of a step of training, of 3 to 12 steps on a copy of the model.
+
+    `optimizer`: whose steps are timed; its learning rate is 0.
 
     The model is not changed. Raises ValueError where the training split has no batches.
     """
     model = clone(model).train()
-    optimizer = torch.optim.SGD(
+    stepping = optimizer(
         [p for p in model.parameters() if p.requires_grad] or [torch.zeros(1, requires_grad=True)],
         lr=0.0,
     )
@@ -32,8 +39,8 @@ def step_seconds(model: nn.Module, task: Task, seed: int = 0) -> float:
             loss = task.loss(model, batch)
             if loss.requires_grad:  # not where every parameter is frozen
                 loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            stepping.step()
+            stepping.zero_grad()
             taken.append(monotonic() - began)
             began = monotonic()  # fetching the next batch counts too
             if len(taken) >= 3 and (sum(taken) > 1.5 or len(taken) >= 12):

@@ -21,7 +21,8 @@ def budget_of(search: KeptSearch, delivered: Trial | None, scores: Sequence[Axis
 
     `delivered`: the trial of the delivered file, which limits are judged on; None: not known.
     `scores`: the axes of the document, in whose units limits are told.
-    The limit on time is of the search and of no file: its field "time" is that of no axis.
+    The limits on time and on labels are of the search and of no file: their fields "time" and
+    "labels" are those of no axis.
     """
     if not search.budget.limits():
         return None
@@ -35,6 +36,8 @@ def budget_of(search: KeptSearch, delivered: Trial | None, scores: Sequence[Axis
     )
     if search.budget.time is not None:
         limits += (_time(search, search.budget.time),)
+    if isinstance(most := search.budget.labels, int | float):
+        limits += (_labels(search, most),)
     met = None
     if verdict is not None and (verdict.broken or not verdict.undecided):
         met = verdict.fits
@@ -84,6 +87,18 @@ def _time(search: KeptSearch, most: float) -> Limit:
         words=phrase("time", most),
         measured=seconds,
         kept=None if seconds is None else seconds <= most,
+    )
+
+
+def _labels(search: KeptSearch, most: float) -> Limit:
+    """The limit on the labels that the search bought."""
+    return Limit(
+        field="labels",
+        at_most=most,
+        at_least=None,
+        words=phrase("labels", most),
+        measured=search.labels,
+        kept=None if search.labels is None else search.labels <= most,
     )
 
 

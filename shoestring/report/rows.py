@@ -32,6 +32,8 @@ def ledger_beside(path: Path, named: Path | None) -> Path | None:
 def rows_of(ledger: Path, digests: Collection[str]) -> list[Row]:
     """The rows that are about files with these digests, with the rows that they continue.
 
+    So are those of labels that the same commands bought, before there was a file.
+
     `digests`: of delivered files, and of the models that came in.
     """
     rows = Ledger(ledger).rows()
@@ -42,6 +44,8 @@ def rows_of(ledger: Path, digests: Collection[str]) -> list[Row]:
         while row.parent in by_id and row.parent not in wanted:
             row = by_id[row.parent]
             wanted.add(row.id)
+    runs = {(by_id[number].run, by_id[number].task) for number in wanted}
+    wanted |= {row.id for row in rows if row.cost_after.labels and (row.run, row.task) in runs}
     return [row for row in rows if row.id in wanted]
 
 

@@ -162,6 +162,27 @@ def test_the_ratio_of_both_times_and_the_whole_search(tmp_path, ratio, words, cl
     assert next(limit for limit in late.limits if limit.field == "time").kept is False
 
 
+def test_labels_that_were_bought_have_their_row_and_their_limit(tmp_path):
+    ledger = Ledger(tmp_path / "sums.ledger")
+    bought = {"run": "one", "task": "sums", "technique": "Margin(labels=40)"}
+    ledger.append(Row(kind="apply", cost_after=Cost(labels=40), **bought))
+    ledger.append(Row(kind="apply", cost_after=Cost(labels=9), **{**bought, "run": "another"}))
+    digest = hashlib.sha256(small()).hexdigest()
+    ledger.append(Row(kind="apply", **{**bought, "technique": "A(bits=4)"}, sha256=digest))
+    path = search(
+        tmp_path, budget="labels<=50, drop<=1%", labels=40, bought="40 labels bought", ledger=None
+    )
+    found = document_of(path, Path(ledger.path))
+    assert [row.cost_after.get("labels") for row in found.ledger] == [40, None]
+    assert found.budget is not None
+    labels = next(limit for limit in found.budget.limits if limit.field == "labels")
+    assert (labels.words, labels.measured, labels.kept) == ("labels<=50", 40, True)
+    describe(path.with_name("sums.shoe.study"), budget="labels<=50, drop<=1%")  # an older note
+    older = document_of(path).budget
+    assert older is not None
+    assert next(limit for limit in older.limits if limit.field == "labels").kept is None
+
+
 def test_a_loss_on_test_data_that_is_far_from_that_on_validation_data_is_said(tmp_path):
     path = search(tmp_path)
     ledger = Ledger(tmp_path / "shoestring.ledger")
