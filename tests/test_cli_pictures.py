@@ -87,6 +87,8 @@ def test_of_classes_a_line_each_is_printed_and_numbers_only_where_asked(tmp_path
     assert out.splitlines()[:2] == lines
     status, out, _ = shoestring("run", "three.shoe", "in")
     assert status == 0 and out.splitlines() == lines
+    status, out, _ = shoestring("run", "three.shoe", "in/0.png", "in/0.png")
+    assert out.splitlines() == lines[:1] * 2
     status, out, _ = shoestring("run", "three.shoe", "in", "--json")
     told = json.loads(out)
     assert [one["class"] for one in told["answers"]] == [line.split()[1] for line in lines]

@@ -161,11 +161,11 @@ def _give_pictures(loaded: Loaded, paths: list[Path], out: Path | None, as_json:
 
     results, told = picture_results(loaded, paths)
     if as_json:
-        rows = [{"picture": str(one), "class": name, "share": p} for one, (name, p) in told.items()]
+        rows = [{"picture": str(one), "class": name, "share": p} for one, (name, p) in told]
         outputs = {name: value.tolist() for name, value in results.items()}
         print(json.dumps({"answers": rows, "outputs": outputs}))
     else:
-        for picture, (name, share) in told.items():
+        for picture, (name, share) in told:
             print(f"{plainly(str(picture))}: {plainly(name)} ({100 * share:.1f} %)")
     if out is not None or not (told or as_json):
         _give(results, out, sys.stderr if as_json else sys.stdout)

@@ -21,7 +21,7 @@ _MOST, _NUMBERS = 64, 1 << 24
 
 def picture_results(
     loaded: Loaded, paths: Iterable[Path]
-) -> tuple[dict[str, np.ndarray], dict[Path, tuple[str, float]]]:
+) -> tuple[dict[str, np.ndarray], list[tuple[Path, tuple[str, float]]]]:
     """The outputs of a file by name, given pictures; and the class of each, with its probability.
 
     The second is empty where the file names no classes.
@@ -40,8 +40,8 @@ def picture_results(
     results = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     first = next(iter(results.values()))
     if first.shape != (len(files), len(chain.labels)):
-        return results, {}
-    return results, dict(zip(files, likeliest(first, chain.labels), strict=True))
+        return results, []
+    return results, list(zip(files, likeliest(first, chain.labels), strict=True))
 
 
 def _opened(
