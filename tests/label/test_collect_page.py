@@ -261,6 +261,29 @@ def test_a_very_long_text_is_cut_until_it_is_asked_for(tmp_path, visit):
         assert len(seen.page.locator(".text").inner_text()) > 490_000
 
 
+def test_a_picture_comes_when_the_server_is_back(tmp_path, visit):
+    """A server that does not answer says nothing about a picture."""
+    refused: list[str] = []
+
+    def silent_at_first(route):
+        if len(refused) < 3:
+            refused.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    collection = labelling.pictures(tmp_path / "p", 1)
+    with labelling.paged(collection, tmp_path / "a") as (project, address):
+        seen = visit()
+        seen.page.route("**/api/picture/*", silent_at_first)
+        seen.open(f"{address}&by=ann").wait_for_function(READY)
+        assert len(refused) == 3 and not seen.page.locator(".unopened").count()
+        (first,) = (one.name for one in collection.examples)
+        seen.page.keyboard.press("1")
+        saved(seen)
+        assert held(project)[first].labels == (Choice(name=collection.names[0]),)
+
+
 SPANNED = "👩‍👩‍👧 Ångström met Zoe\u0308 in São Paulo 🇧🇷 today"
 
 

@@ -2,6 +2,8 @@
 
 const TOKEN = new URLSearchParams(location.search).get("token") ?? "";
 const LONGEST = 10_000; // milliseconds
+const AGAIN = 500; // milliseconds
+const SILENT = "the server does not answer: is `shoestring label` still running?";
 
 /** What the server says in place of an answer. `status`: 0 where it said nothing. */
 export class Refusal extends Error {
@@ -22,11 +24,25 @@ export async function ask(path, body, more = {}) {
   return answer.json();
 }
 
-/** The picture of an example, decoded: an image element. Raises Refusal where it does not open. */
+/**
+ * The picture of an example, decoded: an image element. Where the server does not answer it is asked
+ * for again until it does. Raises Refusal where the picture does not open.
+ */
 export async function picture(index) {
+  for (;;) {
+    try {
+      return await opened(index);
+    } catch (error) {
+      if (error.status !== 0) throw error;
+      await new Promise((done) => setTimeout(done, AGAIN));
+    }
+  }
+}
+
+async function opened(index) {
   const answer = await reached(`/api/picture/${index}`, { headers: { "X-Shoestring-Token": TOKEN } });
   const image = new Image();
-  image.src = URL.createObjectURL(await answer.blob());
+  image.src = URL.createObjectURL(await whole(answer));
   image.draggable = false;
   try {
     await image.decode();
@@ -37,12 +53,21 @@ export async function picture(index) {
   return image;
 }
 
+/** The body of an answer. Raises Refusal where the server ends in the middle of it. */
+async function whole(answer) {
+  try {
+    return await answer.blob();
+  } catch {
+    throw new Refusal(SILENT, 0);
+  }
+}
+
 async function reached(path, options) {
   let answer;
   try {
     answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(LONGEST), ...options });
   } catch {
-    throw new Refusal("the server does not answer: is `shoestring label` still running?", 0);
+    throw new Refusal(SILENT, 0);
   }
   if (answer.ok) return answer;
   const text = await answer.text();
