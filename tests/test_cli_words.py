@@ -350,7 +350,7 @@ main()
         ("compress", "cortex-m3"),
         ("compress", "10"),
         ("export", "random"),
-        ("run", "print them"),
+        ("run", "print them; of pictures their classes"),
         ("recipe", "NAME, here, or NAME-quick"),
     ],
 )

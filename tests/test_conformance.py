@@ -297,7 +297,7 @@ def task_for(kind: type[Technique]) -> Task:
 
     Where two directions are trained, both.
     """
-    if key(kind) in TASKS:
+    if kind.__module__.startswith("shoestring.") and key(kind) in TASKS:
         return TASKS[key(kind)]()
     if ".dual." in kind.__module__:
         return pictures_and_labels()

@@ -316,13 +316,13 @@ def _serve(
             project.store.set("port", str(number))
             address = pages.address(project, host, number)
             project.announce(address)
-            _say(project, address, host)
-            if show:
-                open_page(address)
+            server = pages.server_of(project, made, root)
             try:
-                pages.server_of(project, made, root).run(sockets=[made])
-            except KeyboardInterrupt:
-                pass
+                with pages.ended_by_interrupt(server):
+                    _say(project, address, host)
+                    if show:
+                        open_page(address)
+                    server.run(sockets=[made])
             finally:
                 labelled = project.order.answered()
                 print(

@@ -6,8 +6,10 @@ import hmac
 import ipaddress
 import json
 import re
+import signal
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -325,3 +327,20 @@ def server_of(project: Project, made: socket.socket, root: Path | None = None) -
         timeout_graceful_shutdown=2,
     )
     return uvicorn.Server(config)
+
+
+@contextmanager
+def ended_by_interrupt(server: uvicorn.Server) -> Iterator[None]:
+    """A context of the main thread in which Ctrl-C ends a server, also before it serves.
+
+    There is no KeyboardInterrupt: one that comes while a module is imported can be lost.
+    """
+
+    def ended(*_: Any) -> None:
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGINT, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
