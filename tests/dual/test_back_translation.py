@@ -8,8 +8,8 @@ import pytest
 import torch
 from made_duals import Readers, pictures_and_labels
 from made_spelling import spellers, spelling
-from test_learning import Mute
 
+from dual.test_learning import Mute
 from shoestring.artifact import load
 from shoestring.core import scores, seeded
 from shoestring.dual import BackTranslation, Best, Classes, Drawn, Pool, TwoWay

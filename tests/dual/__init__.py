@@ -1,0 +1,1 @@
+"""Tests of two directions that teach one another."""
