@@ -59,7 +59,7 @@ def apply(
         before, score_before, scores_before = _weigh(model, sealed, meters, ledger)
         for step in steps:
             counted = purchases.counted(sealed)
-            spent = _Spent(purchases, step)
+            spent = Spent(purchases, settings(step))  # no technique: fails here, at no cost
             row: dict[str, Any] = {
                 "technique": repr(step),
                 "seed": seed,
@@ -68,8 +68,8 @@ def apply(
                 "task": sealed.name,
                 "model": sha256,
             }
-            with _noting_failure(spent, ledger, row):
-                model, cost, sha256 = spent.by(model, counted, seed), spent.so_far(), None
+            with noting_failure(spent, ledger, row):
+                model, cost, sha256 = spent.by(step, model, counted, seed), spent.so_far(), None
                 after, score_after, scores_after = _weigh(model, sealed, meters, ledger)
             if ledger is not None:
                 row |= {"score_before": score_before, "score_after": score_after}
@@ -81,7 +81,7 @@ def apply(
 
 
 @contextmanager
-def _noting_failure(spent: _Spent, ledger: Ledger | None, row: dict[str, Any]) -> Iterator[None]:
+def noting_failure(spent: Spent, ledger: Ledger | None, row: dict[str, Any]) -> Iterator[None]:
     """A context whose error leaves a row of kind "failed" or "interrupted"."""
     try:
         yield
@@ -107,21 +107,28 @@ def _weigh(
     return cost, score(task, model), scores(task, model)
 
 
-class _Spent:
-    """What a step costs to run, measured from when this object is made."""
+class Spent:
+    """What a step costs to run, measured from when this object is made.
 
-    def __init__(self, purchases: Purchases, technique: Technique) -> None:
-        self.purchases, self.technique = purchases, technique
-        # before the step, so that an object that is not a technique fails at no cost
-        self.settings = settings(technique)
+    `purchases`: what the run buys. `settings`: how many a person had to choose.
+    """
+
+    def __init__(self, purchases: Purchases, settings: int) -> None:
+        self.purchases, self.settings = purchases, settings
         self.bought = len(purchases)
         self.reported = Spending()
         self.start, self.busy = perf_counter(), processor_seconds()
 
-    def by(self, model: Any, task: Task, seed: int) -> Any:
-        """The model that the step makes."""
-        with seeded(seed), counting() as self.reported:
-            return self.technique(model, task)
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """A context of the step, in which `spend` reports to this."""
+        with counting() as self.reported:
+            yield
+
+    def by(self, step: Technique, model: Any, task: Task, seed: int) -> Any:
+        """The model that a step makes."""
+        with seeded(seed), self.counted():
+            return step(model, task)
 
     def so_far(self) -> Cost:
         """What was measured from outside, and what the step reported with `spend`."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from time import perf_counter
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from shoestring.core import Cost, Ledger, Purchases, Row
-from shoestring.core.apply import processor_seconds
+from shoestring.core import Ledger, Purchases, Row
+from shoestring.core.apply import Spent, noting_failure
 from shoestring.core.ledger import run_of_process
-from shoestring.core.spending import counting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +37,15 @@ class LabelRows:
         `technique`: its repr. `before`: the validation score before.
         `purchases`: the labels that are bought in the context.
         """
-        start, busy, after = perf_counter(), processor_seconds(), list[float]()
-        row = Row(
-            kind="apply",
-            technique=technique,
-            seed=self.seed,
-            run=self.run or run_of_process(),
-            task=self.task,
-            score_before=before,
-        )
-        with counting() as reported:
-
-            def ended(**more: Any) -> Row:
-                cost = reported.cost() | Cost(
-                    seconds=perf_counter() - start,
-                    processor_seconds=processor_seconds() - busy,
-                    settings=settings,
-                    labels=len(purchases) if purchases.sells else None,
-                )
-                return replace(row, cost_after=cost, **more)
-
-            try:
-                yield after.append
-            except BaseException as error:
-                kind = "failed" if isinstance(error, Exception) else "interrupted"
-                note = f"{type(error).__name__}: {error}"[:500]
-                if self.ledger is not None:
-                    with suppress(OSError, ValueError):  # the first error is the one to report
-                        self.ledger.append(ended(kind=kind, note=note, score_before=None))
-                raise
-            if self.ledger is not None and after:
-                self.ledger.append(ended(score_after=after[-1]))
+        spent, after = Spent(purchases, settings), list[float]()
+        row: dict[str, Any] = {
+            "technique": technique,
+            "seed": self.seed,
+            "run": self.run or run_of_process(),
+            "task": self.task,
+        }
+        with noting_failure(spent, self.ledger, row), spent.counted():
+            yield after.append
+        if self.ledger is not None and after:
+            row |= {"score_before": before, "score_after": after[-1]}
+            self.ledger.append(Row(kind="apply", cost_after=spent.so_far(), **row))

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from shoestring.core import LabelTask, Task, View
 from shoestring.core.task import asked
 from shoestring.kit import Training, clone, train
 from shoestring.kit.training.splits import changed
-from shoestring.unlabelled.augmentations import Augmentation
+from shoestring.unlabelled.augmentations import Augmentation, Augmentations
 from shoestring.unlabelled.material import Material
 
 
@@ -168,6 +169,26 @@ def learn_alongside(
     if training.steps:
         pair.follow(training.steps)
     return pair
+
+
+def where_sure(
+    network: nn.Module,
+    inputs: tuple[Tensor, ...],
+    changes: Augmentations,
+    least: Callable[[Tensor, Tensor], float | Tensor],
+) -> Tensor:
+    """The loss of strong changes whose labels are what the network says of weak ones: a scalar.
+
+    `least`: from the probabilities of the weak changes, N×C, and their likeliest classes, N, to the
+        probability from which on a class is a label: one number, or N.
+    """
+    with torch.no_grad():
+        belief_NC = network(*changed(inputs, changes.weak)).softmax(1)
+        sure, label = belief_NC.max(1)
+        threshold = least(belief_NC, label)
+    own = network(*changed(inputs, changes.strong))
+    losses = functional.cross_entropy(own, label, reduction="none")
+    return (losses * (sure >= threshold)).mean()
 
 
 def own_network(pair: Pair, part: nn.Module, model: nn.Module) -> nn.Module:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Training
-from shoestring.kit.training.splits import changed
 from shoestring.unlabelled.augmentations import Augmentation, Augmentations
 from shoestring.unlabelled.checks import check_count, check_share, check_weight
-from shoestring.unlabelled.consistency import Pair, learn_alongside, own_network
+from shoestring.unlabelled.consistency import Pair, learn_alongside, own_network, where_sure
 from shoestring.unlabelled.guard import Tried, guarded
 from shoestring.unlabelled.material import Material
 
@@ -89,9 +86,4 @@ class _Sure:
     confidence: float
 
     def __call__(self, pair: Pair, inputs: tuple[Tensor, ...], share: float) -> Tensor:
-        with torch.no_grad():
-            belief = pair.network(*changed(inputs, self.changes.weak)).softmax(1)
-            sure, label = belief.max(1)
-        own = pair.network(*changed(inputs, self.changes.strong))
-        losses = functional.cross_entropy(own, label, reduction="none")
-        return (losses * (sure >= self.confidence)).mean()
+        return where_sure(pair.network, inputs, self.changes, lambda _, __: self.confidence)

@@ -7,14 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from shoestring.core import Stage, Task, Technique
 from shoestring.kit import AdamW, Training
-from shoestring.kit.training.splits import changed
 from shoestring.unlabelled.augmentations import Augmentation, Augmentations
 from shoestring.unlabelled.checks import check_count, check_share, check_weight
-from shoestring.unlabelled.consistency import Pair, learn_alongside, own_network
+from shoestring.unlabelled.consistency import Pair, learn_alongside, own_network, where_sure
 from shoestring.unlabelled.guard import Tried, guarded
 from shoestring.unlabelled.material import Material
 
@@ -113,11 +111,11 @@ class _SureEnough:
     memory: float
 
     def __call__(self, pair: Pair, inputs: tuple[Tensor, ...], share: float) -> Tensor:
-        assert isinstance(pair.memory, Confidence)
-        with torch.no_grad():
-            belief = pair.network(*changed(inputs, self.changes.weak)).softmax(1)
-            sure, label = belief.max(1)
-            least = pair.memory.follow(belief, self.memory)[label]
-        own = pair.network(*changed(inputs, self.changes.strong))
-        losses = functional.cross_entropy(own, label, reduction="none")
-        return (losses * (sure >= least)).mean()
+        memory = pair.memory
+        assert isinstance(memory, Confidence)
+        return where_sure(
+            pair.network,
+            inputs,
+            self.changes,
+            lambda belief, label: memory.follow(belief, self.memory)[label],
+        )
