@@ -66,6 +66,15 @@ class LabelTask(Task, Protocol):
         Returns the structure that the model returns, with tensors N×… without gradients.
         """
 
+    def prepared(self, inputs: Any) -> Any:
+        """Inputs of the pool as training batches have them, before random changes.
+
+        By default they are the same. A task that changes inputs in every split does it here too.
+
+        `inputs`: as `inputs` gives them.
+        """
+        return inputs
+
     def of_examples(self, values: Any, inputs: Any, axis: int = 1) -> Any:
         """What a network computed for these inputs, divided among the examples: N×….
 

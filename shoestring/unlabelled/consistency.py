@@ -121,7 +121,8 @@ class Alongside(View):
         count = len(self.inputs[0])
         for batch in own:
             rows = torch.randint(count, (min(self.size, count),), generator=draw)
-            yield _changed(batch, self.change), tuple(one[rows] for one in self.inputs)
+            free = self.task.prepared(tuple(one[rows] for one in self.inputs))
+            yield _changed(batch, self.change), free
 
     def loss(self, model: Any, batch: Any) -> Tensor:
         own, free = batch

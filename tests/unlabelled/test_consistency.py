@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,14 @@ def test_batches_have_labels_and_others():
         assert float(beside.loss(pair, batch)) == pytest.approx(own + 6.0)
     assert len(seen) == 1
     assert len(list(beside.batches("validation"))) == len(list(task.batches("validation")))
+
+
+def test_unlabelled_inputs_are_prepared_as_labelled_ones():
+    task = replace(moons(20), prepare=lambda x: x + 100)
+    free = material(network(), task, *CHANGES).inputs
+    beside = Alongside(task, torch.clone, free, 500, lambda *_: torch.zeros(()), 1.0)
+    for (labelled, _), others in beside.batches("train"):
+        assert labelled[0].min() > 90 and others[0].min() > 90
 
 
 def test_batches_of_another_form_are_refused():

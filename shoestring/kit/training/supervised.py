@@ -174,7 +174,7 @@ class Supervised(LabelTask):
         inputs, targets = self._split(split)
         weights = self._pool.weights if split == "train" else None
         for indices in batches_of(len(targets), self.batch_size, shuffled=split == "train"):
-            batch = changed(tuple(tensor[indices] for tensor in inputs), self.prepare)
+            batch = self.prepared(tuple(tensor[indices] for tensor in inputs))
             wanted = targets[indices]
             if split == "train":
                 batch = changed(batch, self.augment)
@@ -251,7 +251,7 @@ class Supervised(LabelTask):
         """The outputs of `predict` and the targets, for 500 examples at a time."""
         inputs, targets = self._split(split)
         for part in zip(*(one.split(500) for one in inputs), targets.split(500), strict=True):
-            yield tree.map(array, predict(*changed(part[:-1], self.prepare))), array(part[-1])
+            yield tree.map(array, predict(*self.prepared(part[:-1]))), array(part[-1])
 
     def _answers(self, predict: Predict, split: str) -> tuple[Any, np.ndarray]:
         """The outputs of `predict` and the targets, for a whole split."""
@@ -300,6 +300,9 @@ class Supervised(LabelTask):
     def inputs(self, indices: Any) -> tuple[Tensor, ...]:
         return self._pool.inputs(indices)
 
+    def prepared(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return changed(inputs, self.prepare)
+
     def labels(self, indices: Any) -> Tensor:
         return self._pool.labels(indices)
 
@@ -307,7 +310,7 @@ class Supervised(LabelTask):
         evaluation = evaluating(model) if isinstance(model, torch.nn.Module) else nullcontext()
         with evaluation, torch.no_grad():
             parts = [
-                tree.map(array, model(*changed(part, self.prepare)))
+                tree.map(array, model(*self.prepared(part)))
                 for part in zip(*(tensor.split(500) for tensor in inputs), strict=True)
             ]
         return tree.map(torch.from_numpy, joined(parts))
