@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ import torch
 from getting import check_it_saves, few_labels
 from made_duals import Readers, pictures_and_labels
 from made_few import one_head
+from made_pixel_words import BagOfPixels, pixel_words
 from torch import Tensor, nn
 
 import shoestring
@@ -116,6 +118,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{
         f"unlabelled.{name}": {"training": Training(3)}
         for name in ("FixMatch", "FreeMatch", "MeanTeacher", "PiModel")
+    },
+    **{
+        f"unlabelled.{name}": {"pretraining": Training(3), "training": Training(3)}
+        for name in ("LayerWise", "MaskedTokens", "SimSiam")
     },
     "unlabelled.PseudoLabel": {"rounds": 1, "training": Training(3)},
 }
@@ -211,14 +217,22 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "prune.Blocks": Rows,
     "prune.CompactEmbeddings": Levels,
     "prune.Heads": Rows,
+    "unlabelled.MaskedTokens": BagOfPixels,
 }
 """What a technique is tried on where that is not a DigitsLeNet."""
 
 TASKS: dict[str, Callable[[], Task]] = {
     "adapt.LearningWithoutForgetting": one_head,
     "adapt.Rehearsal": one_head,
+    "unlabelled.MaskedTokens": partial(pixel_words, 200),
 }
 """What a technique is given to do where that is neither the digits nor a few labels of them."""
+
+KNOWS: dict[type[nn.Module], Callable[[], Task]] = {
+    Readers: partial(pictures_and_labels, 1000),
+    BagOfPixels: pixel_words,
+}
+"""What a network knows that is not the digits, before a technique is tried on it."""
 
 METERS = {"bytes": (meters.Size(), "bytes"), "operations": (meters.Operations(), "operations")}
 """What the first word after `Saves:` is measured by: the meter, and the field of the Cost.
@@ -322,7 +336,7 @@ def technique(kind: type[Technique]) -> Technique:
 @functools.cache
 def trained(network: type[nn.Module]) -> nn.Module:
     """A network that knows most digits."""
-    task = pictures_and_labels(1000) if network is Readers else digits()
+    task = KNOWS.get(network, digits)()
     with seeded(0):
         model = kit.train(network(), task, Training(120, AdamW(3e-3)))
     assert score(task, model) > 0.85

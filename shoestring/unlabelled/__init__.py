@@ -16,16 +16,22 @@ from shoestring.unlabelled.distributions import TwoSamples, two_samples
 from shoestring.unlabelled.fix_match import FixMatch
 from shoestring.unlabelled.free_match import FreeMatch
 from shoestring.unlabelled.guard import RefusedWarning, Tried
+from shoestring.unlabelled.layer_wise import LayerWise
+from shoestring.unlabelled.masked_tokens import MaskedTokens
 from shoestring.unlabelled.material import MissingClassWarning, OtherDistributionWarning
 from shoestring.unlabelled.mean_teacher import MeanTeacher
 from shoestring.unlabelled.pi_model import PiModel
 from shoestring.unlabelled.pseudo_label import PseudoLabel
+from shoestring.unlabelled.sim_siam import CollapsedWarning, SimSiam
 
 __all__ = [
     "Augmentations",
+    "CollapsedWarning",
     "Distorted",
     "FixMatch",
     "FreeMatch",
+    "LayerWise",
+    "MaskedTokens",
     "MeanTeacher",
     "MissingClassWarning",
     "OtherDistributionWarning",
@@ -34,6 +40,7 @@ __all__ = [
     "RefusedWarning",
     "Shifted",
     "ShiftedMirrored",
+    "SimSiam",
     "SwappedFeatures",
     "Tried",
     "TwoSamples",

@@ -17,7 +17,7 @@ def check_weight(value: float) -> None:
         raise ValueError(f"the weight of unlabelled examples is {value!r}: give 0 or more")
 
 
-def check_count(what: str, value: int) -> None:
-    """Raise ValueError for a value that is not an integer of 1 or more; `what` it is, in words."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{what} is {value!r}: give an integer, 1 or more")
+def check_count(what: str, value: int, *, least: int = 1) -> None:
+    """Raise ValueError for a value that is not an integer of `least` or more; `what` it is."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{what} is {value!r}: give an integer, {least} or more")

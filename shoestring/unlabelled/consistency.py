@@ -192,8 +192,8 @@ def where_sure(
     return (losses * (sure >= threshold)).mean()
 
 
-def own_network(pair: Pair, part: nn.Module, model: nn.Module) -> nn.Module:
-    """A part of a pair by itself, in the modes and with the gradients of the model."""
+def own_network(part: nn.Module, model: nn.Module) -> nn.Module:
+    """A trained copy of a model, in the modes and with the gradients of the model."""
     modes = {name: one.training for name, one in model.named_modules()}
     for name, one in part.named_modules():
         one.training = modes.get(name, model.training)

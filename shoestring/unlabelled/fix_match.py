@@ -75,7 +75,7 @@ class FixMatch(Technique):
             size=self.size,
             decay=self.decay,
         )
-        return own_network(pair, pair.average, model)
+        return own_network(pair.average, model)
 
 
 @dataclass(frozen=True)

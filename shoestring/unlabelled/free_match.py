@@ -78,7 +78,7 @@ class FreeMatch(Technique):
             decay=self.decay,
             memory=Confidence(given.classes),
         )
-        return own_network(pair, pair.average, model)
+        return own_network(pair.average, model)
 
 
 class Confidence(nn.Module):

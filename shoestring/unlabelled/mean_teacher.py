@@ -80,7 +80,7 @@ class MeanTeacher(Technique):
             size=self.size,
             decay=self.decay,
         )
-        return own_network(pair, pair.average, model)
+        return own_network(pair.average, model)
 
 
 @dataclass(frozen=True)

@@ -81,4 +81,4 @@ class PiModel(Technique):
             size=self.size,
             decay=0.0,
         )
-        return own_network(pair, pair.network, model)
+        return own_network(pair.network, model)

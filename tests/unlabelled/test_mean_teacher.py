@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,13 +18,24 @@ from shoestring.unlabelled import (
     Distorted,
     FixMatch,
     FreeMatch,
+    LayerWise,
     MeanTeacher,
     PiModel,
     PseudoLabel,
     Shifted,
+    SimSiam,
 )
 
-ALL = [FixMatch, FreeMatch, MeanTeacher, PiModel, PseudoLabel]
+FEW = Training(4)
+ALL = [
+    FixMatch,
+    FreeMatch,
+    partial(LayerWise, pretraining=FEW),
+    MeanTeacher,
+    PiModel,
+    PseudoLabel,
+    partial(SimSiam, pretraining=FEW),
+]
 DIGITS: dict[str, Any] = {
     "training": Training(150, AdamW(1e-2, 0.1)),
     "weak": Shifted(0.02),
