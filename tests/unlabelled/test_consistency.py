@@ -62,7 +62,7 @@ def test_batches_have_labels_and_others():
 
 def test_unlabelled_inputs_are_prepared_as_labelled_ones():
     task = replace(moons(20), prepare=lambda x: x + 100)
-    free = material(network(), task, *CHANGES).inputs
+    free = material(network(), task, *CHANGES.values()).inputs
     beside = Alongside(task, torch.clone, free, 500, lambda *_: torch.zeros(()), 1.0)
     for (labelled, _), others in beside.batches("train"):
         assert labelled[0].min() > 90 and others[0].min() > 90
