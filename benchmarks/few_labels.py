@@ -23,7 +23,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -36,6 +35,7 @@ from torch import Tensor, nn
 from shoestring.core import score, seeded
 from shoestring.kit import AdamW, Mixed, Supervised, Training, resuming, train
 from shoestring.models import NgramClassifier
+from shoestring.recipes.hundred_labels_mnist import WEAK, pooled
 from shoestring.tasks import cifar10, mnist, sst2, sst2_vocabulary
 from shoestring.unlabelled import (
     Distorted,
@@ -98,33 +98,6 @@ def strided(channels: int, width: int, side: int, classes: int = 10) -> nn.Modul
     )
 
 
-def normed(channels: int, width: int, side: int, classes: int = 10) -> nn.Module:
-    """The same with batch norms."""
-    layers = list(strided(channels, width, side, classes))  # type: ignore[call-overload]
-    found: list[nn.Module] = []
-    for layer in layers:
-        found.append(layer)
-        if isinstance(layer, nn.Conv2d):
-            found.append(nn.BatchNorm2d(layer.out_channels))
-    return nn.Sequential(*found)
-
-
-def pooled(channels: int, width: int, classes: int = 10) -> nn.Module:
-    """A convolutional network with batch norms whose features are means over the picture."""
-    widths = (channels, width, 2 * width, 4 * width, 8 * width)
-    layers: list[nn.Module] = []
-    for number, (fewer, more) in enumerate(pairwise(widths)):
-        size, stride = (3, 1) if number else (5, 2)
-        layers += [
-            nn.Conv2d(fewer, more, size, stride=stride, padding=size // 2, bias=False),
-            nn.BatchNorm2d(more),
-            nn.ReLU(),
-            *([nn.MaxPool2d(2)] if number in (1, 2) else []),
-        ]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, classes)]
-    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
-
-
 SETS = {
     "MNIST": Set(
         task=lambda: mnist(batch_size=64),
@@ -171,13 +144,12 @@ PRETRAINERS: dict[str, Any] = {
     "masked tokens": MaskedTokens,
     "layer-wise": LayerWise,
 }
-MILDLY = Distorted(turn=10, scale=0.1, shear=0.1, shift=0.05, light=0.1, covered=0)
 LONGER: dict[tuple[str, int], Longer] = {
     ("MNIST", 100): Longer(
-        way="mean teacher, longer",
-        network=lambda: normed(1, 24, 28),
-        technique=MeanTeacher(
-            training=Training(2400, AdamW(5e-3, 1e-2), precision=Mixed()), weak=MILDLY
+        way="FreeMatch, longer",
+        network=lambda: pooled(1, 16),
+        technique=FreeMatch(
+            training=Training(2400, AdamW(5e-3, 1e-2), precision=Mixed()), weak=WEAK
         ),
     ),
     ("CIFAR-10", 250): Longer(

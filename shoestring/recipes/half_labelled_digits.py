@@ -72,8 +72,8 @@ def few_digits(labels: int, seed: int) -> Supervised:
     images, targets = whole.train
     held_images, held_targets = whole.validation
     assert isinstance(images, Tensor) and isinstance(held_images, Tensor)
-    given = _of_each(targets, labels // 10, draw)
-    held = _of_each(held_targets, labels // 10, draw)
+    given = of_each(targets, labels // 10, draw)
+    held = of_each(held_targets, labels // 10, draw)
     rest = torch.tensor(sorted(set(range(len(targets))) - set(given.tolist())))
     return replace(
         whole,
@@ -84,7 +84,8 @@ def few_digits(labels: int, seed: int) -> Supervised:
     )
 
 
-def _of_each(targets: Tensor, count: int, draw: torch.Generator) -> Tensor:
+def of_each(targets: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """The places of `count` examples of each of ten classes, drawn at random."""
     order = torch.randperm(len(targets), generator=draw)
     return torch.cat([order[targets[order] == one][:count] for one in range(10)])
 
@@ -115,8 +116,8 @@ def end_to_end(run: Run) -> None:
             as_many = labels_alone(errors, 100 - 100 * test)
             run.row(f"labels alone that do as well as {name}", "labels", as_many, "labels")
             run.row(f"labels alone that do as well as {name}", "test error", 100 - 100 * test, "%")
-    for name, peer in _peers(run.seed).items():
-        run.row(f"{LABELS} labels, {name}", "test error", _peer_error(peer, task), "%")
+    for name, peer in peers(run.seed).items():
+        run.row(f"{LABELS} labels, {name}", "test error", peer_error(peer, task), "%")
         run.row(f"{LABELS} labels, {name}", "labels", LABELS, "labels")
 
 
@@ -144,7 +145,8 @@ def _alone(run: Run, count: int, training: Training) -> float:
     return min(errors)
 
 
-def _peers(seed: int) -> dict[str, Any]:
+def peers(seed: int) -> dict[str, Any]:
+    """What scikit-learn has for a half-labelled table, by name."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
@@ -155,8 +157,8 @@ def _peers(seed: int) -> dict[str, Any]:
     }
 
 
-def _peer_error(learner: Any, task: Supervised) -> float:
-    """The test error of a peer on the raw pixels, in per cent."""
+def peer_error(learner: Any, task: Supervised) -> float:
+    """The test error of one of `peers` on the raw pixels, in per cent."""
     (given,), (free,) = task.inputs(task.known()), task.inputs(task.pool())
     pixels = torch.cat([given, free]).flatten(1).numpy()
     labels = np.concatenate([task.train[1].numpy(), np.full(len(free), -1)])

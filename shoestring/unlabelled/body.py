@@ -56,9 +56,11 @@ class States:
         `network`: that in which the place was found, or a clone of it.
         """
         heard: list[Tensor] = []
-        hook = network.get_submodule(self.part).register_forward_hook(
-            lambda _, __, made: heard.append(made)
-        )
+
+        def note(_: nn.Module, __: Any, made: Any) -> None:
+            heard.append(made)
+
+        hook = network.get_submodule(self.part).register_forward_hook(note)
         try:
             network(*inputs)
         finally:

@@ -38,7 +38,7 @@ class LayerWise(Technique):
     again. What is returned is the network after the fine-tuning, unless the guard refuses it, as
     `MeanTeacher` says.
 
-    Saves: nothing that the label curve on digits proves; `docs/unlabelled.md` has more figures.
+    Saves: nothing that a label curve proves; `docs/unlabelled.md` has figures.
     Costs: a pretraining for each layer; and a training on the labels alone, for the guard.
     Source: Bengio et al. 2006 (one layer after the other); Vincent et al. 2008 (undoing noise).
     Differs: the code of a layer is its ReLU, whatever follows the layer in the network; the loss is

@@ -37,7 +37,7 @@ class SimSiam(Technique):
     returned is the network after the fine-tuning, unless the guard refuses it, as `MeanTeacher`
     says. Where the vectors of all examples have become nearly the same, a CollapsedWarning says so.
 
-    Saves: nothing that the label curve on digits proves; `docs/unlabelled.md` has more figures.
+    Saves: nothing that a label curve proves; `docs/unlabelled.md` has figures.
     Costs: the pretraining, six passes in each step; and a training on the labels alone, for the
         guard.
     Source: Chen & He 2021, section 3.
@@ -158,5 +158,5 @@ def _say_if_collapsed(twins: Twins, given: Material, name: str) -> None:
             "point everywhere. The pretraining has collapsed: lower its learning rate, or give "
             "changes of inputs after which examples still differ",
             CollapsedWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

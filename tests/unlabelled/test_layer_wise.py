@@ -75,7 +75,7 @@ def test_a_convolution_backwards_has_the_size_of_what_went_in(layer: nn.Conv2d):
 
 def test_each_layer_learns_to_undo_noise_and_the_head_stays():
     model = dense()
-    technique = LayerWise(training=Training(0), pretraining=Training(250, AdamW(5e-3)))
+    technique = LayerWise(training=Training(0), size=64, pretraining=Training(200, AdamW(8e-3)))
     with seeded(0):
         made = technique.learnt(model, given(model), model)
     assert isinstance(made, nn.Sequential)

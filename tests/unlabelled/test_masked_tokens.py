@@ -81,7 +81,7 @@ def test_it_learns_which_word_goes_with_which(made: Any):
         model = made()
     task = pairs()
     technique = MaskedTokens(
-        training=Training(0), pretraining=Training(150, AdamW(1e-2)), share=0.4, weak=torch.clone
+        training=Training(0), pretraining=Training(100, AdamW(1e-2)), share=0.4, weak=torch.clone
     )
     given = material(model, task.sealed(), technique.weak, technique.strong)
     place = states(model, given) or body(model, given)
