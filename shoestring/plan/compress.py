@@ -15,11 +15,12 @@ from shoestring.artifact.progress import LOG
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Gauge, Ledger, Task, unwrapped
 from shoestring.kit import listening
+from shoestring.plan.before import data_first
 from shoestring.plan.checks import checked_limits
 from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
-from shoestring.plan.labels import labels_first, sold
+from shoestring.plan.labels import sold
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -105,7 +106,7 @@ def searching(
     check_place(file)
     settings["say"] = also_logged(settings.pop("say", None))
     with alone_in(folder_of(file)):
-        model, task, found = labels_first(model, task, budget, file, **settings)
+        model, task, found = data_first(model, task, budget, file, **settings)
         job = Job.of(model, task, budget, file, **{**settings, **found})
         try:
             yield replace(job.run(), _temporary=temporary)
