@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Ledger, Stage, Task, Technique, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, clone, parameters_of, train
-from shoestring.plan import compress, pool
+from shoestring.plan import compress, forecast, pool
 from shoestring.plan.before import data_first
 from shoestring.plan.clock import Clock
 from shoestring.plan.folder import folder_of
@@ -214,6 +214,14 @@ def test_learners_buy_nothing_and_those_that_say_so_come_first():
     assert not any(hasattr(one, "labels") for one in found)
     names = [type(one).__name__ for one in found]
     assert names.index("Pretends") < names.index("MeanTeacher") < names.index("PseudoLabel")
+
+
+@pytest.mark.slow
+def test_a_forecast_learns_nothing(task, model):
+    few = half_labelled(task)
+    result = forecast(model, few, "size<=5KB", minutes=0.2)
+    assert result.to_learn == len(few.pool())
+    assert f"learnt from {result.to_learn:,} without a label" in str(result)
 
 
 @pytest.mark.slow
