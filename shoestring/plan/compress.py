@@ -130,8 +130,7 @@ def forecast(
     It is predicted from the time of a step of training, a few files without training, and what the
     reference jobs came to. It takes longer where the model takes longer to export and score. No
     label is bought, and nothing is learnt from examples without one: the forecast is of the model
-    as it came in. The arguments are those of
-    `compress`. Raises what `compress` raises.
+    as it came in. The arguments are those of `compress`. Raises what `compress` raises.
     """
     limits, to_buy = checked_limits(budget, unwrapped(model)), 0
     if limits.labels is not None:

@@ -41,6 +41,9 @@ class Learnt:
 
     def __str__(self) -> str:
         told = f"{self.pool:,} examples without a label, and {self.known:,} with one: "
+        if not self.scores and not self.untried:
+            why = "; ".join(f"{name}: {said}" for name, said in self.unfit.items())
+            return f"{told}no technique learns from both in this task ({why})"
         if self.score is None:
             tried = f" ({', '.join(self.scores)})" if self.scores else ""
             told += f"no technique that learns from both{tried} was better than what came in"

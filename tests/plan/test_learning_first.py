@@ -175,6 +175,25 @@ def test_a_technique_that_fails_later_is_named_and_the_others_go_on(
     assert any("Fails failed" in line for line in said)
 
 
+def test_where_no_technique_fits_the_task_each_says_why(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "learners", lambda: iter([Fails(), MeanTeacher()]))
+    with seeded(0):
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Linear(8, 1))
+    splits = {
+        name: (getattr(task, name)[0], getattr(task, name)[1].float()[:, None])
+        for name in ("train", "validation", "test")
+    }
+    whole = Supervised(**splits, criterion=nn.functional.mse_loss, merit=_nearness)
+    few = half_labelled(whole)
+    kept, same, result = learnt(network, few, tmp_path)
+    assert kept is network and same is few and not result.labelled and not result.scores
+    assert "MeanTeacher: " in str(result) and "takes logits" in str(result)
+
+
+def _nearness(outputs: Any, targets: Any) -> Any:
+    return -abs(outputs - targets)[:, 0]
+
+
 def test_without_time_nothing_is_learnt_and_it_is_said(pretending, fresh, tmp_path):
     said: list[str] = []
     model, _task, result = learnt(fresh, pretending, tmp_path, said, seconds=0.01)
