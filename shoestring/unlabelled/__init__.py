@@ -16,6 +16,7 @@ from shoestring.unlabelled.distributions import TwoSamples, two_samples
 from shoestring.unlabelled.fix_match import FixMatch
 from shoestring.unlabelled.free_match import FreeMatch
 from shoestring.unlabelled.guard import RefusedWarning, Tried
+from shoestring.unlabelled.labels_alone import LabelsAlone
 from shoestring.unlabelled.layer_wise import LayerWise
 from shoestring.unlabelled.masked_tokens import MaskedTokens
 from shoestring.unlabelled.material import MissingClassWarning, OtherDistributionWarning
@@ -30,6 +31,7 @@ __all__ = [
     "Distorted",
     "FixMatch",
     "FreeMatch",
+    "LabelsAlone",
     "LayerWise",
     "MaskedTokens",
     "MeanTeacher",

@@ -12,8 +12,8 @@ from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import AdamW, Training
 from shoestring.recipes import hundred_labels
-from shoestring.recipes.hundred_labels_mnist import STRONG, WEAK, few_pictures, pooled
 from shoestring.recipes.half_labelled_digits import few_digits
+from shoestring.recipes.hundred_labels_mnist import STRONG, WEAK, few_pictures, pooled
 from shoestring.tasks.fetch import present
 from shoestring.tasks.mnist import _MNIST
 from shoestring.unlabelled import MeanTeacher, Shifted
