@@ -153,10 +153,10 @@ LONGER: dict[tuple[str, int], Longer] = {
         ),
     ),
     ("CIFAR-10", 250): Longer(
-        way="FixMatch, longer",
+        way="FreeMatch, longer",
         network=lambda: pooled(3, 24),
-        technique=FixMatch(
-            training=Training(3600, AdamW(3e-3, 1e-2), precision=Mixed()),
+        technique=FreeMatch(
+            training=Training(2400, AdamW(3e-3, 1e-2), precision=Mixed()),
             weak=ShiftedMirrored(),
             strong=Distorted(mirror=0.5),
         ),
