@@ -71,6 +71,7 @@ def exchange(results: Results) -> list[str]:
         first, last = pair
         form = results.lost.form
         gone = first - last if results.lost.higher else last - first
+        gone = round(gone, 9) + 0.0  # no -0.00 of two means of the same numbers
         told = f"{results.lost.title} {first:{form}} → {last:{form}}"
         is_share = results.lost.unit == "%"
         lost = f"{gone:+.2f} points: {told} %" if is_share else f"{gone:+{form}}: {told}"

@@ -175,6 +175,8 @@ RECIPE = Recipe(
         ),
         saved=Measure("labels", "labels", "labels", ",.0f"),
         also=(Measure("dollars for the labels", "dollars", "dollars", ",.2f"),),
-        price=Measure("minutes of a core", "minutes", "minutes of a core", ".1f"),
+        price=Measure(
+            "minutes of a core, for all", "time", "minutes of a core", ".1f", subject="recipe"
+        ),
     ),
 )
