@@ -170,8 +170,9 @@ def test_the_same_training_on_other_data_is_another(tmp_path):
         task.taught_by(teachers[1]),
         Taught(task, teachers[1], weight=0.5),
     )
+    steps: list[int] = []
     for one in (task, *others):
-        steps = list[int]()
+        steps.clear()
         with resuming(tmp_path), seeded(1):
             train(nn.Linear(6, 4), one, Training(3), before_step=steps.append)
         assert steps == [0, 1, 2]
