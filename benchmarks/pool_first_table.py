@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from statistics import mean
 
-from pool_first import BUDGET, LABELS, WAYS
+from pool_first import ALONE, BYTES, COMMAND, LABELS, ON_ANSWERS, ON_LABELS
 from rows import conditions_told, results, values
 
 TITLES = {
-    "labels alone": "labels alone, in training and in the search",
-    "mean teacher, then labels alone": "`MeanTeacher` by hand; a search on the labels alone",
-    "mean teacher, then answers for all": "`MeanTeacher` by hand; a search on answers for all",
-    "one command": "the one command, given the fresh network and all examples",
+    ALONE: "labels alone, then `Rate` on them",
+    ON_LABELS: "`MeanTeacher`, then `Rate` on the labels",
+    ON_ANSWERS: "`MeanTeacher`, then `Rate` on its answers for all examples",
+    COMMAND: "the one command, given the fresh network and all examples",
 }
 
 
@@ -22,22 +22,18 @@ def pool_first() -> str:
     except FileNotFoundError:
         return "Not measured yet."
     lines = [
-        f"| MNIST, {LABELS} labels, {BUDGET} | seeds | test error % of the network | of the file | "
-        "bytes | budget kept |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"| MNIST, {LABELS} labels, at most {BYTES:,} bytes | seeds | test error % of the network | "
+        "of the file | bytes |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for way in WAYS:
-        kept = values(found, way, "met")
-        if not kept:
-            lines.append(f"| {TITLES[way]} | not measured yet | | | | |")
+    for way, title in TITLES.items():
+        size = values(found, way, "bytes")
+        if not size:
+            lines.append(f"| {title} | not measured yet | | | |")
             continue
-        network, file = (
-            values(found, way, f"test error of the {one}") for one in ("network", "file")
-        )
-        lines.append(
-            f"| {TITLES[way]} | {len(kept)} | {_told(network)} | {_told(file)} | "
-            f"{mean(values(found, way, 'bytes')):,.0f} | {int(sum(kept))} of {len(kept)} |"
-        )
+        network = _told(values(found, way, "test error of the network"))
+        file = _told(values(found, way, "test error of the file"))
+        lines.append(f"| {title} | {len(size)} | {network} | {file} | {mean(size):,.0f} |")
     return "\n".join([*lines, "", conditions_told(found)])
 
 
