@@ -1,7 +1,7 @@
 """Learning from two directions that undo one another: translation there and back, and the like."""
 
 from shoestring.dual.adversarial import Adversarial
-from shoestring.dual.back_translation import BackTranslation
+from shoestring.dual.back_translation import BackTranslation, EachStep, Rounds
 from shoestring.dual.directions import Classes, Direction, Gaussians, Sequences
 from shoestring.dual.judges import DenseJudge, Judge, SequenceJudge
 from shoestring.dual.learning import DualLearning
@@ -24,6 +24,7 @@ __all__ = [
     "DualLearning",
     "DualSupervised",
     "DualTask",
+    "EachStep",
     "Frequencies",
     "Gaussians",
     "Judge",
@@ -32,6 +33,7 @@ __all__ = [
     "Marginals",
     "Pool",
     "RewardError",
+    "Rounds",
     "SequenceJudge",
     "Sequences",
     "TwoWay",

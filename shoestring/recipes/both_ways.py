@@ -78,7 +78,7 @@ def both_ways(
         test=_turned(ahead.test),
         name=f"{ahead.name}, back",
     )
-    there = Sequences(part="ahead", alphabet=ahead.alphabet, smoothing=ahead.smoothing)
+    there = Sequences(part="ahead", alphabet=ahead.alphabet, smoothing=ahead.smoothing, growth=2.0)
     return DualTask(
         ahead=ahead,
         back=back,
