@@ -6,7 +6,7 @@ from shoestring.dual.directions import Classes, Direction, Gaussians, Sequences
 from shoestring.dual.judges import DenseJudge, Judge, SequenceJudge
 from shoestring.dual.learning import DualLearning
 from shoestring.dual.lessons import Best, Drawn, RewardError
-from shoestring.dual.marginals import Frequencies, LanguageModel, Marginal, Marginals
+from shoestring.dual.marginals import Frequencies, LanguageModel, Marginal, Marginals, Mixture
 from shoestring.dual.pools import Pool
 from shoestring.dual.supervised import DualSupervised
 from shoestring.dual.task import Dual, DualTask
@@ -31,6 +31,7 @@ __all__ = [
     "LanguageModel",
     "Marginal",
     "Marginals",
+    "Mixture",
     "Pool",
     "RewardError",
     "Rounds",
