@@ -98,14 +98,14 @@ FULL = Setting(
     size=Size(),
     tokens=(1024, 512, 1024),
     first=_training(1200, 2e-3),
-    longer=_training(3000, 1e-3),
-    back=_training(3000, 2e-3),
-    back_longer=_training(3000, 1e-3),
-    dual=_training(1000, 1e-3),
+    longer=_training(2400, 1e-3),
+    back=_training(2000, 2e-3),
+    back_longer=_training(1500, 1e-3),
+    dual=_training(700, 1e-3),
     supervised=_training(1200, 1e-3),
     adversarial=_training(1200, 1e-3),
     whole=_training(4500, 2e-3),
-    fluent=_training(1500, 2e-3),
+    fluent=_training(800, 2e-3),
 )
 ONE_WAY = _training(6000, 2e-3)
 _THEN = Training(300, AdamW(2e-3))
@@ -172,6 +172,8 @@ class _Language:
         task = both_ways(
             replace(few, tokens=beside), marginals=self.fluent if way in shown else Marginals()
         )
+        if way == "dual learning":  # of each sentence there are two samples
+            of_alone //= 2
         pools = [pool(replace(few, tokens=of_alone), text) for text in alone]
         return replace(task, sources=pools[0], targets=pools[1])
 

@@ -1,4 +1,4 @@
-"""Queries and documents both ways: find the document of a query, and write a query for a document."""
+"""Queries and documents both ways: find the document of a query, and write a query for one."""
 
 from __future__ import annotations
 
