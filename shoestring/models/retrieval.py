@@ -47,7 +47,8 @@ class LexicalFinder(nn.Module):
         """Scores N×D, the logits of documents."""
         documents_DV = functional.normalize(self.counts * self.in_document.exp(), dim=1)
         weights = self.in_query.exp() * self.known
-        lengths = weights[ids].square().sum(1, keepdim=True).sqrt().clamp(min=1e-6)
+        # The square root of 0 has no gradient: a query may have no known word.
+        lengths = (weights[ids].square().sum(1, keepdim=True) + 1e-12).sqrt()
         by_word = (documents_DV.T[ids] * weights[ids].unsqueeze(2)).sum(1)
         known = self.known[ids].unsqueeze(2)
         asked = (self.asked(ids) * known).sum(1) / known.sum(1).clamp(min=1)

@@ -38,7 +38,8 @@ _FILES = {
 class Collection:
     """Documents, and queries with those that answer them.
 
-    `titles`, `documents`: of each document, whose text is without the title.
+    `titles`, `documents`: of each document. The text is without the title at its beginning; about
+        90 texts begin with their title in another spelling, and keep it.
     `queries`: questions of people.
     `relevant`: for each query the numbers of the documents that help, from 0.
     """
