@@ -44,11 +44,19 @@ from shoestring.dual import (
 from shoestring.kit import AdamW, Clipped, Mixed, Training, resuming, train
 from shoestring.kit.training.settings import Cosine
 from shoestring.models import Translator
-from shoestring.recipes.both_ways import Size, both_ways, dollars, fluency, pool
+from shoestring.recipes.both_ways import (
+    Size,
+    both_ways,
+    dollars,
+    fluency,
+    half_paired,
+    pool,
+    short_sentences,
+)
 from shoestring.tasks.multi30k import multi30k, multi30k_lines, multi30k_pieces
 from shoestring.tasks.translation import Beam, Translation
 
-PAIRS, ALL = 2_900, 29_000
+PAIRS = 2_900
 SHORT = "short en-de"
 SEEDS = {"en-de": (0, 1, 2), "en-fr": (0,), SHORT: (0, 1, 2)}
 TESTS = ("test_2016", "test_2017")
@@ -242,22 +250,9 @@ def _data(language: str, is_short: bool) -> tuple[Translation, Translation, list
     pieces = multi30k_pieces("en", language, size=1000 if is_short else VOCABULARY)
     whole = replace(multi30k("en", language, vocabulary=pieces), tokens=2048)
     if is_short:
-        whole = replace(whole, tokens=512, longest=40, **_short(whole))
-    few_count, all_count = (800, 4000) if is_short else (PAIRS, ALL)
-    rest = whole.train[few_count:all_count]
-    half = len(rest) // 2
-    alone = [[pair[0] for pair in rest[:half]], [pair[1] for pair in rest[half:]]]
-    few = replace(whole, train=whole.train[:few_count])
-    return few, replace(whole, train=whole.train[:all_count]), alone
-
-
-def _short(task: Translation) -> dict[str, Any]:
-    """The pairs of at most nine words."""
-    short = {
-        split: [p for p in getattr(task, split) if max(len(one.split()) for one in p) <= 9]
-        for split in ("train", "validation", "test")
-    }
-    return {split: pairs[:4000] for split, pairs in short.items()}
+        whole = replace(short_sentences(whole), tokens=512, longest=40)
+    few, *alone = half_paired(whole, 800 if is_short else PAIRS)
+    return few, whole, alone
 
 
 def _row(language: _Language, way: str) -> None:
