@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,16 @@ from shoestring.dual import (
     Sequences,
     TwoWay,
 )
-from shoestring.kit import AdamW, Clipped, Mixed, Training, resuming, save, train
+from shoestring.kit import (
+    AdamW,
+    Clipped,
+    Mixed,
+    SkippedWarning,
+    Training,
+    resuming,
+    save,
+    train,
+)
 from shoestring.kit.embeddings.vectors import FullVectors
 from shoestring.kit.training.settings import Cosine
 from shoestring.models import Translator, WordLSTM
@@ -79,8 +89,7 @@ def both_ways(
     """A task of translating there and back: the score is the mean of both BLEUs.
 
     `ahead`: of the forward direction, with the pairs.
-    `sources`, `targets`: sentences without a translation. Those that are longer than the task's
-        `longest` are cut there.
+    `sources`, `targets`: sentences without a translation, as `pool` takes them.
     `marginals`: how likely sentences are, as `fluency` makes them; `DualLearning` and
         `DualSupervised` ask for them.
     """
@@ -106,8 +115,18 @@ def both_ways(
 
 
 def pool(task: Translation, sentences: Sequence[str]) -> Pool:
-    """Sentences in batches of the task's size; empty ones are left out."""
+    """Sentences in batches of the task's size; empty ones are left out.
+
+    Those that are longer than the task's `longest` are cut, with a SkippedWarning that counts them.
+    """
     ids = task.pieces.all_ids([one for one in sentences if one.strip()])
+    if long := sum(len(one) >= task.longest for one in ids):
+        warnings.warn(
+            f"{long} of {len(ids)} sentences without a translation have more than {task.longest} "
+            "pieces and are cut there: raise longest= or cut them",
+            SkippedWarning,
+            stacklevel=2,
+        )
     return Pool([[*one[: task.longest - 1], END] for one in ids], task.tokens)
 
 
