@@ -98,11 +98,7 @@ def beam(
         )
     state = _encoded(predict, inputs)
     count = _rows(state)
-    found = _Found(
-        ids=torch.full((count, beams, alphabet.most), _AFTER_THE_END),
-        scores=torch.full((count, beams), -torch.inf),
-        lengths=torch.ones(count, beams),
-    )
+    found = _Found.none(count, beams, alphabet.most)
     state = _chosen(state, torch.arange(count).repeat_interleave(beams))
     alive = torch.arange(count)
     ids = torch.zeros(count, beams, 0, dtype=torch.long)
@@ -131,10 +127,7 @@ def beam(
             break
         rows = torch.arange(len(alive))[:, None] * beams + source
         if bool(goes_on.all()):
-            # What step() does not change is alike for all beams of an input: it stays in its order.
-            changed = {name for name, value in state.items() if value is not before[name]}
-            moved = _chosen({name: state[name] for name in changed}, rows.flatten())
-            state, last = {**state, **moved}, item.flatten()
+            state, last = _moved(before, state, rows.flatten()), item.flatten()
             continue
         state, last = _chosen(state, rows[goes_on].flatten()), item[goes_on].flatten()
         alive, ids, scores = alive[goes_on], ids[goes_on], scores[goes_on]
@@ -151,6 +144,15 @@ class _Found:
     ids: Tensor
     scores: Tensor
     lengths: Tensor
+
+    @classmethod
+    def none(cls, count: int, beams: int, most: int) -> _Found:
+        """Room for so many inputs, beams and items."""
+        return cls(
+            ids=torch.full((count, beams, most), _AFTER_THE_END),
+            scores=torch.full((count, beams), -torch.inf),
+            lengths=torch.ones(count, beams),
+        )
 
     def keep(self, rows: Tensor, ids: Tensor, scores: Tensor, lengths: Tensor) -> None:
         """Note the sequences of these inputs, which are at their end."""
@@ -231,6 +233,15 @@ def _tensor(value: Any) -> Tensor:
 
 def _rows(state: State) -> int:
     return len(next(iter(state.values())))
+
+
+def _moved(before: State, after: State, rows: Tensor) -> State:
+    """The state after a step, in the order of the beams that go on.
+
+    What the step did not change is alike for all beams of an input, and stays as it is.
+    """
+    changed = {name: value for name, value in after.items() if value is not before[name]}
+    return {**after, **_chosen(changed, rows)}
 
 
 def _chosen(state: State, rows: Tensor) -> State:
