@@ -112,7 +112,8 @@ def _means(found: list[Any], subjects: list[str], columns: dict[str, tuple[str, 
         if not mine:
             lines.append(f"| {subject} | {_NONE} |{' |' * len(columns)}")
             continue
-        cells = [str(len({row["seed"] for row in mine}))]
+        seeds = len({row["seed"] for row in mine} - {None})
+        cells = [str(seeds or "none needed")]
         for metric, (_, form) in columns.items():
             values = [row["value"] for row in mine if row["metric"] == metric]
             cells.append(_told(values, form))
