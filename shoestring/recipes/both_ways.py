@@ -286,7 +286,7 @@ def end_to_end(run: Run) -> None:
     _rows(run, "back-translation", task, taught)
     path, ready = run.folder / "both_ways.shoe", for_files(task, taught)
     run.row("back-translation", "size", save(taught, ready.sealed(), path), "bytes")
-    test = prove(path, ready, ledger=run.ledger, seed=run.seed, note="both_ways: back-translation")
+    test = prove(path, ready, ledger=run.ledger, seed=run.seed, note="taught_translators: back-translation")
     run.row("back-translation", "test BLEU of the file, mean of both", 100 * test, "BLEU")
 
 
@@ -300,7 +300,7 @@ def _rows(run: Run, subject: str, task: DualTask, model: TwoWay) -> None:
 
 
 RECIPE = Recipe(
-    name="both_ways",
+    name="taught_translators",
     line="two translators of English and German: few pairs, and sentences without a translation",
     scarce="translations",
     instead="sentences of each language without one, which each translates for the other",
