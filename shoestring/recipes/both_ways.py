@@ -286,7 +286,7 @@ def end_to_end(run: Run) -> None:
     _rows(run, "back-translation", task, taught)
     path, ready = run.folder / "both_ways.shoe", for_files(task, taught)
     run.row("back-translation", "size", save(taught, ready.sealed(), path), "bytes")
-    test = prove(path, ready, ledger=run.ledger, seed=run.seed, note="taught_translators: back-translation")
+    test = prove(path, ready, ledger=run.ledger, seed=run.seed, note="taught_translators")
     run.row("back-translation", "test BLEU of the file, mean of both", 100 * test, "BLEU")
 
 
