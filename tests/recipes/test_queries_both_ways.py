@@ -109,6 +109,7 @@ def test_techniques_of_two_directions_run_on_queries():
         assert score(both, result) > 0
 
 
+@pytest.mark.slow
 def test_one_file_finds_and_writes(tmp_path: Path):
     both, model = task(), LIBRARY.networks().eval()
     write(model, both, tmp_path / "both.shoe")
