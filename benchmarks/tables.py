@@ -34,7 +34,7 @@ from cheap_convolutions_table import widths as cheap_widths
 from convert_table import converted
 from convert_table import layers as converted_layers
 from distillation_table import answers, distillation, students, temperatures
-from dual_table import dual_short, dual_translation
+from dual_table import dual_retrieval, dual_short, dual_supervised, dual_translation
 from few_labels_table import few_labels
 from forgetting_table import forgetting, together
 from formats_table import label_studio
@@ -378,6 +378,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "weak-label-quality": label_quality,
     "dual-translation": dual_translation,
     "dual-short": dual_short,
+    "dual-supervised": dual_supervised,
+    "dual-retrieval": dual_retrieval,
     "retrieve-texts": retrieve_texts,
     "retrieve-clips": retrieve_clips,
     "converted-layers": converted_layers,

@@ -2,16 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from shoestring.artifact.progress import progress
 from shoestring.core import Stage, Task, Technique, View
+from shoestring.dual.directions import Direction
 from shoestring.dual.lessons import Best, Drawn, check_unpaired, pairs_loss, sides, with_unpaired
 from shoestring.dual.task import dual_of
 from shoestring.kit import AdamW, Training, clone, train
+from shoestring.kit.training.steps import in_precision
+
+
+@dataclass(frozen=True)
+class EachStep:
+    """Examples are translated whenever they are met, by the models as they are then.
+
+    Source: Hoang et al. 2018, "Iterative back-translation for neural machine translation", where
+    the rounds are so short that they are steps.
+    """
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """All unpaired examples are translated before each round of training, and kept for the round.
+
+    Writing costs more than learning where examples are sequences, and each is written only `count`
+    times, however often it is met. The steps of the training are shared out among the rounds, and
+    each round has a schedule of its own.
+
+    Source: Sennrich et al. 2016, section 3.1, which is one round; Hoang et al. 2018 have more.
+
+    `count`: of the rounds, 1 or more.
+    Raises ValueError for fewer.
+    """
+
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.count, int) or self.count < 1:
+            raise ValueError(f"{self.count!r} rounds: give an integer, 1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +57,14 @@ class BackTranslation(Technique):
     from is made. It goes on from a model that was trained on the pairs.
 
     Saves: labels, where both directions have learnt something from the pairs.
-    Costs: about three times the time of a step on the pairs.
+    Costs: about three times the time of a step on the pairs, and the writing.
     Source: Sennrich, Haddow & Birch 2016, "Improving neural machine translation models with
     monolingual data", section 3.
-    Differs: examples are translated anew whenever they are met, by the models as they are then
-    (Hoang et al. 2018, "Iterative back-translation"), in both directions.
+    Differs: both directions learn at once, and by default examples are translated anew at each
+    step; `renewal=Rounds(1)` is the paper's.
 
     `writing`: how the other direction writes, Drawn(count) or Best(count).
+    `renewal`: when examples are translated, EachStep() or Rounds(count).
     `weight`: of the unpaired examples beside the pairs, above 0.
     `training`: steps with a batch of pairs, one of sources and one of targets each.
 
@@ -41,6 +76,7 @@ class BackTranslation(Technique):
     stage: ClassVar = Stage.LABELS
 
     writing: Drawn | Best = Drawn(1)
+    renewal: EachStep | Rounds = EachStep()
     weight: float = 1.0
     training: Training = Training(2000, AdamW(5e-4))
 
@@ -51,32 +87,108 @@ class BackTranslation(Technique):
     def __call__(self, model: nn.Module, task: Task) -> nn.Module:
         """A copy of the model, trained on pairs and on unpaired examples."""
         check_unpaired(dual_of(task), "sources", "targets")
-        lesson = _Back(task, self.writing, self.weight)
-        return train(clone(model), lesson, self.training, what="back-translation", key=repr(self))
+        taught, what = clone(model), "back-translation"
+        if isinstance(self.renewal, EachStep):
+            lesson = _Anew(task, self.writing, self.weight)
+            return train(taught, lesson, self.training, what=what, key=repr(self))
+        training = self.training.scaled(1 / self.renewal.count)
+        for number in range(self.renewal.count):
+            made = [self._all_made(taught, one, what) for one in _trips(task)]
+            lesson = _Kept(task, made[0], made[1], self.weight)
+            train(taught, lesson, training, what=what, key=f"{self!r}, round {number}")
+        return taught
+
+    def _all_made(self, model: nn.Module, trip: _Trip, what: str) -> _Made:
+        """All unpaired examples of a side with what is made of them, in the training's precision.
+
+        A training that goes on where it was killed makes them again, from the same model.
+        """
+        alone = list(trip.pool)
+        found = list[tuple[Tensor, Tensor]]()
+        with (
+            progress(f"{what}: writing", len(alone)) as advance,
+            in_precision(model, self.training),
+        ):
+            for batch in alone:
+                found.append(_made_of(model, trip.there, self.writing, batch))
+                advance("")
+        kept = [pair for pair in found if len(pair[0])]
+        # Where nothing could be made, a batch without rows stands for it: it teaches nothing.
+        return _Made(kept or found[:1])
+
+
+@dataclass(frozen=True)
+class _Trip:
+    """What is translated, and by which direction."""
+
+    there: Direction
+    pool: Iterable[Tensor]
+
+
+def _trips(task: Any) -> tuple[_Trip, _Trip]:
+    return _Trip(task.forward, task.sources), _Trip(task.backward, task.targets)
+
+
+def _made_of(
+    model: Any, there: Direction, writing: Drawn | Best, alone: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What is made of unpaired examples, and these; without those of which nothing was made."""
+    made = writing.write(there, there.of(model), alone)
+    says = ~there.is_empty(made)
+    return made[says], alone.repeat_interleave(writing.count, 0)[says]
+
+
+def _learnt(model: Any, back: Direction, made: Tensor, wanted: Tensor) -> Any:
+    """The loss of the way back, on what the way there made of unpaired examples."""
+    return back.loss(back.of(model), made, wanted) if len(made) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Back(View):
+class _Made:
+    """Batches of made and unpaired examples; each iteration is a pass in an order drawn anew."""
+
+    batches: Sequence[tuple[Tensor, Tensor]]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self.batches[index] for index in torch.randperm(len(self.batches)).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept(View):
+    """Pairs, and what was made before the round began."""
+
+    task: Task
+    of_sources: _Made
+    of_targets: _Made
+    weight: float
+
+    def batches(self, split: str, *, model: Any = None) -> Iterator[Any]:
+        return with_unpaired(self.task, split, model, self.of_sources, self.of_targets)
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        pairs, *unpaired = batch
+        loss = pairs_loss(self.task, model, pairs, 1.0)
+        for (_, back, _), (made, wanted) in zip(sides(self.task), unpaired, strict=True):
+            loss = loss + self.weight * _learnt(model, back, made, wanted)
+        return loss
+
+
+@dataclass(frozen=True, eq=False)
+class _Anew(View):
+    """Pairs, and unpaired examples that are translated when they are met."""
+
     task: Task
     writing: Drawn | Best
     weight: float
 
     def batches(self, split: str, *, model: Any = None) -> Iterator[Any]:
-        return with_unpaired(self.task, split, model)
+        dual: Any = self.task
+        return with_unpaired(self.task, split, model, dual.sources, dual.targets)
 
     def loss(self, model: Any, batch: Any) -> Any:
         pairs, *unpaired = batch
         loss = pairs_loss(self.task, model, pairs, 1.0)
         for (there, back, _), alone in zip(sides(self.task), unpaired, strict=True):
-            loss = loss + self.weight * self._learnt(model, there, back, alone)
+            made = _made_of(model, there, self.writing, alone)
+            loss = loss + self.weight * _learnt(model, back, *made)
         return loss
-
-    def _learnt(self, model: Any, there: Any, back: Any, alone: Tensor) -> Any:
-        """The loss of the way back, on what the way there makes of unpaired examples."""
-        part = back.of(model)
-        made = self.writing.write(there, there.of(model), alone)
-        wanted = alone.repeat_interleave(self.writing.count, 0)
-        says = ~there.is_empty(made)
-        if not bool(says.any()):
-            return 0.0
-        return back.loss(part, made[says], wanted[says])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, pi
 from types import SimpleNamespace
 from typing import Any, final
@@ -79,6 +79,10 @@ class Sequences(Direction):
     `encode`, `step`: the names of the part's entries in the whole model and in its file.
     `smoothing`: the share of probability that the loss spreads over all ids, 0 to 1.
     `reads`: makes what the part reads of what is given, where that is not the same: labels as ids.
+    `growth`: items that are written at most for each item that is read, and ten more, above 0; a
+        network that knows little goes on to the longest. None: up to the alphabet's longest.
+
+    Raises ValueError for a growth out of range.
     """
 
     part: str
@@ -87,6 +91,11 @@ class Sequences(Direction):
     step: str = "step"
     smoothing: float = 0.1
     reads: Callable[[Tensor], Tensor] | None = None
+    growth: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.growth is not None and not self.growth > 0:
+            raise ValueError(f"the growth is {self.growth}: it must be above 0, or None")
 
     def of(self, predict: Any) -> Any:
         """The part of a module, or the entries of a file under their own names."""
@@ -123,16 +132,18 @@ class Sequences(Direction):
 
     def sample(self, part: Any, given: Tensor) -> Tensor:
         """Sequences drawn id by id."""
-        return sampled(part, (self._read(given),), self.alphabet)
+        read = self._read(given)
+        return sampled(part, (read,), self._alphabet(read))
 
     def best(self, part: Any, given: Tensor, count: int) -> Tensor:
         """The best sequences of a beam as wide as `count`; for 1, the likeliest id at each place.
 
         Raises ValueError for a beam wider than there are ids.
         """
+        read = self._read(given)
         if count == 1:
-            return greedy(part, (self._read(given),), self.alphabet)
-        found, _ = beam(part, (self._read(given),), self.alphabet, beams=count, length_power=1.0)
+            return greedy(part, (read,), self._alphabet(read))
+        found, _ = beam(part, (read,), self._alphabet(read), beams=count, length_power=1.0)
         return found.flatten(0, 1)
 
     def is_empty(self, wanted: Tensor) -> Tensor:
@@ -141,6 +152,13 @@ class Sequences(Direction):
 
     def _read(self, given: Tensor) -> Tensor:
         return given if self.reads is None else self.reads(given)
+
+    def _alphabet(self, read: Tensor) -> Alphabet:
+        """The alphabet, whose longest is that of what was read where `growth` says so."""
+        if self.growth is None:
+            return self.alphabet
+        most = int(self.growth * read.shape[1]) + 10
+        return replace(self.alphabet, most=min(self.alphabet.most, most))
 
     def _target(self, wanted: Tensor) -> Tensor:
         return functional.pad(wanted, (1, 0), value=self.alphabet.start)

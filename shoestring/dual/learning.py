@@ -151,7 +151,8 @@ class _RoundTrips(View):
     policy: float
 
     def batches(self, split: str, *, model: Any = None) -> Iterator[Any]:
-        return with_unpaired(self.task, split, model)
+        dual: Any = self.task
+        return with_unpaired(self.task, split, model, dual.sources, dual.targets)
 
     def loss(self, model: Any, batch: Any) -> Any:
         pairs, *unpaired = batch

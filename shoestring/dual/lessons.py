@@ -83,19 +83,23 @@ def check_unpaired(task: Any, *sides: str) -> None:
             )
 
 
-def endless(pool: Iterable[Tensor]) -> Iterator[Tensor]:
+def endless(pool: Iterable[Any]) -> Iterator[Any]:
     """The batches of a pool, pass after pass."""
     while True:
         yield from pool
 
 
-def with_unpaired(task: Any, split: str, model: Any) -> Iterator[tuple[Any, Tensor, Tensor]]:
+def with_unpaired(
+    task: Task, split: str, model: Any, of_sources: Iterable[Any], of_targets: Iterable[Any]
+) -> Iterator[tuple[Any, Any, Any]]:
     """The task's pairs, each batch with one of sources alone and one of targets alone.
+
+    `of_sources`, `of_targets`: those batches, a pass whenever they are iterated.
 
     What pools draw depends on the beginning of the pass alone: a model that draws too, between the
     batches, changes nothing, and a killed training finds the same batches again.
     """
-    sources, targets = endless(task.sources), endless(task.targets)
+    sources, targets = endless(of_sources), endless(of_targets)
     first = int(torch.randint(2**31, (1,)))
     for step, batch in enumerate(asked(task, split, model)):
         with seeded(first + step):

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from shoestring.core import evaluating
+from shoestring.dual.directions import Direction
+from shoestring.kit import clone
 from shoestring.kit.sequences.decoding import Alphabet
 
 
@@ -64,6 +66,41 @@ class Frequencies:
         """The log of the frequency of each class."""
         counts = torch.tensor(self.counts, dtype=torch.float32) + 1
         return (counts / counts.sum()).log()[examples]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A marginal of examples by what a direction from classes to them says: all classes together.
+
+    log of the sum over the classes of p(class) p(example | class). It is on the scale of the
+    direction, where a marginal from elsewhere may be so much better or worse that no p(class |
+    example) explains the difference; and as good as the part was when it was given.
+
+    `direction`: from classes to examples.
+    `part`: its model, which was trained; a copy is kept, which training does not change.
+    `counts`: how frequent each class is.
+    """
+
+    direction: Direction
+    part: nn.Module
+    counts: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "part", clone(self.part).requires_grad_(False))
+
+    def __call__(self, examples: Tensor) -> Tensor:
+        """Of each example, in nats; it costs as much as the direction does for each class."""
+        shares = Frequencies(self.counts)(torch.arange(len(self.counts)))
+        with evaluating(self.part), torch.no_grad():
+            likely = [
+                share
+                + self.direction.log_likelihood(
+                    self.part, torch.full((len(examples),), number), examples
+                )
+                for number, share in enumerate(shares)
+            ]
+        return torch.stack(likely).logsumexp(0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
-from shoestring.core import Predict, Task
+from shoestring.core import LabelTask, Predict, Task, label_task
 from shoestring.core.entries import Call
 from shoestring.core.task import asked
 from shoestring.dual.directions import Direction
@@ -80,6 +80,11 @@ class DualTask(Task):
     `name`: tells tasks apart in records.
 
     The score is the mean of both, in these shares. `scores` has both as "forward" and "backward".
+
+    Labels are those of `ahead`: where it sells some, this task does (`core.LabelTask`), and what is
+    bought is learnt in both directions. Where it sells none, as a translation does, `labelled()` is
+    None, and what chooses, buys or audits labels says that there are none.
+
     Raises ValueError for shares below 0 or without a sum.
     """
 
@@ -134,6 +139,69 @@ class DualTask(Task):
             ahead=self.ahead.sampled(examples, seed),
             back=self.back.sampled(examples, seed),
         )
+
+    def labelled(self) -> LabelTask | None:
+        """This task where the labels of `ahead` can be bought and changed; None elsewhere."""
+        return None if self.ahead.labelled() is None else cast("LabelTask", self)
+
+    def pool(self) -> Any:
+        """The indices of `ahead` without a bought label."""
+        return self._selling().pool()
+
+    def left(self) -> int | None:
+        """How many more labels may be bought of `ahead`."""
+        return self._selling().left()
+
+    def known(self) -> Any:
+        """The indices of the training split of `ahead`."""
+        return self._selling().known()
+
+    def inputs(self, indices: Any) -> Any:
+        """The inputs of `ahead` at these indices."""
+        return self._selling().inputs(indices)
+
+    def labels(self, indices: Any) -> Any:
+        """The labels of `ahead` at these indices."""
+        return self._selling().labels(indices)
+
+    def outputs(self, model: Any, inputs: Any) -> Any:
+        """What the forward direction of a module or a file gives for these inputs."""
+        return self._selling().outputs(self.forward.of(model), inputs)
+
+    def prepared(self, inputs: Any) -> Any:
+        """Inputs of the pool as `ahead` prepares them."""
+        return self._selling().prepared(inputs)
+
+    def of_examples(self, values: Any, inputs: Any, axis: int = 1) -> Any:
+        """What the forward direction computed, divided among the examples as `ahead` does."""
+        return self._selling().of_examples(values, inputs, axis)
+
+    def losses(self, outputs: Any, labels: Any) -> Any:
+        """The forward direction's loss of each example."""
+        return self._selling().losses(outputs, labels)
+
+    def buy(self, indices: Any) -> DualTask:
+        """The same task whose pairs have these labels of `ahead` too."""
+        return replace(self, ahead=self._selling().buy(indices))
+
+    def with_labels(self, labels: Any, weights: Any = None, indices: Any = None) -> DualTask:
+        """The same task whose pairs have exactly these labels.
+
+        Raises ValueError for weights: the pairs of two directions have none.
+        """
+        if weights is not None:
+            raise ValueError(
+                "weights of examples do not reach the two directions: leave out the examples whose "
+                "weight is 0 (indices=), or train the forward direction alone on the task's ahead"
+            )
+        return replace(self, ahead=self._selling().with_labels(labels, None, indices))
+
+    def recalled(self, indices: Any, labels: Any) -> DualTask:
+        """The same task with these labels, which an earlier run bought."""
+        return replace(self, ahead=self._selling().recalled(indices, labels))
+
+    def _selling(self) -> LabelTask:
+        return label_task(self.ahead)
 
     def example(self) -> dict[str, Call]:
         """The calls of both directions, by the names that these have in the whole model."""

@@ -27,6 +27,7 @@ from shoestring.models.portraits import Portraits
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
 from shoestring.models.resnet import ResNet, ResNet20
+from shoestring.models.retrieval import LexicalFinder, QueryWriter
 from shoestring.models.shufflenet import ShuffleNet
 from shoestring.models.shufflenet_v2 import ShuffleNetV2
 from shoestring.models.spoken import SpokenDigits
@@ -53,6 +54,7 @@ __all__ = [
     "Images",
     "LeNet5",
     "LeNet300",
+    "LexicalFinder",
     "LightRNN",
     "MobileNet",
     "NgramClassifier",
@@ -62,6 +64,7 @@ __all__ = [
     "PlainNetwork",
     "Portraits",
     "PreActivation",
+    "QueryWriter",
     "RecurrentTagger",
     "ResNet",
     "ResNet20",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,12 +10,34 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from shoestring.core import Task, Technique, apply, seeded
-from shoestring.dual import DualTask, LanguageModel, Marginals, Pool, Sequences, TwoWay
-from shoestring.kit import AdamW, Clipped, Mixed, Training, train
+from shoestring.core import Task, Technique, apply, prove, score, scores, seeded
+from shoestring.dual import (
+    BackTranslation,
+    Best,
+    DualTask,
+    LanguageModel,
+    Marginals,
+    Pool,
+    Rounds,
+    Sequences,
+    TwoWay,
+)
+from shoestring.kit import (
+    AdamW,
+    Clipped,
+    Mixed,
+    SkippedWarning,
+    Training,
+    resuming,
+    save,
+    train,
+)
 from shoestring.kit.embeddings.vectors import FullVectors
 from shoestring.kit.training.settings import Cosine
 from shoestring.models import Translator, WordLSTM
+from shoestring.recipes.record import Line, Measure, Recipe, Results
+from shoestring.recipes.running import Run
+from shoestring.tasks.multi30k import multi30k, multi30k_pieces
 from shoestring.tasks.pieces import END, START, Pieces
 from shoestring.tasks.translation import Translation
 
@@ -66,8 +89,7 @@ def both_ways(
     """A task of translating there and back: the score is the mean of both BLEUs.
 
     `ahead`: of the forward direction, with the pairs.
-    `sources`, `targets`: sentences without a translation. Those that are longer than the task's
-        `longest` are cut there.
+    `sources`, `targets`: sentences without a translation, as `pool` takes them.
     `marginals`: how likely sentences are, as `fluency` makes them; `DualLearning` and
         `DualSupervised` ask for them.
     """
@@ -78,7 +100,7 @@ def both_ways(
         test=_turned(ahead.test),
         name=f"{ahead.name}, back",
     )
-    there = Sequences(part="ahead", alphabet=ahead.alphabet, smoothing=ahead.smoothing)
+    there = Sequences(part="ahead", alphabet=ahead.alphabet, smoothing=ahead.smoothing, growth=2.0)
     return DualTask(
         ahead=ahead,
         back=back,
@@ -93,8 +115,18 @@ def both_ways(
 
 
 def pool(task: Translation, sentences: Sequence[str]) -> Pool:
-    """Sentences in batches of the task's size; empty ones are left out."""
+    """Sentences in batches of the task's size; empty ones are left out.
+
+    Those that are longer than the task's `longest` are cut, with a SkippedWarning that counts them.
+    """
     ids = task.pieces.all_ids([one for one in sentences if one.strip()])
+    if long := sum(len(one) >= task.longest for one in ids):
+        warnings.warn(
+            f"{long} of {len(ids)} sentences without a translation have more than {task.longest} "
+            "pieces and are cut there: raise longest= or cut them",
+            SkippedWarning,
+            stacklevel=2,
+        )
     return Pool([[*one[: task.longest - 1], END] for one in ids], task.tokens)
 
 
@@ -197,3 +229,105 @@ def dollars(sentences: Sequence[str], *, dollars_per_word: float = 0.075) -> flo
     `dollars_per_word`: translators take 0.05 to 0.10, by the words of the source.
     """
     return dollars_per_word * sum(len(one.split()) for one in sentences)
+
+
+def half_paired(task: Translation, pairs: int) -> tuple[Translation, list[str], list[str]]:
+    """A task with its first pairs alone; and of the others, sources and targets without a pair.
+
+    They are the sources of one half and the targets of the other, so that no pair is hidden in
+    them.
+
+    `pairs`: that stay, 1 or more and fewer than there are.
+    Raises ValueError for another number.
+    """
+    if not 0 < pairs < len(task.train):
+        raise ValueError(
+            f"{pairs} pairs are to stay of {len(task.train)}: give 1 or more, and fewer than all"
+        )
+    rest = task.train[pairs:]
+    half = len(rest) // 2
+    alone = [source for source, _ in rest[:half]], [target for _, target in rest[half:]]
+    return replace(task, train=task.train[:pairs]), *alone
+
+
+def short_sentences(task: Translation, words: int = 9, most: int = 4000) -> Translation:
+    """The pairs of which neither side has more than so many words, `most` of each split."""
+    short = {
+        split: [p for p in getattr(task, split) if max(len(one.split()) for one in p) <= words]
+        for split in ("train", "validation", "test")
+    }
+    return replace(task, **{split: pairs[:most] for split, pairs in short.items()})  # type: ignore[arg-type]
+
+
+def end_to_end(run: Run) -> None:
+    """Multi30k, English and German: a tenth of the pairs, then two rounds of back-translation.
+
+    --quick: short sentences and tiny networks.
+    """
+    torch.set_num_threads(1)
+    pieces = multi30k_pieces("en", "de", size=1000 if run.quick else 4000)
+    whole = multi30k("en", "de", vocabulary=pieces)
+    if run.quick:
+        size = Size(width=48, layers=1, heads=2, hidden=96, dropout=0.1)
+        first, then = Training(500, AdamW(5e-3)), Training(300, AdamW(2e-3))
+        short = replace(short_sentences(whole), tokens=512, longest=40)
+        few, sources, targets = half_paired(short, 800)
+    else:
+        size, first, then = Size(), TRAINING.scaled(0.2), TRAINING.scaled(1 / 3)
+        few, sources, targets = half_paired(replace(whole, tokens=1024), 2900)
+    task = both_ways(few, sources, targets)
+    technique = BackTranslation(writing=Best(1), renewal=Rounds(2), training=then)
+    with resuming(run.folder / "unfinished"):
+        with seeded(run.seed):
+            begun = train(size.translators(pieces), task.sealed(), first, what="on the pairs")
+        _rows(run, "pairs", task, begun)
+        taught = apply(technique, begun, task.sealed(), ledger=run.ledger, seed=run.seed)
+    assert isinstance(taught, TwoWay)
+    _rows(run, "back-translation", task, taught)
+    path, ready = run.folder / "both_ways.shoe", for_files(task, taught)
+    run.row("back-translation", "size", save(taught, ready.sealed(), path), "bytes")
+    test = prove(path, ready, ledger=run.ledger, seed=run.seed, note="taught_translators")
+    run.row("back-translation", "test BLEU of the file, mean of both", 100 * test, "BLEU")
+
+
+def _rows(run: Run, subject: str, task: DualTask, model: TwoWay) -> None:
+    run.row(subject, "validation BLEU", 100 * score(task.sealed(), model), "BLEU")
+    for direction, value in scores(task, model, "test").items():
+        run.row(subject, f"test_2016 BLEU, {direction}", 100 * value, "BLEU")
+    assert isinstance(task.ahead, Translation)
+    price = dollars([source for source, _ in task.ahead.train])
+    run.row(subject, "price of the pairs", price, "dollars at 7.5 cents a word")
+
+
+RECIPE = Recipe(
+    name="taught_translators",
+    line="two translators of English and German: few pairs, and sentences without a translation",
+    scarce="translations",
+    instead="sentences of each language without one, which each translates for the other",
+    data=("Multi30k",),
+    minutes=40,
+    quick_minutes=1.5,
+    page="dual.md",
+    run=end_to_end,
+    extras=("train", "translate"),
+    elsewhere="He et al. 2016 and Sennrich et al. 2016, on WMT",
+    results=Results(
+        file="dual_translation.multi30k-cpu.jsonl",
+        before=(Line("all 4,000 pairs of short sentences", "short en-de, all pairs"),),
+        ours=(Line("800 pairs, back-translation", "short en-de, back-translation"),),
+        baselines=(
+            Line("800 pairs", "short en-de, pairs"),
+            Line("800 pairs, longer", "short en-de, pairs, longer"),
+        ),
+        saved=Measure("dollars for the pairs", "price of the pairs", "dollars", ",.0f"),
+        lost=Measure(
+            "test BLEU, from English", "test_2016 BLEU, forward", "BLEU", ".1f", higher=True
+        ),
+        also=(
+            Measure(
+                "test BLEU, into English", "test_2016 BLEU, backward", "BLEU", ".1f", higher=True
+            ),
+        ),
+        price=Measure("minutes of a core", "minutes of a core", "minutes of a core", ".1f"),
+    ),
+)

@@ -5,6 +5,7 @@ from shoestring.tasks.adult import Columns, adult, adult_columns
 from shoestring.tasks.bccd import BLOOD_CELLS, BloodPictures, bccd, blood_pictures
 from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
+from shoestring.tasks.cranfield import Collection, cranfield
 from shoestring.tasks.digits import digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
@@ -58,6 +59,7 @@ __all__ = [
     "BloodPictures",
     "ByteText",
     "Characters",
+    "Collection",
     "Columns",
     "DataError",
     "Greedy",
@@ -78,6 +80,7 @@ __all__ = [
     "blood_pictures",
     "byte_text",
     "cifar10",
+    "cranfield",
     "digits",
     "ewt",
     "ewt_vocabulary",

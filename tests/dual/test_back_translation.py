@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from made_spelling import spellers, spelling
 from dual.test_learning import Mute
 from shoestring.artifact import load
 from shoestring.core import scores, seeded
-from shoestring.dual import BackTranslation, Best, Classes, Drawn, Pool, TwoWay
-from shoestring.kit import AdamW, Training, clone, train, write
+from shoestring.dual import BackTranslation, Best, Classes, Drawn, Pool, Rounds, TwoWay
+from shoestring.kit import AdamW, Training, clone, resuming, state_of, train, write
 
 FEW = Training(2, AdamW(1e-3))
 
@@ -29,6 +30,56 @@ def test_the_way_back_learns_from_what_the_way_there_makes():
     with seeded(0):
         result = BackTranslation(training=Training(60, AdamW(1e-2)))(model, task.sealed())
     assert task.back.score(result["portray"], "validation") > before + 0.2
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Writes as another does, and notes how many examples it was given."""
+
+    written: list[int] = field(default_factory=list)
+    count: int = 1
+
+    def write(self, direction: Any, part: Any, given: Any) -> Any:
+        self.written.append(len(given))
+        return Drawn(1).write(direction, part, given)
+
+
+def test_in_rounds_each_example_is_translated_once_a_round_and_the_way_back_learns():
+    task = pictures_and_labels(40)
+    with seeded(0):
+        model = Readers()
+    before = task.back.score(model["portray"], "validation")
+    watched = Watched()
+    examples = sum(len(batch) for pool in (task.sources, task.targets) for batch in pool)
+    with seeded(0):
+        result = BackTranslation(
+            writing=watched,  # type: ignore[arg-type]
+            renewal=Rounds(2),
+            training=Training(60, AdamW(1e-2)),
+        )(model, task.sealed())
+    assert sum(watched.written) == 2 * examples
+    assert task.back.score(result["portray"], "validation") > before + 0.2
+    with pytest.raises(ValueError, match="0 rounds: give an integer"):
+        Rounds(0)
+
+
+def test_rounds_that_were_killed_end_as_whole_ones(tmp_path):
+    """The first round is over when the program is killed: it is read, and what it made is made
+    again.
+    """
+    task, model = pictures_and_labels(40), Readers()
+    technique = BackTranslation(renewal=Rounds(2), training=FEW)
+
+    def run() -> Any:
+        with resuming(tmp_path), seeded(0):
+            return state_of(technique(model, task.sealed())).values
+
+    whole = run()
+    latest = max(tmp_path.glob("training-*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    latest.unlink()
+    again = run()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert len(list(tmp_path.glob("training-*.pt"))) == 2
 
 
 @pytest.mark.slow
@@ -59,7 +110,9 @@ def test_empty_translations_teach_nothing():
     unchanged = TwoWay(spellers().ahead, Mute())
     with seeded(0):
         result = BackTranslation(training=FEW)(unchanged, spelling())
-    assert all(torch.isfinite(p).all() for p in result.parameters())
+        rounds = BackTranslation(training=FEW, renewal=Rounds(1))(unchanged, spelling())
+    for one in (result, rounds):
+        assert all(torch.isfinite(p).all() for p in one.parameters())
 
 
 def test_what_cannot_be_is_refused():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from made_spelling import FIRST, LETTERS, directions, every_ending, spellers, with_end
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from shoestring.dual import Classes, Gaussians, Sequences
 from shoestring.kit.sequences.decoding import Alphabet, log_likelihoods
@@ -77,3 +78,27 @@ def test_gaussians_are_those_of_torch():
     assert sample.min() >= 0 and sample.max() <= 1 and not torch.equal(sample, mean)
     with pytest.raises(ValueError, match="a density has one"):
         direction.best(part, given, 2)
+
+
+def test_growth_ends_what_is_written_at_so_many_items_for_each_that_is_read():
+    class Endless(nn.Module):
+        """Writes the id 3 for ever."""
+
+        def encode(self, source: Tensor) -> dict[str, Tensor]:
+            return {"rows": source[:, 0] * 0}
+
+        def step(self, last: Tensor, rows: Tensor) -> dict[str, Tensor]:
+            return {"logits": functional.one_hot(rows + 3, 5).float() * 50}
+
+    alphabet = Alphabet(start=1, end=2, most=40)
+    given = torch.full((2, 3), 4)
+    for growth, wanted in ((None, 40), (2.0, 16), (20.0, 40)):
+        direction = Sequences(part="ahead", alphabet=alphabet, growth=growth)
+        for made in (
+            direction.sample(Endless(), given),
+            direction.best(Endless(), given, 1),
+            direction.best(Endless(), given, 2),
+        ):
+            assert made.shape[1] == wanted
+    with pytest.raises(ValueError, match=r"the growth is 0\.0"):
+        Sequences(part="ahead", alphabet=alphabet, growth=0.0)

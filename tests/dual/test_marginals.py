@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.dual import Frequencies, LanguageModel
+from shoestring.dual import Classes, Frequencies, LanguageModel, Mixture
 from shoestring.kit.sequences.decoding import Alphabet
 
 
@@ -31,3 +31,14 @@ def test_a_language_model_sums_over_the_ids_of_a_sentence_and_its_end():
 def test_frequencies_count_one_more_of_each_class():
     marginal = Frequencies((7.0, 0.0))
     assert marginal(torch.tensor([0, 1])).tolist() == pytest.approx([log(8 / 9), log(1 / 9)])
+
+
+def test_a_mixture_sums_over_the_classes_and_keeps_what_it_was_given():
+    """p(class) is 3/4 and 1/4; p(example 1 | class) is 1/2 and 1/5."""
+    tables = nn.Embedding.from_pretrained(torch.tensor([[0.0, 0.0], [log(4.0), 0.0]]), freeze=False)
+    marginal = Mixture(Classes(part="back"), tables, (2.0, 0.0))
+    with torch.no_grad():
+        tables.weight.zero_()
+    found = marginal(torch.tensor([1, 0]))
+    wanted = [log(3 / 4 * 1 / 2 + 1 / 4 * 1 / 5), log(3 / 4 * 1 / 2 + 1 / 4 * 4 / 5)]
+    assert found.tolist() == pytest.approx(wanted) and not found.requires_grad

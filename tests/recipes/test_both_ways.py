@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,16 @@ import torch
 
 from shoestring.core import scores
 from shoestring.dual import BackTranslation, DualLearning
-from shoestring.kit import AdamW, Training
-from shoestring.recipes.both_ways import Size, both_ways, dollars, taught_translators
+from shoestring.kit import AdamW, SkippedWarning, Training
+from shoestring.recipes.both_ways import (
+    Size,
+    both_ways,
+    dollars,
+    half_paired,
+    pool,
+    short_sentences,
+    taught_translators,
+)
 from shoestring.recipes.own_parallel_text import own_parallel_text
 from shoestring.tasks.fetch import DataError
 
@@ -107,6 +116,26 @@ def test_a_technique_that_needs_more_says_so(files: tuple[Path, Path]):
         taught_translators(own.task, (), GERMAN, BackTranslation(), **short, say=print)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="fluency counts and a side has no marginal"):
         taught_translators(own.task, ENGLISH, GERMAN, DualLearning(), **short, say=print)  # type: ignore[arg-type]
+
+
+def test_sentences_without_a_translation_are_cut_and_counted(files: tuple[Path, Path]):
+    task = own_parallel_text(*files, size=400, longest=40).task
+    with pytest.warns(SkippedWarning, match=r"1 of 2 sentences .* have more than 40 pieces"):
+        some = pool(task, ["one " * 60, "two"])
+    assert max(len(one) for one in some.examples) == 40
+    assert all(one[-1] == 2 for one in some.examples)
+
+
+def test_the_others_of_a_few_pairs_hide_no_pair(files: tuple[Path, Path]):
+    task = own_parallel_text(*files, size=400).task
+    few, sources, targets = half_paired(task, 10)
+    assert few.train == task.train[:10] and len(sources) + len(targets) == len(task.train) - 10
+    pairs = dict(task.train)
+    assert not {pairs[one] for one in sources} & set(targets)
+    with pytest.raises(ValueError, match="0 pairs are to stay of 57"):
+        half_paired(task, 0)
+    short = short_sentences(replace(task, train=[*task.train, ("one two " * 6, "eins")]))
+    assert short.train == task.train
 
 
 def test_empty_sentences_are_no_part_of_a_pool_and_the_price_is_by_the_word(

@@ -98,7 +98,9 @@ def beam(
         )
     state = _encoded(predict, inputs)
     count = _rows(state)
+    found = _Found.none(count, beams, alphabet.most)
     state = _chosen(state, torch.arange(count).repeat_interleave(beams))
+    alive = torch.arange(count)
     ids = torch.zeros(count, beams, 0, dtype=torch.long)
     # At first all beams are equal: only one of them may go on.
     scores = torch.full((count, beams), -torch.inf)
@@ -107,8 +109,9 @@ def beam(
     lengths = torch.zeros(count, beams)
     last = torch.full((count * beams,), alphabet.start)
     for _ in range(alphabet.most):
+        before = state
         logits, state = _stepped(predict, last, state)
-        logs = logits.log_softmax(-1).view(count, beams, -1)
+        logs = logits.log_softmax(-1).view(len(alive), beams, -1)
         width = logs.shape[-1]
         # An ended sequence goes on as itself alone.
         logs = logs.masked_fill(ended[..., None], -torch.inf)
@@ -118,14 +121,53 @@ def beam(
         ids = torch.cat([_along(ids, source), item[..., None]], 2)
         lengths = lengths.gather(1, source) + ~ended.gather(1, source)
         ended = ended.gather(1, source) | (item == alphabet.end)
-        if bool(ended.all()):
+        goes_on = ~ended.all(1)
+        found.keep(alive[~goes_on], ids[~goes_on], scores[~goes_on], lengths[~goes_on])
+        if not bool(goes_on.any()):
             break
-        rows = (torch.arange(count)[:, None] * beams + source).flatten()
-        state, last = _chosen(state, rows), item.flatten()
-    order = (scores / lengths.clamp(min=1) ** length_power).argsort(
-        dim=1, descending=True, stable=True
-    )
-    return _along(ids, order), scores.gather(1, order)
+        rows = torch.arange(len(alive))[:, None] * beams + source
+        if bool(goes_on.all()):
+            state, last = _moved(before, state, rows.flatten()), item.flatten()
+            continue
+        state, last = _chosen(state, rows[goes_on].flatten()), item[goes_on].flatten()
+        alive, ids, scores = alive[goes_on], ids[goes_on], scores[goes_on]
+        ended, lengths = ended[goes_on], lengths[goes_on]
+    else:
+        found.keep(alive, ids, scores, lengths)
+    return found.in_order(length_power, ids.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a beam has found so far: ids N×K×T, their log-probabilities and lengths N×K."""
+
+    ids: Tensor
+    scores: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def none(cls, count: int, beams: int, most: int) -> _Found:
+        """Room for so many inputs, beams and items."""
+        return cls(
+            ids=torch.full((count, beams, most), _AFTER_THE_END),
+            scores=torch.full((count, beams), -torch.inf),
+            lengths=torch.ones(count, beams),
+        )
+
+    def keep(self, rows: Tensor, ids: Tensor, scores: Tensor, lengths: Tensor) -> None:
+        """Note the sequences of these inputs, which are at their end."""
+        self.ids[rows, :, : ids.shape[2]] = ids
+        self.scores[rows], self.lengths[rows] = scores, lengths
+
+    def in_order(self, length_power: float, longest: int) -> tuple[Tensor, Tensor]:
+        """The sequences of each input, cut to the longest, and their log-probabilities.
+
+        The best comes first.
+        """
+        order = (self.scores / self.lengths.clamp(min=1) ** length_power).argsort(
+            dim=1, descending=True, stable=True
+        )
+        return _along(self.ids[..., :longest], order), self.scores.gather(1, order)
 
 
 def log_likelihoods(predict: Any, inputs: Sequence[Any], target: Tensor) -> Tensor:
@@ -191,6 +233,15 @@ def _tensor(value: Any) -> Tensor:
 
 def _rows(state: State) -> int:
     return len(next(iter(state.values())))
+
+
+def _moved(before: State, after: State, rows: Tensor) -> State:
+    """The state after a step, in the order of the beams that go on.
+
+    What the step did not change is alike for all beams of an input, and stays as it is.
+    """
+    changed = {name: value for name, value in after.items() if value is not before[name]}
+    return {**after, **_chosen(changed, rows)}
 
 
 def _chosen(state: State, rows: Tensor) -> State:

@@ -63,6 +63,38 @@ def test_a_beam_of_one_is_greedy_and_a_wider_one_is_no_less_likely():
     assert (wider[:, 0] >= logs[:, 0] - 1e-5).all()
 
 
+class Ending(nn.Module):
+    """Writes as another does, and ends after as many ids as the first of the source says."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def encode(self, source: Tensor) -> dict[str, Tensor]:
+        return {**self.part.encode(source), "left": source[:, 0] - 3}  # type: ignore[operator]
+
+    def step(self, last: Tensor, left: Tensor, **state: Tensor) -> dict[str, Tensor]:
+        found = self.part.step(last, **state)  # type: ignore[operator]
+        logits = found["logits"].clone()
+        logits[:, ALPHABET.end] = torch.where(left > 0, -20.0, 20.0)
+        return {**found, "logits": logits, "left": left - 1}
+
+
+def test_inputs_whose_beams_end_early_change_nothing_for_the_others():
+    part = Ending(spellers(3).ahead).eval()
+    given = with_end(torch.randint(3, 7, (12, 3), generator=torch.Generator().manual_seed(0)))
+    long = Alphabet(start=1, end=2, most=7)
+    with torch.no_grad():
+        found, logs = beam(part, (given,), long, beams=3)
+        alone = [beam(part, (row[None],), long, beams=3) for row in given]
+    lengths = {one.shape[2] for one, _ in alone}
+    assert len(lengths) > 1  # they end at different places
+    for row, (ids, likely) in enumerate(alone):
+        assert found[row, :, : ids.shape[2]].tolist() == ids[0].tolist()
+        assert not found[row, :, ids.shape[2] :].any()
+        assert logs[row].tolist() == pytest.approx(likely[0].tolist(), abs=1e-4)
+
+
 def test_the_length_power_prefers_longer_sequences():
     writer, source = Fixed(), torch.tensor([[1]])
     writer.table.data = torch.tensor([0.0, 0.0, 1.0, 0.0]).repeat(4, 1)
