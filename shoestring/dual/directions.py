@@ -62,7 +62,7 @@ class Direction(ABC):
 
     @abstractmethod
     def is_empty(self, wanted: Tensor) -> Tensor:
-        """Which examples say nothing, such as an empty sentence: N booleans."""
+        """Which examples say nothing, such as a sentence that is empty or has no end: N booleans."""
 
 
 @final
@@ -147,8 +147,9 @@ class Sequences(Direction):
         return found.flatten(0, 1)
 
     def is_empty(self, wanted: Tensor) -> Tensor:
-        """Sequences that end at once."""
-        return wanted[:, 0] == self.alphabet.end
+        """Sequences that end at once, and those that were cut off at the longest."""
+        ends = wanted == self.alphabet.end
+        return ends[:, 0] | ~ends.any(1)
 
     def _read(self, given: Tensor) -> Tensor:
         return given if self.reads is None else self.reads(given)

@@ -48,10 +48,10 @@ class DualLearning(Technique):
     `policy`: of the policy gradient beside the reconstruction, 0 or more.
     `training`: steps with a batch of pairs, one of sources and one of targets each.
 
-    An empty sample gets the lowest reward of its batch, and teaches the way back nothing. Raises
-    TypeError for a task of one direction; ValueError for one without unpaired examples or, where
-    fluency counts, without marginals, and for numbers out of range; RewardError for a reward that
-    is no number.
+    A sample that is empty, or was cut off before its end, gets the lowest reward of its batch, and
+    teaches the way back nothing. Raises TypeError for a task of one direction; ValueError for one
+    without unpaired examples or, where fluency counts, without marginals, and for numbers out of
+    range; RewardError for a reward that is no number.
     """
 
     stage: ClassVar = Stage.LABELS

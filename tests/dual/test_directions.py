@@ -36,6 +36,8 @@ def test_items_and_empty_sequences():
     words = torch.tensor([[3, 4, 2], [2, 0, 0], [5, 2, 0]])
     assert there.items(words).tolist() == [3, 1, 2]
     assert there.is_empty(words).tolist() == [False, True, False]
+    cut = torch.full((1, 3), int(words[0, 0]))  # its end was not reached
+    assert there.is_empty(cut).tolist() == [True]
 
 
 def test_classes_by_hand():
