@@ -7,6 +7,7 @@ from shoestring.generate.classifying import classification_score
 from shoestring.generate.coverage import Coverage, coverage
 from shoestring.generate.frechet import frechet_distance
 from shoestring.generate.gan import GAN, CollapsedWarning, DiscriminatorWonWarning, Trained
+from shoestring.generate.generation import Generation
 from shoestring.generate.losses import (
     TEN,
     Balanced,
@@ -21,6 +22,7 @@ from shoestring.generate.losses import (
 from shoestring.generate.memorised import Memorised, memorised
 from shoestring.generate.noise import Noise, Samples, samples
 from shoestring.generate.quality import MemorisedWarning, Quality, features, quality
+from shoestring.generate.rare import balanced, class_weighted, repeated
 from shoestring.generate.regularisers import (
     AroundReal,
     AtReal,
@@ -40,6 +42,7 @@ __all__ = [
     "CollapsedWarning",
     "Coverage",
     "DiscriminatorWonWarning",
+    "Generation",
     "Hinge",
     "LeastSquares",
     "Loss",
@@ -56,11 +59,14 @@ __all__ = [
     "Unregularised",
     "Wasserstein",
     "WeightsClipped",
+    "balanced",
+    "class_weighted",
     "classification_score",
     "coverage",
     "features",
     "frechet_distance",
     "memorised",
     "quality",
+    "repeated",
     "samples",
 ]

@@ -13,10 +13,11 @@ from shoestring.generate.coverage import coverage
 from shoestring.generate.frechet import frechet_distance
 from shoestring.generate.gan import CollapsedWarning
 from shoestring.generate.memorised import memorised
+from shoestring.kit.tracing.last_linear import heard_inputs, last_linear
 
 _PART = 500
-_COVERED = 5000  # of coverage, whose cost is their square
-_COPIES = 1000
+_COVERED = 2000  # of coverage, whose cost is their square
+_COPIES = 500
 _LOW_RECALL = 0.1
 _TOO_NEAR = 0.05
 
@@ -31,10 +32,10 @@ class Quality:
 
     `distance`: the Fréchet distance from the real ones in the classifier's features, 0 or more; it
         is no FID of an Inception network, and comparable only within one classifier.
-    `precision`, `recall`: `Coverage`, 0 to 1.
+    `precision`, `recall`: `Coverage` of the first 2,000, 0 to 1.
     `shares`: of the classes, as the classifier sees them, C.
     `missing`: the classes with fewer than a tenth of what the real pictures have.
-    `copies`, `near`: `Memorised.z` and `.near`; None without training pictures.
+    `copies`, `near`: `Memorised.z` and `.near` of the first 500; None without training pictures.
     """
 
     distance: float
@@ -106,28 +107,15 @@ def _warn(found: Quality) -> None:
 def features(classifier: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
     """What goes into the last linear layer that a classifier calls, N×D, and its logits N×C.
 
-    Raises ValueError for a classifier that calls no linear layer.
+    Raises ValueError for a classifier that has no last linear layer.
     """
-    seen: list[Tensor] = []
-
-    def note(part: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].detach())
-
-    linear = [part for part in classifier.modules() if isinstance(part, nn.Linear)]
-    hooks = [part.register_forward_pre_hook(note) for part in linear]
-    parts: list[tuple[Tensor, Tensor]] = []
-    try:
-        with evaluating(classifier), torch.no_grad():
-            for part in pictures.split(_PART):
-                logits = classifier(part)
-                if not seen:
-                    raise ValueError(
-                        f"{type(classifier).__name__} calls no nn.Linear, whose inputs are the "
-                        "features: give a classifier that ends in one"
-                    )
-                parts.append((seen[-1].flatten(1).cpu(), logits.cpu()))
-                seen.clear()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.cat([one for one, _ in parts]), torch.cat([one for _, one in parts])
+    with evaluating(classifier), torch.no_grad():
+        last = last_linear(classifier, lambda: classifier(pictures[:2]))
+        if last is None:
+            raise ValueError(
+                f"{type(classifier).__name__} has no last linear layer, whose inputs are the "
+                "features: give a classifier that ends in one"
+            )
+        with heard_inputs(last.module) as heard:
+            logits = [classifier(part).cpu() for part in pictures.split(_PART)]
+    return torch.cat([one.flatten(1).cpu() for one in heard]), torch.cat(logits)

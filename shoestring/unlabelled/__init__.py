@@ -20,9 +20,11 @@ from shoestring.unlabelled.material import MissingClassWarning, OtherDistributio
 from shoestring.unlabelled.mean_teacher import MeanTeacher
 from shoestring.unlabelled.pi_model import PiModel
 from shoestring.unlabelled.pseudo_label import PseudoLabel
+from shoestring.unlabelled.semi_supervised_gan import DenseGenerator, SemiSupervisedGAN
 
 __all__ = [
     "Augmentations",
+    "DenseGenerator",
     "Distorted",
     "FixMatch",
     "FreeMatch",
@@ -32,6 +34,7 @@ __all__ = [
     "PiModel",
     "PseudoLabel",
     "RefusedWarning",
+    "SemiSupervisedGAN",
     "Shifted",
     "ShiftedMirrored",
     "SwappedFeatures",
