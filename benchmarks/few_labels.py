@@ -41,6 +41,7 @@ from shoestring.unlabelled import (
     MeanTeacher,
     PiModel,
     PseudoLabel,
+    SemiSupervisedGAN,
     ShiftedMirrored,
 )
 from shoestring.unlabelled.consistency import Weakly
@@ -110,6 +111,7 @@ LEARNERS: dict[str, Any] = {
     "FixMatch": FixMatch,
     "pseudo-labels": PseudoLabel,
     "Π-model": PiModel,
+    "semi-supervised GAN": SemiSupervisedGAN,
 }
 ALONE = ("labels alone", "labels alone, weak changes", "labels alone, strong changes")
 PEERS = ("self-training (scikit-learn)", "label spreading (scikit-learn)")

@@ -34,7 +34,7 @@ TRAINING = Training(300, AdamW(5e-3, 1e-2))
 NOISE = Noise(32, classes=10)
 MAKING = GAN(
     loss=NonSaturating(regulariser=AtReal(0.1)),
-    training=Training(1500, AdamW(4e-3, momentum=0.5), Constant()),
+    training=Training(800, AdamW(4e-3, momentum=0.5), Constant()),
     noise=NOISE,
 )
 CHANGED = Distorted(turn=10, scale=0.1, shear=0.1, shift=0.05, light=0.1, covered=0)
@@ -142,7 +142,7 @@ RECIPE = Recipe(
     scarce="labels",
     instead="a generator that is told the class, and its training",
     data=("digits (in scikit-learn)",),
-    minutes=0.7,
+    minutes=0.5,
     quick_minutes=0.2,
     page="gans.md",
     run=end_to_end,
