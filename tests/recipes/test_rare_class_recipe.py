@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ def test_only_the_rare_class_is_fewer():
     assert torch.equal(task[others], whole[others])
 
 
+@pytest.mark.filterwarnings("ignore:the generator collapsed")
 def test_made_pictures_come_behind_the_real_ones():
     task = rare_digits(0)
     with seeded(0):
