@@ -59,6 +59,7 @@ from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
 from planner_table import planner
+from pool_first_table import pool_first
 from quantised_table import quantised
 from quantised_table import short as quantised_short
 from rate_tables import chart, rate, short
@@ -377,6 +378,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "ten-gans": ten_gans,
     "ten-gans-spread": ten_gans_spread,
     "ten-gans-told": ten_gans_told,
+    "pool-first": pool_first,
     "weak-label-quality": label_quality,
     "dual-translation": dual_translation,
     "dual-short": dual_short,

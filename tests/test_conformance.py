@@ -115,7 +115,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quantize.WeightOnly": {"only": ("layers.9",)},
     **{
         f"unlabelled.{name}": {"training": Training(3)}
-        for name in ("FixMatch", "FreeMatch", "MeanTeacher", "PiModel", "SemiSupervisedGAN")
+        for name in (
+            "FixMatch",
+            "FreeMatch",
+            "LabelsAlone",
+            "MeanTeacher",
+            "PiModel",
+            "SemiSupervisedGAN",
+        )
     },
     "unlabelled.PseudoLabel": {"rounds": 1, "training": Training(3)},
 }

@@ -15,12 +15,14 @@ from shoestring.artifact.progress import LOG
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Gauge, Ledger, Task, unwrapped
 from shoestring.kit import listening
+from shoestring.plan.before import data_first
 from shoestring.plan.checks import checked_limits
 from shoestring.plan.folder import Temporary, alone_in, folder_of
 from shoestring.plan.forecast import Forecast, forecast_of
 from shoestring.plan.job import FORECAST_SECONDS, Job
-from shoestring.plan.labels import labels_first, sold
+from shoestring.plan.labels import sold
 from shoestring.plan.outcome import Outcome
+from shoestring.plan.pool import has_pool
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
 
@@ -105,7 +107,7 @@ def searching(
     check_place(file)
     settings["say"] = also_logged(settings.pop("say", None))
     with alone_in(folder_of(file)):
-        model, task, found = labels_first(model, task, budget, file, **settings)
+        model, task, found = data_first(model, task, budget, file, **settings)
         job = Job.of(model, task, budget, file, **{**settings, **found})
         try:
             yield replace(job.run(), _temporary=temporary)
@@ -127,8 +129,8 @@ def forecast(
 
     It is predicted from the time of a step of training, a few files without training, and what the
     reference jobs came to. It takes longer where the model takes longer to export and score. No
-    label is bought: the forecast is of the model as it came in. The arguments are those of
-    `compress`. Raises what `compress` raises.
+    label is bought, and nothing is learnt from examples without one: the forecast is of the model
+    as it came in. The arguments are those of `compress`. Raises what `compress` raises.
     """
     limits, to_buy = checked_limits(budget, unwrapped(model)), 0
     if limits.labels is not None:
@@ -148,7 +150,9 @@ def forecast(
         with listening(job.clock):
             search = Search(Standing(job.experiments, job.limits, job.clock, lambda trial: None))
             search.look(until=job.clock.gone + FORECAST_SECONDS)
-            return replace(forecast_of(search), to_buy=to_buy)
+            pool = has_pool(task)
+            to_learn = 0 if pool is None else len(pool.pool())
+            return replace(forecast_of(search), to_buy=to_buy, to_learn=to_learn)
 
 
 def also_logged(say: Callable[[str], None] | None) -> Callable[[str], None]:

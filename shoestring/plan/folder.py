@@ -15,6 +15,8 @@ from shoestring.kit.study import alone, check_free
 
 LABELS = "labels-"
 """What the names of the files begin with that keep labels which a search bought."""
+LEARNT = "learnt-"
+"""What the names of the files begin with that say what was learnt from examples without labels."""
 _INSTEAD = "write to another file (--out)"
 
 

@@ -64,6 +64,7 @@ class Forecast:
         operations is broken so far, since nothing is predicted of these.
     `labels`: how many were bought for it; None where the budget does not limit them.
     `to_buy`: how many `compress` would buy before all else, which are not in the forecast.
+    `to_learn`: examples without a label that `compress` would learn from before; the same.
     """
 
     bytes: Range
@@ -72,6 +73,7 @@ class Forecast:
     chance: float | None
     labels: int | None = None
     to_buy: int = 0
+    to_learn: int = 0
 
     def __str__(self) -> str:
         lines = [f"about {self.bytes.text(lambda v: f'{v:,.0f}')} bytes"]
@@ -82,6 +84,8 @@ class Forecast:
             lines.append(f"with {self.labels:,} labels bought")
         if self.to_buy:
             lines.append(f"as the model came in, before {self.to_buy:,} labels are bought")
+        if self.to_learn:
+            lines.append(f"before anything is learnt from {self.to_learn:,} without a label")
         chance = "not known"
         if self.chance is not None:
             chance = f"about {min(5 * round(20 * self.chance), 95)} %"

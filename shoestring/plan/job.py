@@ -32,6 +32,7 @@ from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of
 from shoestring.plan.frontier import TINY, Frontier, free_in_words, gist
+from shoestring.plan.learnt import Learnt
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.search import Search
 from shoestring.plan.standing import Standing
@@ -65,6 +66,7 @@ class Job:
     `share`: the index of this process among those that search together, and how many there are.
     `command`: the words of the command that searches; () where it is none.
     `bought`: the labels that were bought for it, where the budget limits them.
+    `learnt`: what was learnt from examples without labels, where the task has some.
     `say`, `tell`: get progress, as lines and as dictionaries.
     """
 
@@ -76,6 +78,7 @@ class Job:
     share: tuple[int, int] = (0, 1)
     command: Sequence[str] = ()
     bought: Bought | None = None
+    learnt: Learnt | None = None
     say: Callable[[str], None] = lambda text: None
     tell: Callable[[dict[str, Any]], None] = lambda event: None
 
@@ -94,6 +97,7 @@ class Job:
         share: tuple[int, int] = (0, 1),
         command: Sequence[str] = (),
         bought: Bought | None = None,
+        learnt: Learnt | None = None,
         asked: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda text: None,
         tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -120,7 +124,7 @@ class Job:
                     storage=storage,
                     timing_seconds=min(max(seconds / 200, 0.4), 1.5),
                     score_seconds=max(seconds / 60, min(seconds / 40, 1.5)),
-                    labels="" if bought is None else bought.digest,
+                    labels="".join(one.digest for one in (bought, learnt) if one is not None),
                     **settings,
                 )
         except TimeUpError:
@@ -128,7 +132,9 @@ class Job:
         clock.reserve(_ending_seconds(experiments))
         if remark := remark_on_drop(limits.drop, experiments.base):
             say(remark)
-        return cls(limits, path, clock, experiments, storage, share, command, bought, say, tell)
+        return cls(
+            limits, path, clock, experiments, storage, share, command, bought, learnt, say, tell
+        )
 
     def __post_init__(self) -> None:
         if self.clock.is_up:
@@ -256,6 +262,7 @@ class Job:
             examples=experiments.judge.examples,
             taught=experiments.taught.teaching(),
             bought=self.bought,
+            learnt=self.learnt,
             _model=lambda: experiments.model_of(trial, self.path),
         )
 
@@ -291,6 +298,7 @@ class Job:
             "ledger": self._ledger(),
             "bought": None if self.bought is None else str(self.bought),
             "labels": None if self.bought is None else self.bought.labels,
+            "learnt": None if self.learnt is None else str(self.learnt),
         }
         save(self.experiments.folder / NOTE, json.dumps(note, indent=1).encode())
 

@@ -52,6 +52,7 @@ class KeptSearch:
     `bought`: the labels that it bought and what they brought, in words; "" where the budget does
         not limit them.
     `labels`: how many these are; None where that is not known.
+    `learnt`: what it learnt from examples without labels, in words; "" for nothing.
     """
 
     study: Study
@@ -68,6 +69,7 @@ class KeptSearch:
     timed: Timed | None
     bought: str = ""
     labels: int | None = None
+    learnt: str = ""
 
     def read(self, trial: Trial) -> bytes:
         """The bytes of the file of a trial, or of the original."""
@@ -129,6 +131,7 @@ def kept_search(folder: Path) -> KeptSearch:
         timed=timed,
         bought=str(note.get("bought") or ""),
         labels=labels,
+        learnt=str(note.get("learnt") or ""),
     )
 
 

@@ -122,6 +122,7 @@ class Report:
             "taught": outcome.taught,
             "replaced": outcome.replaced,
             "labels": None if outcome.bought is None else outcome.bought.as_json(),
+            "learnt": None if outcome.learnt is None else outcome.learnt.as_json(),
             "seconds": self.seconds,
         }
 
@@ -145,7 +146,7 @@ class Report:
             f"{'by':24}{trial.technique}",
             *([f"{'taught':24}{outcome.taught}"] if outcome.taught else []),
             *filter(None, [outcome.replaced]),
-            *([] if outcome.bought is None else [f"{'labels':24}{outcome.bought}"]),
+            *(f"{'labels':24}{one}" for one in (outcome.bought, outcome.learnt) if one is not None),
             "",
             "what else could be had (`shoestring frontier` prints it again, `--pick NUMBER` writes "
             "a point's file)",
@@ -216,10 +217,8 @@ class Report:
                 f"Validation scores are of a sample of {outcome.examples:,} examples: for the "
                 "first search in this folder, scoring all would have taken too much of the time."
             )
-        limit, waited = (
-            outcome.budget.time,
-            0.0 if outcome.bought is None else outcome.bought.waited,
-        )
+        limit = outcome.budget.time
+        waited = 0.0 if outcome.bought is None else outcome.bought.waited
         if limit is not None and self.seconds - waited > TIME_SLACK * limit:
             lines.append(
                 f"The whole command took {duration(self.seconds)}, and time<={duration(limit)} was "

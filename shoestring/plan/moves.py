@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from math import log10
+from types import ModuleType
 from typing import Any
 
-import shoestring.label
+import shoestring
 from shoestring.core import Stage, Technique
 from shoestring.distill import Replace, Student
 from shoestring.kit import AdamW, Training
@@ -158,7 +160,7 @@ def moves() -> list[Move]:
     They are those of this package and those of third parties that were imported. A technique that
     cannot be made without arguments is left out.
     """
-    _import_rooms()
+    _rooms()
     kinds = sorted(
         (kind for kind in _kinds(Technique) if kind.stage not in (Stage.LABELS, Stage.WORKERS)),
         key=lambda kind: (kind.stage, kind in _LATE, kind.__module__, kind.__qualname__),
@@ -179,11 +181,7 @@ def label_techniques() -> list[Technique]:
     They are those of this package, whose modules are imported here, and as
     `imported_label_techniques`.
     """
-    _import_rooms()
-    # The room reads a module when it is asked for one of its names.
-    for module in pkgutil.iter_modules(shoestring.label.__path__, "shoestring.label."):
-        if not module.ispkg:
-            importlib.import_module(module.name)
+    _import_modules()
     return imported_label_techniques()
 
 
@@ -193,26 +191,46 @@ def imported_label_techniques() -> list[Technique]:
     One that cannot be made without arguments, or has no field `labels` by which to tell it how
     many, is left out.
     """
+    return [one for one in _made(Stage.LABELS) if "labels" in {each.name for each in fields(one)}]
+
+
+def techniques_of_labels() -> list[Technique]:
+    """A technique of each kind of the stage of labels, whether it buys any or not.
+
+    One that cannot be made without arguments is left out.
+    """
+    _import_modules()
+    return _made(Stage.LABELS)
+
+
+def _made(stage: Stage) -> list[Any]:
+    """A technique of each kind of a stage that was imported, with its defaults."""
     kinds = sorted(
-        (kind for kind in _kinds(Technique) if kind.stage is Stage.LABELS),
+        (kind for kind in _kinds(Technique) if kind.stage is stage),
         key=lambda kind: (kind.__module__, kind.__qualname__),
     )
     result: list[Technique] = []
     for kind in kinds:
-        try:
-            made: Any = kind()
-        except TypeError:  # a field without a default: a person must set it
-            continue
-        if any(one.name == "labels" for one in fields(made)):
-            result.append(made)
+        with suppress(TypeError):  # a field without a default: a person must set it
+            result.append(kind())
     return result
 
 
-def _import_rooms() -> None:
-    """Import the rooms that have techniques, by which their classes are known."""
-    for room in pkgutil.iter_modules(shoestring.__path__, "shoestring."):
-        if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan"):
-            importlib.import_module(room.name)
+def _rooms() -> list[ModuleType]:
+    """The rooms that have techniques, imported: with what each imports its classes are known."""
+    return [
+        importlib.import_module(room.name)
+        for room in pkgutil.iter_modules(shoestring.__path__, "shoestring.")
+        if room.ispkg and room.name.rpartition(".")[2] not in ("cli", "recipes", "plan")
+    ]
+
+
+def _import_modules() -> None:
+    """Import each module of the rooms: some are read when one asks for a name of theirs only."""
+    for room in _rooms():
+        for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+            if not module.ispkg:
+                importlib.import_module(module.name)
 
 
 def sooner(

@@ -14,6 +14,7 @@ from shoestring.core import RESOURCES, Budget, Resource
 from shoestring.kit import Trial
 from shoestring.plan.bought import Bought
 from shoestring.plan.frontier import Frontier
+from shoestring.plan.learnt import Learnt
 from shoestring.plan.replacements import loading_of
 from shoestring.plan.verdict import Verdict
 
@@ -43,6 +44,7 @@ class Outcome:
         nothing was trained.
     `bought`: the labels that the search bought, what they brought and what one is worth; None where
         the budget does not limit them.
+    `learnt`: what was learnt from examples without labels; None where the task has too few.
     """
 
     trial: Trial
@@ -63,6 +65,7 @@ class Outcome:
     examples: int | None = None
     taught: str = ""
     bought: Bought | None = None
+    learnt: Learnt | None = None
     _model: Callable[[], nn.Module] = field(repr=False, default=lambda: nn.Identity())
     _temporary: Any = field(repr=False, default=None)
     """Keeps a temporary folder as long as the outcome exists."""
@@ -91,10 +94,9 @@ class Outcome:
         )
 
     def _notes(self) -> list[str]:
-        """The labels bought, what techniques left alone, and how a new network is loaded."""
-        bought = "" if self.bought is None else str(self.bought)
+        """Labels bought, what was learnt, what was left alone, and how a new network is loaded."""
         return [
-            *filter(None, [bought]),
+            *(str(one) for one in (self.bought, self.learnt) if one is not None),
             *self.trial.note.splitlines(),
             *filter(None, [self.replaced]),
         ]

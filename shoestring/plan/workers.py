@@ -15,8 +15,8 @@ from typing import Any
 from torch import nn
 
 from shoestring.core import Budget, Task
+from shoestring.plan.before import data_first
 from shoestring.plan.job import Job
-from shoestring.plan.labels import labels_first
 
 WORKER = "--worker"
 """The option that makes a process a worker of another."""
@@ -60,7 +60,7 @@ def join(
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     model, task = build()
-    model, task, found = labels_first(model, task, budget, path, **settings)
+    model, task, found = data_first(model, task, budget, path, **settings)
     Job.of(model, task, budget, path, **{**settings, **found}).search()
 
 

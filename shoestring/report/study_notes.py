@@ -50,9 +50,9 @@ def about_trials(search: KeptSearch, working: bool) -> Iterator[str]:
 
 
 def about_labels(search: KeptSearch) -> Iterator[str]:
-    """A sentence about the labels that the search bought, where the budget limits them."""
-    if search.bought:
-        yield f"{search.bought[:1].upper()}{search.bought[1:]}."
+    """Sentences about labels that the search bought, and about what it learnt without any."""
+    for told in filter(None, (search.bought, search.learnt)):
+        yield f"{told[:1].upper()}{told[1:]}."
 
 
 def about_budget(search: KeptSearch, delivered: Trial | None, working: bool) -> Iterator[str]:

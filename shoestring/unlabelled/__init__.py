@@ -16,6 +16,7 @@ from shoestring.unlabelled.distributions import TwoSamples, two_samples
 from shoestring.unlabelled.fix_match import FixMatch
 from shoestring.unlabelled.free_match import FreeMatch
 from shoestring.unlabelled.guard import RefusedWarning, Tried
+from shoestring.unlabelled.labels_alone import LabelsAlone
 from shoestring.unlabelled.material import MissingClassWarning, OtherDistributionWarning
 from shoestring.unlabelled.mean_teacher import MeanTeacher
 from shoestring.unlabelled.pi_model import PiModel
@@ -28,6 +29,7 @@ __all__ = [
     "Distorted",
     "FixMatch",
     "FreeMatch",
+    "LabelsAlone",
     "MeanTeacher",
     "MissingClassWarning",
     "OtherDistributionWarning",

@@ -8,6 +8,7 @@ from torch import nn
 
 from shoestring.adapt import ModelOutputs, Prototypes
 from shoestring.kit import AdamW, Training
+from shoestring.recipes import recipes
 from shoestring.recipes.one_picture_each import (
     HELD_OUT,
     VALIDATION,
@@ -79,3 +80,4 @@ def test_a_few_steps_and_a_run():
 def test_the_alphabets_that_are_judged_by_are_not_learnt_from():
     assert len(set(known_alphabets().alphabets)) == 6
     assert not {VALIDATION, HELD_OUT} & set(known_alphabets().alphabets)
+    assert recipes()["one_shot"].page == "adapt.md"

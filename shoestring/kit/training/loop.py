@@ -90,6 +90,7 @@ def _run(
     batches, statistics = Batches(task, model), SingleStatistics(model)
     kept = snapshot(
         model,
+        task,
         stepping.optimizer,
         [*stepping.singles, *statistics.tensors],
         f"{what}: {training!r}. {key}",

@@ -43,6 +43,7 @@ class Pool:
     bought: Tensor
     weights: Tensor | None = None
     _source: Any = None  # the unlabelled inputs as they were given: replace() hands them on
+    _trained: tuple[Tensor, ...] = ()  # the inputs of the training split that a task has of it
     _answered: dict[int, Tensor] = field(default_factory=dict)
     """The labels that `answer` returned to this task and to tasks derived from it, by index."""
 
@@ -87,7 +88,13 @@ class Pool:
             indices=torch.arange(count, count + len(targets)),
             bought=torch.zeros(count, dtype=torch.bool),
             _source=unlabelled,
+            _trained=given,
         )
+
+    def handed_out(self) -> tuple[Pool, tuple[Tensor, ...]]:
+        """The pool, and the inputs of its training examples, by which it knows a task of it."""
+        inputs = self.inputs(self.indices)
+        return replace(self, _trained=inputs), inputs
 
     def sold_by(self, answer: Answer, limit: int | None) -> Pool:
         """The same labels, sold from now on by another answer or under another limit.
@@ -100,9 +107,14 @@ class Pool:
         answered = self._answered if answer is self.answer else {}
         return replace(self, answer=answer, limit=limit, _answered=answered)
 
-    def is_of(self, unlabelled: Any, targets: Tensor) -> bool:
-        """Whether it is of these unlabelled inputs, and `targets` are its training labels."""
-        return self._source is unlabelled and self.targets is targets
+    def is_of(self, unlabelled: Any, inputs: tuple[Tensor, ...], targets: Tensor) -> bool:
+        """Whether it is of these unlabelled inputs, and of these inputs and labels to train on."""
+        return (
+            self._source is unlabelled
+            and self.targets is targets
+            and len(inputs) == len(self._trained)
+            and all(one is other for one, other in zip(inputs, self._trained, strict=True))
+        )
 
     def left(self) -> int | None:
         """How many more labels may be bought; None for all of them."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from shoestring.artifact import save
-from shoestring.core import Task, batches
+from shoestring.artifact import save, tree
+from shoestring.core import Task, View, batches
 from shoestring.kit.training.remembering import remembering
 from shoestring.kit.weights.model_state import state_of
 from shoestring.kit.weights.parameters import parameters_of
@@ -28,6 +28,8 @@ from shoestring.kit.weights.parameters import parameters_of
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
 _NOTHING = object()
 _SECONDS = 30.0  # the least time between two snapshots
+_SEEN = 8
+"""Inputs at either end by which training data are told apart, besides all labels."""
 EVERY = 100
 """Snapshots are made before multiples of this step, where periods of 10 or 20 steps begin too."""
 
@@ -42,8 +44,10 @@ def resuming(folder: str | Path) -> Iterator[None]:
     may be deleted when everything is done.
 
     A training is identified by its initial model (the weights, the layers as they are printed, and
-    the functions that modules keep as attributes), its technique and the state of torch's random
-    numbers; the task must be the same, and so must what forward() does besides. Not kept are the
+    the functions that modules keep as attributes), its technique, the state of torch's random
+    numbers and its data: the labels and some of the inputs of a task that tells them, with its
+    views, and the name of another. What else there is to the task must be the same, and so must
+    what forward() does besides. Not kept are the
     state of a task (a count of passes, a generator of its own), and random numbers that a task
     draws from torch's generator between batches while the model draws from it too. Batches that
     depend on the model are made again up to the step of the snapshot, with the model of that step.
@@ -65,16 +69,21 @@ def snapshots() -> Path | None:
 
 
 def snapshot(
-    model: nn.Module, optimizer: torch.optim.Optimizer, singles: Sequence[torch.Tensor], key: str
+    model: nn.Module,
+    task: Task,
+    optimizer: torch.optim.Optimizer,
+    singles: Sequence[torch.Tensor],
+    key: str,
 ) -> Snapshot | None:
     """The snapshot of a training that begins now; None outside `resuming`.
 
+    `task`: as the training has it.
     `singles`: the parameters, and what else is trained, in single precision.
     `key`: a text that identifies the training, besides the model and torch's random numbers.
     """
     if (kept := _kept.get()) is None:
         return None
-    digest = hashlib.sha256(key.encode())
+    digest = hashlib.sha256(_without_addresses(key).encode())
     for weight in parameters_of(model):
         digest.update(f"{weight.name} {tuple(weight.raw.shape)} {weight.raw.dtype}".encode())
         digest.update(
@@ -88,13 +97,61 @@ def snapshot(
             .tobytes()
         )
     digest.update(torch.get_rng_state().numpy().tobytes())
-    older = kept / f"training-{digest.hexdigest()[:20]}.pt"
-    digest.update(_structure(model).encode())
-    path = kept / f"training-{digest.hexdigest()[:20]}.pt"
-    if older.exists() and not path.exists():  # of a version whose names had no structure in them
-        with suppress(FileNotFoundError):  # another process was first
-            older.rename(path)
+    names = []
+    for more in (b"", _structure(model).encode(), _data(task)):
+        digest.update(more)
+        names.append(kept / f"training-{digest.hexdigest()[:20]}.pt")
+    *older, path = names  # of versions whose names had neither structure nor data in them
+    for name in older:
+        if name.exists() and not path.exists():
+            with suppress(FileNotFoundError):  # another process was first
+                name.rename(path)
     return Snapshot(path, model, optimizer, singles, key)
+
+
+def _data(task: Task) -> bytes:
+    """What tells the training data from others: labels, and the first and last of the inputs.
+
+    So do the views of the task that have a loss of their own, with their settings, and teachers. Of
+    a task without labels that can be read, its name counts.
+    """
+    digest, inner = hashlib.sha256(task.name.encode()), task
+
+    def note(leaf: Any) -> None:
+        values = torch.as_tensor(leaf).detach().cpu().contiguous()
+        digest.update(f"{values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+
+    while isinstance(inner, View):
+        if not inner._wraps:
+            digest.update(type(inner).__qualname__.encode())
+            for one in [one for one in _fields(inner) if one.repr]:
+                value = getattr(inner, one.name)
+                if isinstance(value, nn.Module):
+                    tree.map(note, list(value.state_dict().values()))
+                elif not isinstance(value, Task):
+                    digest.update(f"{one.name}={_without_addresses(repr(value))}".encode())
+        inner = inner._inner
+    labelled = inner.labelled()  # a view may call something else `inputs`
+    if labelled is None:
+        return digest.digest()
+    for indices in (labelled.known(), labelled.pool()):
+        digest.update(np.asarray(indices, dtype=np.int64).tobytes())
+        for some in (indices[:_SEEN], indices[-_SEEN:]):
+            if len(some):
+                tree.map(note, labelled.inputs(some))
+    if len(known := labelled.known()):
+        tree.map(note, labelled.labels(known))
+    return digest.digest()
+
+
+def _fields(view: Any) -> Sequence[Any]:
+    return fields(view) if is_dataclass(view) else ()
+
+
+def _without_addresses(text: str) -> str:
+    """A text in which functions and objects have no addresses, which differ between processes."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _structure(model: nn.Module) -> str:
@@ -105,7 +162,7 @@ def _structure(model: nn.Module) -> str:
         for key, value in sorted(vars(part).items())
         if isinstance(value, FunctionType | BuiltinFunctionType)
     ]
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", "\n".join([repr(model), *functions]))
+    return _without_addresses("\n".join([repr(model), *functions]))
 
 
 @dataclass

@@ -150,7 +150,7 @@ class Supervised(LabelTask):
             check_split(split, self.name, inputs, targets)
         check_axes(self.axes, self._split("train")[0], self.name)
         # replace() hands on the pool of the same examples
-        if self._pool is None or not self._pool.is_of(self.unlabelled, self.train[1]):
+        if self._pool is None or not self._pool.is_of(self.unlabelled, *self._split("train")):
             pool = Pool.of(self._split("train"), self.unlabelled, self.answer, self.limit)
         else:
             pool = self._pool.sold_by(self.answer, self.limit)
@@ -282,7 +282,7 @@ class Supervised(LabelTask):
 
     def _of(self, pool: Pool) -> Supervised:
         """The same task with the labels of a pool."""
-        task, inputs = copy(self), pool.inputs(pool.indices)
+        task, (pool, inputs) = copy(self), pool.handed_out()
         object.__setattr__(task, "_pool", pool)
         train = (inputs if isinstance(self.train[0], tuple) else inputs[0], pool.targets)
         object.__setattr__(task, "train", train)

@@ -327,3 +327,18 @@ def test_a_replaced_limit_or_answer_counts_and_what_was_bought_stays():
         replace(bought, limit=-1)
     anew = replace(bought, unlabelled=X[:2], answer=Y[:2], limit=None)
     assert anew.pool().tolist() == [0, 1] and anew.known().tolist() == [2, 3, 4]
+
+
+def test_other_inputs_with_the_same_labels_are_what_the_pool_has():
+    whole = task()
+    (known,) = whole.inputs(whole.known())
+    bought = whole.buy([1])
+    for one in (whole, bought):
+        (inputs, targets) = one.train
+        changed = replace(one, train=(inputs + 1, targets))
+        (found,) = changed.inputs(changed.known())
+        assert torch.equal(found, inputs + 1)
+        # the same examples keep what was bought
+        (kept,) = replace(one, batch_size=1).inputs(one.known())
+        assert torch.equal(kept, inputs)
+    assert torch.equal(whole.inputs(whole.known())[0], known)

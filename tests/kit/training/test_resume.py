@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo import classified
 
 from shoestring.core import seeded
+from shoestring.core.taught import Taught
 from shoestring.kit import (
     MixtureOfExperts,
     Ramp,
@@ -145,12 +146,41 @@ def test_networks_of_equal_weights_and_other_layers_are_kept_apart(tmp_path, fir
 def test_a_training_of_an_older_version_goes_on(tmp_path, monkeypatch):
     with seeded(0):
         task, steps = classified((6,)), list[int]()
-    for structure in (lambda _: "", resume._structure):  # names had no structure in them
+    # first names had no structure in them, then no data
+    older, data = (lambda _: "", lambda _: b""), (resume._structure, lambda _: b"")
+    for structure, told in (older, data, (resume._structure, resume._data)):
         monkeypatch.setattr(resume, "_structure", structure)
+        monkeypatch.setattr(resume, "_data", told)
         steps.clear()
         with resuming(tmp_path), seeded(1):
             train(nn.Linear(6, 4), task, Training(3), before_step=steps.append)
     assert not steps and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_same_training_on_other_data_is_another(tmp_path):
+    with seeded(0):
+        task, teachers = classified((6,)), [nn.Linear(6, 4) for _ in range(2)]
+    (inputs,), targets = task.train
+    others = (
+        replace(task, train=(inputs, targets.roll(1))),
+        replace(task, train=(inputs + 1, targets)),
+        replace(task, train=(inputs[:-1], targets[:-1])),
+        replace(task, unlabelled=inputs[:3]),
+        task.taught_by(teachers[0]),
+        task.taught_by(teachers[1]),
+        Taught(task, teachers[1], weight=0.5),
+    )
+    steps: list[int] = []
+    for one in (task, *others):
+        steps.clear()
+        with resuming(tmp_path), seeded(1):
+            train(nn.Linear(6, 4), one, Training(3), before_step=steps.append)
+        assert steps == [0, 1, 2]
+    assert len(list(tmp_path.iterdir())) == 8
+    steps.clear()
+    with resuming(tmp_path), seeded(1):
+        train(nn.Linear(6, 4), task.sealed(), Training(3), before_step=steps.append)
+    assert not steps  # what is sealed trains on the same
 
 
 @pytest.mark.slow
