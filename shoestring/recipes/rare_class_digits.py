@@ -160,7 +160,7 @@ RECIPE = Recipe(
             Line("repeated pictures, inputs changed", "repeated pictures, inputs changed"),
             Line("all labels of the class", "all labels of the class"),
         ),
-        saved=Measure("error of the rare class %", "error of the rare class", "%", ".1f"),
+        saved=Measure("error of the rare class", "error of the rare class", "%", ".1f"),
         lost=Measure("test error", "test error", "%", ".2f"),
     ),
 )
