@@ -41,7 +41,8 @@ class Trained:
     `discriminator`: at the end.
     `told`: how often a real picture's score was more real than a made one's, in the last hundred
         steps of the discriminator, 0 to 1; None where there were none.
-    `variety`: the mean distance of two made pictures, as a share of that of two real ones.
+    `variety`: the mean distance of two made pictures, as a share of that of two real ones; of one
+        class where the generator is told the class.
     """
 
     generator: nn.Module
@@ -133,8 +134,8 @@ class GAN:
             both.follow(self.decay, self.training.steps // (self.discriminator_steps + 1))
         return self._result(both, contest, real)
 
-    def _checked(self, both: _Both, contest: _Contest) -> Tensor:
-        """The first batch of real pictures; raises where the networks do not fit them."""
+    def _checked(self, both: _Both, contest: _Contest) -> tuple[Tensor, Tensor]:
+        """The first real pictures and their classes; raises where the networks do not fit them."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             real, labels = contest.real(next(iter(contest.batches("train", model=both))))
             made = both.average(*self.noise.drawn(labels))
@@ -158,15 +159,15 @@ class GAN:
                 UserWarning,
                 stacklevel=3,
             )
-        return real
+        return real, labels
 
-    def _result(self, both: _Both, contest: _Contest, real: Tensor) -> Trained:
+    def _result(self, both: _Both, contest: _Contest, real: tuple[Tensor, Tensor]) -> Trained:
         generator = both.average if self.decay else both.generator
         for part in (both.generator, both.average, both.discriminator):
             part.requires_grad_().eval()
         labels = self.noise.evenly(_COMPARED)
         made = samples(generator, self.noise, labels).pictures
-        variety = _apart(made) / max(_apart(real[:_COMPARED]), 1e-12)
+        variety = _apart(made, labels) / max(_apart(*real), 1e-12)
         if variety < _ALIKE:
             warnings.warn(
                 f"the generator collapsed: two of its pictures are {100 * variety:.0f} % as far "
@@ -306,8 +307,10 @@ def _told(value: Any) -> str:
     )
 
 
-def _apart(pictures: Tensor) -> float:
-    """The mean distance of two pictures."""
-    flat = pictures.flatten(1).double()
-    count = len(flat)
-    return float(torch.cdist(flat, flat).sum()) / max(1, count * (count - 1))
+def _apart(pictures: Tensor, labels: Tensor) -> float:
+    """The mean distance of two pictures of one class; of any two where no class has two."""
+    flat = pictures[:_COMPARED].flatten(1).double()
+    pairs = ~torch.eye(len(flat), dtype=torch.bool, device=flat.device)
+    alike = pairs & (labels[: len(flat), None] == labels[: len(flat)])
+    chosen = alike if alike.any() else pairs
+    return float((torch.cdist(flat, flat) * chosen).sum()) / max(1, int(chosen.sum()))
