@@ -46,6 +46,7 @@ from shoestring.unlabelled import (
     MeanTeacher,
     PiModel,
     PseudoLabel,
+    SemiSupervisedGAN,
     ShiftedMirrored,
     SimSiam,
 )
@@ -138,6 +139,7 @@ LEARNERS: dict[str, Any] = {
     "FreeMatch": FreeMatch,
     "pseudo-labels": PseudoLabel,
     "Π-model": PiModel,
+    "semi-supervised GAN": SemiSupervisedGAN,
 }
 PRETRAINERS: dict[str, Any] = {
     "SimSiam": SimSiam,

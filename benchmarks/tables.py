@@ -83,6 +83,7 @@ from sparse_activation_table import (
 from spoken_digits_table import spoken_digits, unheard
 from structure_table import digits as structure_digits
 from structure_table import structure
+from ten_gans_table import ten_gans, ten_gans_spread, ten_gans_told
 from text_costs_table import preordering as text_orders
 from text_costs_table import text_costs, text_costs_claim
 from text_tools_table import rules as text_rules
@@ -374,6 +375,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "ten-gans": ten_gans,
+    "ten-gans-spread": ten_gans_spread,
+    "ten-gans-told": ten_gans_told,
     "pool-first": pool_first,
     "weak-label-quality": label_quality,
     "dual-translation": dual_translation,

@@ -69,6 +69,7 @@ _ROOMS = (
     "core",
     "distill",
     "dual",
+    "generate",
     "kit",
     "label",
     "meters",

@@ -117,7 +117,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "quantize.WeightOnly": {"only": ("layers.9",)},
     **{
         f"unlabelled.{name}": {"training": Training(3)}
-        for name in ("FixMatch", "FreeMatch", "LabelsAlone", "MeanTeacher", "PiModel")
+        for name in (
+            "FixMatch",
+            "FreeMatch",
+            "LabelsAlone",
+            "MeanTeacher",
+            "PiModel",
+            "SemiSupervisedGAN",
+        )
     },
     **{
         f"unlabelled.{name}": {"pretraining": Training(3), "training": Training(3)}

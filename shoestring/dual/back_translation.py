@@ -68,9 +68,9 @@ class BackTranslation(Technique):
     `weight`: of the unpaired examples beside the pairs, above 0.
     `training`: steps with a batch of pairs, one of sources and one of targets each.
 
-    A made example that is empty, or was cut off before its end, teaches nothing and is left out. Raises TypeError for a task of one
-    direction, and ValueError for one without unpaired examples on either side and for a weight out
-    of range.
+    A made example that is empty, or was cut off before its end, teaches nothing and is left out.
+    Raises TypeError for a task of one direction, and ValueError for one without unpaired examples
+    on either side and for a weight out of range.
     """
 
     stage: ClassVar = Stage.LABELS

@@ -9,6 +9,7 @@ from shoestring.models.byte_gru import ByteGRU
 from shoestring.models.causal import CausalNetwork, experts, feed_forward
 from shoestring.models.centre_detector import CentreDetector
 from shoestring.models.conv4 import Conv4
+from shoestring.models.dcgan import DCGANAutoencoder, DCGANDiscriminator, DCGANGenerator
 from shoestring.models.families import (
     Ending,
     Images,
@@ -49,6 +50,9 @@ __all__ = [
     "CausalNetwork",
     "CentreDetector",
     "Conv4",
+    "DCGANAutoencoder",
+    "DCGANDiscriminator",
+    "DCGANGenerator",
     "DigitsLeNet",
     "Ending",
     "Images",

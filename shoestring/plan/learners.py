@@ -12,9 +12,9 @@ from torch import nn
 
 from shoestring.core import Task, Technique, seeded
 from shoestring.plan.moves import Move, techniques_of_labels
-from shoestring.unlabelled import FixMatch, FreeMatch, LabelsAlone, MeanTeacher
+from shoestring.unlabelled import FixMatch, FreeMatch, LabelsAlone, MeanTeacher, PseudoLabel
 
-_OURS = (LabelsAlone, MeanTeacher, FixMatch, FreeMatch)
+_OURS = (LabelsAlone, MeanTeacher, PseudoLabel, FixMatch, FreeMatch)
 """Which of our techniques come before the others, by what docs/unlabelled.md has measured."""
 _SHORT, _LONG = 4, 16
 """Steps of the two trainings by which a technique is timed."""

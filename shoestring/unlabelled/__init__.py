@@ -23,11 +23,13 @@ from shoestring.unlabelled.material import MissingClassWarning, OtherDistributio
 from shoestring.unlabelled.mean_teacher import MeanTeacher
 from shoestring.unlabelled.pi_model import PiModel
 from shoestring.unlabelled.pseudo_label import PseudoLabel
+from shoestring.unlabelled.semi_supervised_gan import DenseGenerator, SemiSupervisedGAN
 from shoestring.unlabelled.sim_siam import CollapsedWarning, SimSiam
 
 __all__ = [
     "Augmentations",
     "CollapsedWarning",
+    "DenseGenerator",
     "Distorted",
     "FixMatch",
     "FreeMatch",
@@ -40,6 +42,7 @@ __all__ = [
     "PiModel",
     "PseudoLabel",
     "RefusedWarning",
+    "SemiSupervisedGAN",
     "Shifted",
     "ShiftedMirrored",
     "SimSiam",

@@ -14,6 +14,7 @@ from torch.nn import functional
 from shoestring.core import LabelTask, Task, View
 from shoestring.core.task import asked
 from shoestring.kit import Training, clone, train
+from shoestring.kit.training.averages import move_average
 from shoestring.kit.training.splits import changed
 from shoestring.unlabelled.augmentations import Augmentation, Augmentations
 from shoestring.unlabelled.material import Material
@@ -44,23 +45,17 @@ class Pair(nn.Module):
         self.average.eval()
         return self
 
+    def extra_repr(self) -> str:
+        """The decay, by which a training that was kept is told from others."""
+        return f"decay={self.decay!r}"
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the network answers."""
         return self.network(*args, **kwargs)
 
-    @torch.no_grad()
     def follow(self, step: int) -> None:
         """Move the average to the weights after `step` steps, 1 or more."""
-        decay = min(self.decay, step / (step + 10))
-        for mine, theirs in zip(_tensors(self.average), _tensors(self.network), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs.to(mine), 1 - decay)
-            else:
-                mine.copy_(theirs)
-
-
-def _tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(), *module.buffers()]
+        move_average(self.average, self.network, self.decay, step)
 
 
 Term = Callable[[Pair, tuple[Tensor, ...], float], Tensor]

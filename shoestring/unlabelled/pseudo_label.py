@@ -71,7 +71,7 @@ class PseudoLabel(Technique):
             if task is None:
                 break
             what = f"round {number + 1} of {self.rounds} of pseudo-labels"
-            network = train(clone(model), task, self.training, what=what)
+            network = train(clone(model), task, self.training, what=what, key=repr(self))
         return clone(network) if network is labels_only else network
 
     def _labelled(self, network: nn.Module, given: Material) -> Task | None:

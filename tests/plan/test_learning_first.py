@@ -232,7 +232,7 @@ def test_learners_buy_nothing_and_those_that_say_so_come_first():
     assert all(one.stage is Stage.LABELS and hasattr(one, "training") for one in found)
     assert not any(hasattr(one, "labels") for one in found)
     names = [type(one).__name__ for one in found]
-    assert names.index("Pretends") < names.index("MeanTeacher") < names.index("PseudoLabel")
+    assert names.index("Pretends") < names.index("MeanTeacher") < names.index("PiModel")
 
 
 @pytest.mark.slow

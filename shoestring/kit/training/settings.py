@@ -29,12 +29,15 @@ class AdamW:
 
     `learning_rate`: the highest rate, above 0.
     `weight_decay`: the share of a weight that is lost in each step, divided by the rate; 0 or more.
+    `momentum`: the share of the mean gradient that stays in each step (β₁), 0 or more and below 1.
+        Where two networks learn against each other, 0.5 or 0 is usual.
 
     Raises ValueError for numbers out of range.
     """
 
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    momentum: float = 0.9
 
     __repr__ = _brief
 
@@ -45,6 +48,8 @@ class AdamW:
             )
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"the weight decay is {self.weight_decay}: it must be 0 or more")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"the momentum is {self.momentum}: it must be 0 or more and below 1")
 
 
 def _check_warm_up(warm_up: float) -> None:

@@ -36,6 +36,7 @@ class Steps:
                 dict(zip(self._parameters, self.singles, strict=True)),
                 training.optimizer.learning_rate,
             ),
+            betas=(training.optimizer.momentum, 0.999),
             weight_decay=training.optimizer.weight_decay,
             fused=all(map(_is_plain, self.singles)),  # one pass over the memory instead of ten
         )

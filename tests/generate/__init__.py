@@ -1,0 +1,1 @@
+"""Tests of networks that make pictures, and of what the pictures are worth."""
