@@ -62,7 +62,7 @@ class Direction(ABC):
 
     @abstractmethod
     def is_empty(self, wanted: Tensor) -> Tensor:
-        """Which examples say nothing, as a sentence does that is empty or has no end: N booleans."""
+        """Which examples say nothing: a sentence that is empty or has no end. N booleans."""
 
 
 @final
