@@ -16,7 +16,7 @@ from shoestring.core import Stage, Task, Technique, View
 from shoestring.core.task import asked
 from shoestring.dual.directions import Direction
 from shoestring.dual.judges import Judge
-from shoestring.dual.lessons import Drawn, checked_reward
+from shoestring.dual.lessons import Drawn, checked_reward, gained
 from shoestring.dual.task import dual_of
 from shoestring.kit import AdamW, SkippedWarning, Training, clone, train
 
@@ -36,13 +36,15 @@ class Adversarial(Technique):
     Saves: nothing that is measured here yet; the paper reports points, from the same pairs.
     Costs: about four times the time of a step on the pairs, and the discriminator in training.
     Source: Wu et al. 2017, "Adversarial neural machine translation", section 3.
-    Differs: one discriminator for both directions, trained by the same optimizer; the baseline of a
-    reward is the mean of the batch's other rewards.
+    Differs: the reward is D, the probability that a pair is real, and not -log(1 - D); one
+    discriminator for both directions, trained by the same optimizer; the baseline of a reward is
+    the mean of the batch's other rewards.
 
     `judge`: the kind of discriminator, such as SequenceJudge(ids=8000).
     `policy`: of the policy gradient beside the loss on the pairs, above 0.
     `training`: of both directions and the discriminator.
 
+    A sample that is empty, or was cut off before its end, has the lowest reward, 0.
     Where the discriminator is right about nearly all pairs at the end, its rewards said nothing,
     and a SkippedWarning says so. Raises TypeError for a task of one direction, ValueError for a
     policy out of range, and RewardError for a reward that is no number.
@@ -105,19 +107,24 @@ class _Contest(View):
         loss = loss + _judged(real, *made)
         shares = [(real > 0).float().mean(), *((one < 0).float().mean() for one in made)]
         self.right.append(float(shares[0] / 2 + (shares[1] + shares[2]) / 4))
-        gains = self._gain(model.model, forward, source, target_made, made[0])
-        gains = gains + self._gain(model.model, backward, target, source_made, made[1])
+        gains = self._gain(model.model, forward, (source, target), target_made, made[0])
+        gains = gains + self._gain(model.model, backward, (target, source), source_made, made[1])
         return loss - self.policy * gains
 
     def _gain(
-        self, model: Any, direction: Direction, given: Tensor, made: Tensor, logits: Tensor
+        self,
+        model: Any,
+        direction: Direction,
+        real: tuple[Tensor, Tensor],
+        made: Tensor,
+        logits: Tensor,
     ) -> Tensor:
-        """What the direction gains by its samples; its gradient is the policy's."""
+        """What the direction gains by its samples, made of the first of the real examples."""
+        given, like = real
         reward = checked_reward(logits.sigmoid(), "the discriminator's reward")
+        reward = reward * ~direction.is_empty(made)
         others = (reward.sum() - reward) / max(1, len(reward) - 1)
-        advantage = (reward - others) * ~direction.is_empty(made)
-        likely = direction.log_likelihood(direction.of(model), given, made)
-        return (advantage * likely / direction.items(made)).mean()
+        return gained(direction, direction.of(model), given, made, reward - others, like=like)
 
 
 def _judged(real: Tensor, *made: Tensor) -> Tensor:

@@ -60,8 +60,9 @@ class BackTranslation(Technique):
     Costs: about three times the time of a step on the pairs, and the writing.
     Source: Sennrich, Haddow & Birch 2016, "Improving neural machine translation models with
     monolingual data", section 3.
-    Differs: both directions learn at once, and by default examples are translated anew at each
-    step; `renewal=Rounds(1)` is the paper's.
+    Differs: both directions learn at once; by default examples are drawn, and anew at each step.
+    `writing=Best(1), renewal=Rounds(1)` is next to the paper's, which has a beam in place of the
+    likeliest id at each place.
 
     `writing`: how the other direction writes, Drawn(count) or Best(count).
     `renewal`: when examples are translated, EachStep() or Rounds(count).

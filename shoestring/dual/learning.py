@@ -16,6 +16,7 @@ from shoestring.dual.lessons import (
     Drawn,
     check_unpaired,
     checked_reward,
+    gained,
     pairs_loss,
     sides,
     with_unpaired,
@@ -39,10 +40,13 @@ class DualLearning(Technique):
     side, where fluency counts.
     Source: He et al. 2016, "Dual learning for machine translation", algorithm 1.
     Differs: rewards are nats an item, as sentences differ in length; the baseline of a reward is
-    the mean of the other samples of the same example; one optimizer moves both directions.
+    the mean of the other samples of the same example, where the paper has none; fluency counts 0.1
+    and not 0.01; the reconstruction counts whole and not 1 - fluency times, and the policy gradient
+    a tenth as much, instead of rates of their own; one optimizer moves both directions.
 
-    `writing`: Drawn(count), whose gradient is that of the expected reward, or Best(count), the
-        paper's beam, which is biased towards what the model believes already. 2 or more samples.
+    `writing`: Drawn(count), whose policy gradient is that of the expected reward (`docs/dual.md`
+        has the exceptions), or Best(count), the paper's beam, which is biased towards what the
+        model believes already. 2 or more samples.
     `fluency`: the share of the fluency in the reward, 0 to 1; 0 needs no marginals.
     `weight`: of the round trips beside the pairs, above 0.
     `policy`: of the policy gradient beside the reconstruction, 0 or more.
@@ -157,7 +161,10 @@ class _RoundTrips(View):
     def loss(self, model: Any, batch: Any) -> Any:
         pairs, *unpaired = batch
         loss = pairs_loss(self.task, model, pairs, 1.0)
-        for (there, back, marginal), alone in zip(sides(self.task), unpaired, strict=True):
+        written = reversed(pairs)  # the targets, and on the other way round trip the sources
+        for (there, back, marginal), alone, like in zip(
+            sides(self.task), unpaired, written, strict=True
+        ):
             trip = round_trip(
                 model,
                 there,
@@ -167,13 +174,13 @@ class _RoundTrips(View):
                 writing=self.writing,
                 fluency=self.fluency,
             )
-            loss = loss + self.weight * self._learnt(model, there, trip)
+            loss = loss + self.weight * self._learnt(model, there, trip, like)
         return loss
 
-    def _learnt(self, model: Any, there: Direction, trip: RoundTrip) -> Any:
+    def _learnt(self, model: Any, there: Direction, trip: RoundTrip, like: Tensor) -> Any:
         """Minus what both gain: the way there its reward, the way back its likelihood."""
         loss = -(trip.reconstruction * trip.says).sum() / trip.says.sum().clamp(min=1)
         if not self.policy:
             return loss
-        likely = there.log_likelihood(there.of(model), trip.given, trip.made)
-        return loss - self.policy * (trip.advantage * likely / there.items(trip.made)).mean()
+        gain = gained(there, there.of(model), trip.given, trip.made, trip.advantage, like=like)
+        return loss - self.policy * gain

@@ -73,6 +73,28 @@ def checked_reward(values: Tensor, what: str) -> Tensor:
     return values
 
 
+def gained(
+    direction: Direction,
+    part: Any,
+    given: Tensor,
+    made: Tensor,
+    advantage: Tensor,
+    *,
+    like: Tensor,
+) -> Tensor:
+    """What a direction gains by its samples: a scalar, whose gradient is the policy's.
+
+    Where samples are drawn, that is the gradient of the expected reward, divided by the mean number
+    of items of real examples, so that it is as large as that of a loss of an item. The samples'
+    own lengths would not do: they would make the reward of a long one count less.
+
+    `advantage`: how much better each sample is than others, M, without gradients.
+    `like`: real examples of the side that is written, not of the direction's making.
+    """
+    likely = direction.log_likelihood(part, given, made)
+    return (advantage * likely).mean() / direction.items(like).float().mean()
+
+
 def check_unpaired(task: Any, *sides: str) -> None:
     """Raise ValueError where a pool of these sides ("sources", "targets") has no batch."""
     for side in sides:

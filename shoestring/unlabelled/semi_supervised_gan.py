@@ -14,6 +14,7 @@ from shoestring.core.task import evaluating
 from shoestring.kit import AdamW, Training
 from shoestring.kit.tracing.last_linear import last_linear
 from shoestring.kit.training.splits import changed
+from shoestring.kit.training.statistics import norms_of, statistics_kept
 from shoestring.unlabelled.augmentations import Augmentation
 from shoestring.unlabelled.checks import check_count, check_share, check_weight
 from shoestring.unlabelled.consistency import Pair, learn_alongside, own_network, risen
@@ -73,7 +74,8 @@ class SemiSupervisedGAN(Technique):
     """Train a network to tell classes apart, and real examples from those that a generator makes.
 
     Made examples are one class more, whose logit is fixed at 0. The generator matches the mean
-    features of real examples, which are the inputs of the network's last linear layer. What is
+    features of real examples, which are the inputs of the network's last linear layer. Where the
+    network has batch norms, made examples do not count in their running statistics. What is
     returned is the average of the network's weights, unless the guard refuses it, as `MeanTeacher`
     says.
 
@@ -81,7 +83,8 @@ class SemiSupervisedGAN(Technique):
     Costs: five passes more in each step, and a generator that is thrown away; and a training on the
     labels alone, for the guard.
     Source: Salimans et al. 2016, sections 3.1 and 5.
-    Differs: no weight normalization; both networks move in each step; the average is Tarvainen &
+    Differs: no weight normalization, and batch norms of the network see real and made examples in
+    batches of their own; both networks move in each step; the average is Tarvainen &
     Valpola's.
 
     `training`: of both networks, and of the one that learns from the labels alone.
@@ -186,19 +189,24 @@ class _Contest:
         real = changed(inputs, self.weak)
         made = rival(max(2, len(real[0])))
         of_real, real_features = self._seen(pair.network, *real)
-        of_made, _ = self._seen(pair.network, made.detach())
+        of_made, _ = self._seen_made(pair.network, made.detach())
         sure_real, sure_made = of_real.logsumexp(1), of_made.logsumexp(1)
         told = softplus(-sure_real).mean() + softplus(sure_made).mean()
         learning = [one for one in pair.network.parameters() if one.requires_grad]
         for one in learning:
             one.requires_grad_(False)
         try:
-            _, made_features = self._seen(pair.network, made)
+            _, made_features = self._seen_made(pair.network, made)
         finally:
             for one in learning:
                 one.requires_grad_()
         apart = (made_features.mean(0) - real_features.detach().mean(0)).square().mean()
         return risen(share, self.rise) * told + apart
+
+    def _seen_made(self, network: nn.Module, made: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of made examples, which the network will not meet in its use."""
+        with statistics_kept(norms_of(network).values()):
+            return self._seen(network, made)
 
     def _seen(self, network: nn.Module, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """The logits N×K, and the features N×D with their gradients."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from made_duals import Readers, pictures_and_labels
 from made_spelling import ALPHABET, FIRST, LETTERS, spelled, spellers, spelling, with_end
+from made_tables import PAIRS, both_tables, check_like, expected_gradient, policy_gradients, tables
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,10 +35,34 @@ def test_the_directions_do_not_learn_from_the_discriminators_loss():
     source, target = next(iter(task.batches("train")))
     lesson = _Contest(task, 1.0)
     logits = both.judge(source, target)
-    gain = lesson._gain(both.model, task.forward, source, target, logits)
+    gain = lesson._gain(both.model, task.forward, (source, target), target, logits)
     gain.backward()
     assert all(p.grad is None for p in both.judge.parameters())
     assert any(p.grad is not None for p in both.model.read.parameters())  # type: ignore[union-attr]
+
+
+class Likes(nn.Module):
+    """Finds pairs real by their ids and places; it has nothing to learn."""
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        width = torch.arange(1, target.shape[1] + 1)
+        return (source[:, 0] - 3.5) + ((target == 4) * width).sum(1) / 2 - (target == 3).sum(1)
+
+
+def test_the_policy_gradient_that_trains_is_that_of_the_expected_reward_by_enumeration():
+    """Of samples of one to three items, empty ones and such as have no end, in both directions."""
+    both, task = _WithJudge(tables(), Likes()), both_tables()
+    source, target = (one.repeat(20_000, 1) for one in PAIRS)
+    found = policy_gradients(lambda policy: _Contest(task, policy), both, (source, target))
+    ways = (task.forward, task.backward)
+    for there, alone, like, got in zip(ways, PAIRS, reversed(PAIRS), found, strict=True):
+
+        def reward(given: Tensor, made: Tensor, is_ahead: bool = there is task.forward) -> Tensor:
+            real = both.judge(*((given, made) if is_ahead else (made, given))).sigmoid()
+            return real * ~((made[:, 0] == 2) | ~(made == 2).any(1))
+
+        wanted = expected_gradient(there, there.of(both.model), alone, reward)
+        check_like(got * (like != 0).sum(1).float().mean(), wanted)
 
 
 class Knows(nn.Module):

@@ -10,11 +10,21 @@ import pytest
 import torch
 from made_duals import Readers, pictures_and_labels
 from made_spelling import directions, spellers, spelling
+from made_tables import (
+    GIVEN,
+    PAIRS,
+    both_tables,
+    check_like,
+    expected_gradient,
+    lengths,
+    policy_gradients,
+    tables,
+)
 from torch import Tensor, nn
 
 from shoestring.core import scores, seeded
 from shoestring.dual import Best, Classes, Drawn, DualLearning, Pool, RewardError
-from shoestring.dual.learning import round_trip
+from shoestring.dual.learning import _RoundTrips, round_trip
 from shoestring.kit import AdamW, Training, clone, resuming, state_of, train
 
 FEW = Training(2, AdamW(1e-3))
@@ -34,32 +44,24 @@ class Tables(nn.Module):
         )
 
 
-def test_the_gradient_of_many_samples_is_that_of_the_expected_reward_by_enumeration():
-    """E[r] = sum over y of p(y|x) r(y), whose gradient torch computes from the table itself."""
-    model, share, sources = Tables(), 0.3, torch.tensor([0, 1])
-    fluent = torch.tensor([-0.5, -2.0, -1.0])
-    p_SC, q_CS = (table.weight.log_softmax(-1) for table in (model.there, model.back))
-    reward_SC = (share * fluent + (1 - share) * q_CS.T).detach()
-    (p_SC.exp() * reward_SC).sum(1).mean().backward()
-    assert model.there.weight.grad is not None
-    wanted = model.there.weight.grad.clone()
-    model.zero_grad()
-
-    there, back = Classes(part="there"), Classes(part="back")
-    torch.manual_seed(0)
-    trip = round_trip(
-        model,
-        there,
-        back,
-        lambda y: fluent[y],
-        sources.repeat(4000),
-        writing=Drawn(4),
-        fluency=share,
+def test_the_policy_gradient_that_trains_is_that_of_the_expected_reward_by_enumeration():
+    """Of samples of one to three items, empty ones and such as have no end, on both round trips."""
+    model, task, share = tables(), both_tables(), 0.3
+    many = GIVEN.repeat(5000, 1)
+    found = policy_gradients(
+        lambda policy: _RoundTrips(task, Drawn(2), share, 1.0, policy), model, (PAIRS, many, many)
     )
-    likely = there.log_likelihood(model.there, trip.given, trip.made)
-    (trip.advantage * likely).mean().backward()
-    assert torch.allclose(model.there.weight.grad, wanted, atol=0.01)
-    assert float(wanted.abs().max()) > 0.1
+    ways = (task.forward, task.backward), (task.backward, task.forward)
+    for (there, back), like, got in zip(ways, reversed(PAIRS), found, strict=True):
+
+        def reward(given: Tensor, made: Tensor, there: Any = there, back: Any = back) -> Tensor:
+            right = back.log_likelihood(back.of(model), made, given) / (given != 0).sum(1)
+            whole = (1 - share) * right + share * lengths(made) / (made != 0).sum(1)
+            nothing = (made[:, 0] == 2) | ~(made == 2).any(1)
+            return torch.where(nothing, whole.min(), whole)
+
+        wanted = expected_gradient(there, there.of(model), GIVEN, reward)
+        check_like(got * (like != 0).sum(1).float().mean(), wanted)
 
 
 def test_rewards_and_advantages_by_hand():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Self
 
@@ -25,6 +27,29 @@ def norms_of(model: nn.Module) -> dict[str, _BatchNorm]:
         for name, part in model.named_modules()
         if isinstance(part, _BatchNorm) and isinstance(part.running_var, Tensor)
     }
+
+
+@contextmanager
+def statistics_kept(norms: Iterable[_BatchNorm]) -> Iterator[None]:
+    """Within this context, calls in training mode leave running statistics as they are.
+
+    Each call is still normalized by the statistics of its own batch. A call in evaluation mode
+    uses the running statistics that the norm has.
+    """
+    kept = [(part, part.momentum, _copy(part.num_batches_tracked)) for part in norms]
+    for part, _, _ in kept:
+        part.momentum = 0.0
+    try:
+        yield
+    finally:
+        for part, momentum, tracked in kept:
+            part.momentum = momentum
+            if tracked is not None and part.num_batches_tracked is not None:
+                part.num_batches_tracked.copy_(tracked)
+
+
+def _copy(tracked: Tensor | None) -> Tensor | None:
+    return None if tracked is None else tracked.clone()
 
 
 def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATCHES) -> nn.Module:
@@ -72,7 +97,6 @@ def average_batch_norm(model: nn.Module, task: Task, *, batches_read: int = BATC
 def _average(model: nn.Module, task: Task, norms: dict[str, _BatchNorm], most: int) -> None:
     """Average the statistics of norms in training mode."""
     read = _Read(norms)
-    momenta = {name: part.momentum for name, part in norms.items()}
     kept = copies_of_buffers(model)
     handles = [
         part.register_forward_pre_hook(
@@ -84,17 +108,13 @@ def _average(model: nn.Module, task: Task, norms: dict[str, _BatchNorm], most: i
         for name, part in norms.items()
     ]
     try:
-        for part in norms.values():
-            part.momentum = 0.0  # a norm of which a call uses its average uses the one it has
-        with seeded(0), torch.no_grad():
+        with statistics_kept(norms.values()), seeded(0), torch.no_grad():
             for batch in islice(batches(task, "train", model), most):
                 task.loss(model, batch)
                 read.end()
     finally:
         for handle in handles:
             handle.remove()
-        for name, part in norms.items():
-            part.momentum = momenta[name]
         restore_buffers(model, kept)
     if not read.batches:
         raise ValueError("the task's training split has no batches: there is nothing to average")
