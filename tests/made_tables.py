@@ -17,26 +17,27 @@ from shoestring.dual import DualTask, Marginals, TwoWay
 MOST, IDS = 3, 5
 GIVEN = torch.tensor([[3, 2, 0], [4, 3, 2]])
 """What there is of each side: a short and a long example."""
+NEVER = torch.tensor([-40.0, -40.0, 0, 0, 0])
+"""Keeps the ids of padding and of the start from being written."""
 PAIRS = GIVEN, torch.tensor([[3, 4, 4, 2], [4, 2, 0, 0]])
 
 
 class Written(nn.Module):
-    """p(next | last, first of what is given) as a table; what is not a word is never written."""
+    """p(next | last, first of what is given) as a table."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.table = nn.Parameter(torch.randn(IDS, IDS, IDS, generator=generator))
-        self.register_buffer("never", torch.tensor([-40.0, -40.0, 0, 0, 0]))
 
     def encode(self, source: Tensor) -> dict[str, Tensor]:
         return {"first": source[:, 0]}
 
     def step(self, last: Tensor, first: Tensor) -> dict[str, Tensor]:
-        return {"logits": self.table[first, last] + self.never}
+        return {"logits": self.table[first, last] + NEVER}
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
-        return self.table[source[:, :1], target] + self.never
+        return self.table[source[:, :1], target] + NEVER
 
 
 def tables() -> TwoWay:

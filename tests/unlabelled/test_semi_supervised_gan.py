@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -49,6 +50,66 @@ def test_both_losses_by_hand_and_what_they_move():
     wanted = torch.autograd.grad(told, linear.weight)[0]
     assert linear.weight.grad is not None and torch.allclose(linear.weight.grad, wanted, atol=1e-6)
     assert all(one.requires_grad for one in pair.network.parameters())
+
+
+def normed() -> nn.Module:
+    with seeded(0):
+        return nn.Sequential(
+            nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_made_examples_do_not_move_the_averages_of_batch_norms(momentum: float | None):
+    """After a step they are those of one forward pass of the real inputs, and no more."""
+    network, wanted = normed(), normed()
+    network[1].momentum = wanted[1].momentum = momentum  # type: ignore[index, union-attr]
+    real = torch.tensor([[1.0, 2.0], [3.0, 4.0], [2.0, 0.0]])
+    wanted(real)
+    pair = Pair(network, 0.9, _Rival(DenseGenerator(4, 8).made(10 + real), 4))
+    loss = _Contest("3", same, 0.0)(pair, (real,), 0.5)
+    loss.backward()
+    found = dict(pair.network.named_buffers())
+    assert all(torch.equal(found[name], one) for name, one in wanted.named_buffers())
+    assert int(found["1.num_batches_tracked"]) == 1
+    assert pair.network[1].momentum == momentum  # type: ignore[index, union-attr]
+    assert all(one.grad is not None for one in pair.network.parameters())
+
+
+@dataclass(frozen=True)
+class Far:
+    """The kind of generator that makes what is far from all real inputs."""
+
+    noise: int = 4
+
+    def made(self, like: Tensor) -> nn.Module:
+        return nn.Sequential(nn.Linear(self.noise, 2), Shifted())
+
+
+class Shifted(nn.Module):
+    def forward(self, rows: Tensor) -> Tensor:
+        return rows + 50.0
+
+
+def test_a_network_with_batch_norm_is_judged_by_the_statistics_of_real_inputs():
+    """Its averages are near the means of the training inputs, which is what it meets in use."""
+    technique = SemiSupervisedGAN(
+        training=Training(60, AdamW(1e-2)),
+        generator=Far(),  # type: ignore[arg-type]
+        size=32,
+        **CHANGES,
+    )
+    task = moons()
+    model = nn.Sequential(nn.Linear(2, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 2))
+    with seeded(0), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tried = technique.tried(model, task.sealed())
+    norm = tried.learnt[1]  # type: ignore[index]
+    with torch.no_grad():
+        seen = tried.learnt[0](task.unlabelled)  # type: ignore[index]
+    apart = (norm.running_mean - seen.mean(0)).abs() / seen.std(0)
+    assert float(apart.max()) < 0.5
+    assert tried.scores[0] > 0.75
 
 
 def test_the_generator_makes_what_it_sees():
