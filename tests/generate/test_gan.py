@@ -15,6 +15,7 @@ from shoestring.core import seeded
 from shoestring.generate import (
     GAN,
     TEN,
+    AtReal,
     Balanced,
     CollapsedWarning,
     DiscriminatorWonWarning,
@@ -123,6 +124,17 @@ def test_the_generator_is_told_the_class():
     assert (nearest == several.labels).float().mean() > 0.5  # chance is 0.1
     only = samples(made.generator, noise, torch.full((5,), 3))
     assert only.labels is not None and only.labels.tolist() == [3] * 5
+
+
+def test_told_the_class_it_still_listens_to_the_noise():
+    one = gan(150, loss=NonSaturating(regulariser=AtReal(0.1)), noise=Noise(16, classes=10))
+    with seeded(0):
+        networks = (
+            DCGANGenerator(side=8, width=8, noise=16, classes=10),
+            DCGANDiscriminator(side=8, width=8, classes=10),
+        )
+        made = one(*networks, task())
+    assert made.variety > 0.3  # 0.14 where noise and class go into the first layer side by side
 
 
 def test_a_killed_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
