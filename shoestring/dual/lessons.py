@@ -62,8 +62,12 @@ class RewardError(ValueError):
 
 
 def checked_reward(values: Tensor, what: str) -> Tensor:
-    """The values in single precision; raises RewardError where one is not finite."""
+    """The values in single precision; raises RewardError where they are not N finite numbers."""
     values = values.detach().float()
+    if values.ndim != 1:
+        raise RewardError(
+            f"{what} has the shape {list(values.shape)}: give one number for each example, N"
+        )
     wrong = ~values.isfinite()
     if bool(wrong.any()):
         raise RewardError(
@@ -84,9 +88,20 @@ def check_unpaired(task: Any, *sides: str) -> None:
 
 
 def endless(pool: Iterable[Any]) -> Iterator[Any]:
-    """The batches of a pool, pass after pass."""
+    """The batches of a pool, pass after pass.
+
+    Raises ValueError where a pass has none, as the second one of a generator does.
+    """
     while True:
-        yield from pool
+        is_empty = True
+        for batch in pool:
+            is_empty = False
+            yield batch
+        if is_empty:
+            raise ValueError(
+                "the examples without a pair gave no batch when they were read again: give a list, "
+                "or an object that can be read again and again, and not a generator"
+            )
 
 
 def with_unpaired(

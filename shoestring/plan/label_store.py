@@ -315,6 +315,11 @@ def digest_of_training(task: LabelTask) -> str:
     return _digest(task, known, task.labels(known))
 
 
+def digest_of_pool(task: LabelTask) -> str:
+    """Sixteen digits that tell pools apart: the indices and the inputs."""
+    return _digest(task, np.asarray(task.pool(), dtype=np.int64))
+
+
 def _digest(task: LabelTask, indices: np.ndarray, labels: Any = ()) -> str:
     """Sixteen digits that tell other examples, another order and other labels apart."""
     digest = hashlib.sha256(indices.tobytes())

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.core import Task, Technique, seeded
+from shoestring.kit import Training
 from shoestring.plan.moves import Move, techniques_of_labels
 from shoestring.unlabelled import FixMatch, FreeMatch, LabelsAlone, MeanTeacher, PseudoLabel
 
@@ -18,8 +19,6 @@ _OURS = (LabelsAlone, MeanTeacher, PseudoLabel, FixMatch, FreeMatch)
 """Which of our techniques come before the others, by what docs/unlabelled.md has measured."""
 _SHORT, _LONG = 4, 16
 """Steps of the two trainings by which a technique is timed."""
-CANNOT = (ValueError, TypeError, RuntimeError, IndexError)
-"""What a technique raises that does not fit a task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,24 +70,27 @@ def _order(technique: Any) -> tuple[bool, bool, int, str]:
 
 
 def trained(technique: Any, steps: int) -> Technique:
-    """The technique with so many steps of training."""
-    return replace(technique, training=replace(technique.training, steps=steps))
+    """The technique with so many steps in each of its trainings, such as a pretraining."""
+    trainings = {
+        one.name: replace(value, steps=steps)
+        for one in fields(technique)
+        if isinstance(value := getattr(technique, one.name), Training)
+    }
+    return replace(technique, **trainings)
 
 
-def timed(technique: Technique, model: nn.Module, task: Task, seed: int) -> Timed | str:
-    """The technique with its seconds, or why it cannot learn from this task.
+def timed(technique: Technique, model: nn.Module, task: Task, seed: int, least: float) -> Timed:
+    """The technique with its seconds, from two short runs.
 
-    It is run twice, with a few steps. `task`: sealed.
+    `task`: sealed. `least`: the seconds of an ordinary step, below which none can be.
+    Raises what the technique raises.
     """
     taken = []
-    try:
-        for steps in (_SHORT, _LONG):
-            began = monotonic()
-            with seeded(seed), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the training that counts warns
-                trained(technique, steps)(model, task)
-            taken.append(monotonic() - began)
-    except CANNOT as error:
-        return str(error) or type(error).__name__
-    step = max(taken[1] - taken[0], 0.0) / (_LONG - _SHORT)
-    return Timed(technique=technique, fixed=max(taken[0] - _SHORT * step, 0.0), step=step)
+    for steps in (_SHORT, _LONG):
+        began = monotonic()
+        with seeded(seed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the training that counts warns
+            trained(technique, steps)(model, task)
+        taken.append(monotonic() - began)
+    step = max((taken[1] - taken[0]) / (_LONG - _SHORT), least)
+    return Timed(technique=technique, fixed=max(taken[1] - _LONG * step, 0.0), step=step)

@@ -45,10 +45,6 @@ class Pair(nn.Module):
         self.average.eval()
         return self
 
-    def extra_repr(self) -> str:
-        """The decay, by which a training that was kept is told from others."""
-        return f"decay={self.decay!r}"
-
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the network answers."""
         return self.network(*args, **kwargs)
@@ -145,9 +141,13 @@ def learn_alongside(
     weight: float,
     size: int,
     decay: float,
+    key: str,
     memory: nn.Module | None = None,
 ) -> Pair:
-    """Train a copy of a model on labelled and unlabelled batches; returns it with its average."""
+    """Train a copy of a model on labelled and unlabelled batches; returns it with its average.
+
+    `key`: tells the training from others of the technique, as in `kit.train`.
+    """
     pair = Pair(clone(model), decay, memory)
     if not model.training:  # in a model in training mode, parts in evaluation mode are frozen
         pair.network.train()
@@ -161,7 +161,7 @@ def learn_alongside(
         if step:
             pair.follow(step)
 
-    train(pair, task, training, before_step=before, what=what)
+    train(pair, task, training, before_step=before, what=what, key=key)
     if training.steps:
         pair.follow(training.steps)
     return pair

@@ -77,6 +77,7 @@ class FixMatch(Technique):
             weight=self.weight,
             size=self.size,
             decay=self.decay,
+            key=repr(self),
         )
         return own_network(pair.average, model)
 

@@ -78,6 +78,7 @@ class FreeMatch(Technique):
             size=self.size,
             decay=self.decay,
             memory=Confidence(given.classes),
+            key=repr(self),
         )
         return own_network(pair.average, model)
 

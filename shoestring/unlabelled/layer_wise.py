@@ -91,8 +91,9 @@ class LayerWise(Technique):
                     lambda coder, inputs: coder.lost(inputs),
                     size=self.size,
                     what=f"pretraining of the layer {name}",
+                    key=repr(self),
                 )
-        fine_tuned(network, model, given, self.training)
+        fine_tuned(network, model, given, self.training, repr(self))
         return network
 
 

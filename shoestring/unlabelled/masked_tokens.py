@@ -89,8 +89,10 @@ class MaskedTokens(Technique):
             return guesser.surprise(shown, ids, is_hidden)
 
         what = "pretraining on masked tokens"
-        pretrained(guesser, given, self.pretraining, unlike, size=self.size, what=what)
-        fine_tuned(network, model, given, self.training)
+        pretrained(
+            guesser, given, self.pretraining, unlike, size=self.size, what=what, key=repr(self)
+        )
+        fine_tuned(network, model, given, self.training, repr(self))
         return network
 
 

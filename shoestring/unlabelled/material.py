@@ -74,7 +74,7 @@ def material(
     free, given = (_as_tensors(labelled.inputs(one), name) for one in (pool, known))
     classes = _classes(model, labelled, known, name)
     chosen = augmentations(free, weak, strong)
-    p = _compared(given, free, name)
+    p = compared(given, free, name)
     both = tuple(torch.cat(pair) for pair in zip(free, given, strict=True))
     return Material(
         task=labelled, pool=pool, inputs=both, classes=classes, augmentations=chosen, p=p
@@ -114,8 +114,11 @@ def _classes(model: nn.Module, task: LabelTask, known: np.ndarray, name: str) ->
     return outputs.shape[1]
 
 
-def _compared(given: tuple[Tensor, ...], free: tuple[Tensor, ...], name: str) -> float | None:
-    """The p-value of one distribution; warns where it is below a hundredth."""
+def compared(given: tuple[Tensor, ...], free: tuple[Tensor, ...], name: str) -> float | None:
+    """The p-value of one distribution; warns where it is below a hundredth.
+
+    `given`, `free`: labelled and unlabelled inputs. Returns None where there are too few to tell.
+    """
     if min(len(given[0]), len(free[0])) < 2:
         return None
     found = two_samples(given, free)

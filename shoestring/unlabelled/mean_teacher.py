@@ -80,6 +80,7 @@ class MeanTeacher(Technique):
             weight=self.weight,
             size=self.size,
             decay=self.decay,
+            key=repr(self),
         )
         return own_network(pair.average, model)
 

@@ -80,5 +80,6 @@ class PiModel(Technique):
             weight=self.weight,
             size=self.size,
             decay=0.0,
+            key=repr(self),
         )
         return own_network(pair.network, model)

@@ -51,16 +51,25 @@ class Unlabelled(View):
 
 
 def pretrained(
-    module: nn.Module, given: Material, training: Training, term: Term, *, size: int, what: str
+    module: nn.Module,
+    given: Material,
+    training: Training,
+    term: Term,
+    *,
+    size: int,
+    what: str,
+    key: str,
 ) -> None:
-    """Train a module in place on all inputs, without a label."""
-    train(module, Unlabelled(given.task, given.inputs, size, term), training, what=what)
+    """Train a module in place on all inputs, without a label; `key` as in `kit.train`."""
+    train(module, Unlabelled(given.task, given.inputs, size, term), training, what=what, key=key)
 
 
-def fine_tuned(network: nn.Module, model: nn.Module, given: Material, training: Training) -> None:
+def fine_tuned(
+    network: nn.Module, model: nn.Module, given: Material, training: Training, key: str
+) -> None:
     """Train a pretrained network in place on the labels; it gets the modes of the model."""
     task = Weakly(given.task, given.augmentations.weak)
-    train(own_network(network, model), task, training, what="fine-tuning on the labels")
+    train(own_network(network, model), task, training, what="fine-tuning on the labels", key=key)
     for one in network.parameters():
         one.grad = None
 

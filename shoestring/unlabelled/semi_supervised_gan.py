@@ -145,6 +145,7 @@ class SemiSupervisedGAN(Technique):
             size=self.size,
             decay=self.decay,
             memory=rival,
+            key=repr(self),
         )
         return own_network(pair.average, model)
 

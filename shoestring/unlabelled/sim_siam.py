@@ -89,9 +89,11 @@ class SimSiam(Technique):
             return (_apart(twins, first, second) + _apart(twins, second, first)) / 2
 
         what = "pretraining by SimSiam"
-        pretrained(twins, given, self.pretraining, unlike, size=self.size, what=what)
+        pretrained(
+            twins, given, self.pretraining, unlike, size=self.size, what=what, key=repr(self)
+        )
         _say_if_collapsed(twins, given, type(model).__name__)
-        fine_tuned(network, model, given, self.training)
+        fine_tuned(network, model, given, self.training, repr(self))
         return network
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any, ClassVar
 
 import pytest
@@ -20,13 +22,19 @@ from shoestring.plan.folder import folder_of
 from shoestring.plan.kept import kept_search
 from shoestring.plan.learners import learners
 from shoestring.plan.pool import Learning, has_pool
-from shoestring.unlabelled import Distorted, LabelsAlone, MeanTeacher, Shifted
+from shoestring.unlabelled import (
+    Distorted,
+    LabelsAlone,
+    MeanTeacher,
+    OtherDistributionWarning,
+    RefusedWarning,
+    Shifted,
+)
 
 KNOWN = 40
 SOME = ("Pretends", "LabelsAlone", "MeanTeacher", "BackTranslation")
 pytestmark = pytest.mark.filterwarnings(
     "ignore::shoestring.unlabelled.MissingClassWarning",
-    "ignore::shoestring.unlabelled.OtherDistributionWarning",
 )
 
 
@@ -101,13 +109,16 @@ def test_an_unseen_technique_is_used_and_what_was_learnt_is_kept(
     ledger, said = Ledger(tmp_path / "ledger"), list[str]()
     model, task, result = learnt(fresh, pretending, tmp_path, said, ledger=ledger)
     assert result.by.startswith("Pretends(") and next(iter(result.scores)) == "Pretends"
-    assert {"LabelsAlone", "MeanTeacher"} <= {*result.scores, *result.untried}
+    late = {*result.untried, *result.unseen}
+    assert {"LabelsAlone", "MeanTeacher"} <= {*result.scores, *late}
     assert result.score == score(pretending, model) > result.score_came_in
-    assert result.gain == result.score - result.score_came_in and result.error is not None
+    assert result.from_pool and result.error is not None and "Pretends" not in result.refused
+    reference = max(result.score_came_in, result.scores.get("LabelsAlone", 0.0))
+    assert result.gain == pytest.approx(result.score - reference)
     assert (result.known, result.pool) == (KNOWN, len(pretending.pool()))
     # those of two directions and those of old tasks say why they do not fit
-    assert "BackTranslation" in result.unfit or "BackTranslation" in result.untried
-    assert "no time for" in str(result) or not result.untried
+    assert "BackTranslation" in {*result.unfit, *late}
+    assert ("no time for" in str(result)) == bool(late)
     # the search trains on the model's answers for all inputs, and on the true labels
     known, free = pretending.known(), pretending.pool()
     assert len(task.known()) == KNOWN + len(free) and result.labelled
@@ -159,7 +170,7 @@ def test_a_model_that_is_better_already_is_kept_and_its_answers_are_used(
     few = half_labelled(task, known=10)
     kept, labelled, result = learnt(model, few, tmp_path)
     assert kept is model and result.by == "" and result.score is None and result.gain == 0
-    assert "no technique" in str(result) and "MeanTeacher" in str(result)
+    assert "better than what came in" in str(result) and "MeanTeacher 0." in str(result)
     assert len(labelled.known()) == 10 + len(few.pool()) and result.labelled
 
 
@@ -196,8 +207,10 @@ def _nearness(outputs: Any, targets: Any) -> Any:
 
 def test_without_time_nothing_is_learnt_and_it_is_said(pretending, fresh, tmp_path):
     said: list[str] = []
-    model, _task, result = learnt(fresh, pretending, tmp_path, said, seconds=0.01)
-    assert model is fresh and not result.scores and result.untried
+    model, task, result = learnt(fresh, pretending, tmp_path, said, seconds=0.01)
+    assert model is fresh and task is pretending and not result.scores and not result.labelled
+    assert result.untried or result.unseen
+    assert "there was no time to learn" in str(result)
     assert any("no time for" in line for line in said)
 
 
@@ -258,3 +271,98 @@ def test_a_search_learns_first_and_its_report_tells(pretending, fresh, tmp_path,
     # the same command goes on from what it learnt
     again = compress(fresh, pretending, "size<=3KB", path, minutes=0.3)
     assert again.learnt == outcome.learnt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused(Technique):
+    """Returns a network of labels alone, since its guard refuses what it learnt."""
+
+    stage: ClassVar = Stage.LABELS
+    training: Training = Training(100, AdamW(5e-3))
+    works: ClassVar[bool] = False
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        if not self.works:
+            raise TypeError("it is for one test")
+        warnings.warn("it did not help", RefusedWarning, stacklevel=2)
+        warnings.warn("something else", UserWarning, stacklevel=2)
+        return train(clone(model), task, self.training, what="refused")
+
+
+def test_a_refused_technique_is_not_credited(task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(Refused, "works", True)
+    monkeypatch.setattr(pool, "learners", lambda: iter([Refused()]))
+    monkeypatch.setattr(pool, "MOST", 200)
+    said: list[str] = []
+    with pytest.warns(UserWarning, match="something else"):
+        model, _, result = learnt(fresh, half_labelled(task), tmp_path, said)
+    assert result.refused == ("Refused",) and result.score == score(task, model)
+    assert not result.from_pool and result.gain == 0
+    assert "they did not help" in str(result) and "refused by its own guard" in str(result)
+    assert "by labels alone" in str(result) and "by Refused" not in str(result)
+    assert any("refused by its guard" in line for line in said)
+    with pytest.warns(UserWarning, match="something else"):  # also where it is read
+        again = learnt(fresh, half_labelled(task), tmp_path)[2]
+    assert again == result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Technique):
+    """Takes far longer than its first steps let expect; it has a key error on other tasks."""
+
+    stage: ClassVar = Stage.LABELS
+    training: Training = Training(100, AdamW(5e-3))
+    works: ClassVar[bool] = False
+
+    def __call__(self, model: nn.Module, task: Task) -> nn.Module:
+        if not self.works:
+            raise KeyError("for one test")
+        steps = self.training.steps
+        return train(clone(model), task, Training(steps if steps < 50 else 100_000), what="slow")
+
+
+def test_what_takes_too_long_is_given_up_and_said(task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(Slow, "works", True)
+    monkeypatch.setattr(pool, "learners", lambda: iter([LabelsAlone(), Slow()]))
+    monkeypatch.setattr(pool, "MOST", 200)
+    few, began = half_labelled(task), monotonic()
+    _, _, result = learnt(fresh, few, tmp_path, seconds=30.0)
+    assert monotonic() - began < 30 and result.given_up == ("Slow",)
+    assert "Slow: given up" in str(result) and "LabelsAlone" in result.scores
+    assert learnt(fresh, few, tmp_path, seconds=30.0)[2] == result
+
+
+def test_any_error_of_a_technique_is_told_and_ends_nothing(task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "learners", lambda: iter([Slow(), LabelsAlone()]))
+    monkeypatch.setattr(pool, "MOST", 200)
+    _, _, result = learnt(fresh, half_labelled(task), tmp_path)
+    assert "for one test" in result.unfit["Slow"] and "LabelsAlone" in result.scores
+
+
+def test_with_more_time_what_was_left_is_tried(task, fresh, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "learners", lambda: iter([LabelsAlone()]))
+    monkeypatch.setattr(pool, "MOST", 200)
+    few = half_labelled(task)
+    _, same, short = learnt(fresh, few, tmp_path, seconds=0.01)
+    assert not short.scores and same is few
+    _, _, longer = learnt(fresh, few, tmp_path, seconds=60.0)
+    assert "LabelsAlone" in longer.scores
+
+
+def test_another_pool_and_other_validation_data_are_learnt_anew(task, fresh, tmp_path):
+    few = half_labelled(task)
+    inputs, targets = few.validation
+    others = (
+        replace(few, unlabelled=few.unlabelled.flip(0)),
+        replace(few, validation=(inputs[:100], targets[:100])),
+    )
+    paths = {Learning(fresh, one, tmp_path, Clock(1.0)).path for one in (few, *others)}
+    assert len(paths) == 3
+
+
+def test_a_pool_that_looks_otherwise_is_warned_of(task, fresh, tmp_path):
+    few = half_labelled(task)
+    noise = torch.rand(few.unlabelled.shape, generator=torch.Generator().manual_seed(0))
+    folder_of(tmp_path / "a.shoe").mkdir()
+    with pytest.warns(OtherDistributionWarning):
+        data_first(fresh, replace(few, unlabelled=noise), "", tmp_path / "a.shoe", minutes=0.001)

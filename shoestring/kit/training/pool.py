@@ -61,7 +61,8 @@ class Pool:
         `unlabelled`: inputs of the same shapes, but for axis 0; None for none.
         `answer`, `limit`: as in Pool.
 
-        Raises ValueError for unlabelled inputs of other shapes than those of training, or with NaN;
+        Raises ValueError for unlabelled inputs of other shapes or types than those of training, or
+        with NaN;
         for another number of answers than of examples; and for a limit that is not an integer of 0
         or more.
         """
@@ -74,6 +75,12 @@ class Pool:
                 f"the unlabelled inputs have shapes {[list(one.shape) for one in inputs]}, and "
                 f"those to train on {[list(one.shape) for one in given]}: give as many, of the "
                 "same lengths along all axes but the first"
+            )
+        kinds = [str(one.dtype) for one in inputs], [str(one.dtype) for one in given]
+        if len(given[0]) and kinds[0] != kinds[1]:
+            raise ValueError(
+                f"the unlabelled inputs are {', '.join(kinds[0])}, and those to train on "
+                f"{', '.join(kinds[1])}: give both in one type, such as by x.float()"
             )
         if any(one.is_floating_point() and not torch.isfinite(one).all() for one in inputs):
             raise ValueError("the unlabelled inputs hold NaN or infinity: clean the data first")

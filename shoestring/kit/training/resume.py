@@ -28,8 +28,10 @@ from shoestring.kit.weights.parameters import parameters_of
 _kept: ContextVar[Path | None] = ContextVar("kept", default=None)
 _NOTHING = object()
 _SECONDS = 30.0  # the least time between two snapshots
-_SEEN = 8
-"""Inputs at either end by which training data are told apart, besides all labels."""
+_SEEN, _PART = 20_000, 1000
+"""Inputs by which training data are told apart, evenly spaced where there are more, besides all
+labels; and how many of them are read at a time.
+"""
 EVERY = 100
 """Snapshots are made before multiples of this step, where periods of 10 or 20 steps begin too."""
 
@@ -110,7 +112,7 @@ def snapshot(
 
 
 def _data(task: Task) -> bytes:
-    """What tells the training data from others: labels, and the first and last of the inputs.
+    """What tells the training data from others: labels, and inputs, or twenty thousand of them.
 
     So do the views of the task that have a loss of their own, with their settings, and teachers. Of
     a task without labels that can be read, its name counts.
@@ -137,9 +139,9 @@ def _data(task: Task) -> bytes:
         return digest.digest()
     for indices in (labelled.known(), labelled.pool()):
         digest.update(np.asarray(indices, dtype=np.int64).tobytes())
-        for some in (indices[:_SEEN], indices[-_SEEN:]):
-            if len(some):
-                tree.map(note, labelled.inputs(some))
+        seen = np.asarray(indices)[:: max(1, -(-len(indices) // _SEEN))]
+        for begin in range(0, len(seen), _PART):
+            tree.map(note, labelled.inputs(seen[begin : begin + _PART]))
     if len(known := labelled.known()):
         tree.map(note, labelled.labels(known))
     return digest.digest()

@@ -148,6 +148,8 @@ class Supervised(LabelTask):
                     f"the {split} split of {self.name} is empty: give it at least one example"
                 )
             check_split(split, self.name, inputs, targets)
+            if self.criterion is functional.cross_entropy:
+                self._check_classes(split, targets)
         check_axes(self.axes, self._split("train")[0], self.name)
         # replace() hands on the pool of the same examples
         if self._pool is None or not self._pool.is_of(self.unlabelled, *self._split("train")):
@@ -155,6 +157,18 @@ class Supervised(LabelTask):
         else:
             pool = self._pool.sold_by(self.answer, self.limit)
         object.__setattr__(self, "_pool", pool)
+
+    def _check_classes(self, split: str, targets: Tensor) -> None:
+        """Raise ValueError for a negative class; cross-entropy leaves out what is -100."""
+        if targets.is_floating_point() or not len(
+            wrong := targets[(targets < 0) & (targets != -100)]
+        ):
+            return
+        raise ValueError(
+            f"{len(wrong):,} labels of the {split} split of {self.name} are negative, such as "
+            f"{int(wrong[0])}, and classes are counted from 0: give examples without a label as "
+            "unlabelled=x[y < 0], and the others as train=(x[y >= 0], y[y >= 0])"
+        )
 
     def _split(self, split: str) -> tuple[tuple[Tensor, ...], Tensor]:
         if split not in ("train", "validation", "test"):

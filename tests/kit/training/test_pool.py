@@ -342,3 +342,13 @@ def test_other_inputs_with_the_same_labels_are_what_the_pool_has():
         (kept,) = replace(one, batch_size=1).inputs(one.known())
         assert torch.equal(kept, inputs)
     assert torch.equal(whole.inputs(whole.known())[0], known)
+
+
+def test_a_pool_of_another_type_and_negative_classes_say_what_to_do():
+    whole = task()
+    with pytest.raises(ValueError, match=r"float64, and those to train on .*x\.float\(\)"):
+        replace(whole, unlabelled=X[:4].double())
+    inputs, targets = whole.train
+    with pytest.raises(ValueError, match=r"unlabelled=x\[y < 0\]"):
+        replace(whole, train=(inputs, torch.full_like(targets, -1)))
+    replace(whole, train=(inputs, torch.full_like(targets, -100)))  # cross-entropy leaves it out

@@ -164,6 +164,7 @@ def test_the_same_training_on_other_data_is_another(tmp_path):
     others = (
         replace(task, train=(inputs, targets.roll(1))),
         replace(task, train=(inputs + 1, targets)),
+        replace(task, train=(torch.cat([inputs[:10], inputs[10:11] + 1, inputs[11:]]), targets)),
         replace(task, train=(inputs[:-1], targets[:-1])),
         replace(task, unlabelled=inputs[:3]),
         task.taught_by(teachers[0]),
@@ -176,7 +177,7 @@ def test_the_same_training_on_other_data_is_another(tmp_path):
         with resuming(tmp_path), seeded(1):
             train(nn.Linear(6, 4), one, Training(3), before_step=steps.append)
         assert steps == [0, 1, 2]
-    assert len(list(tmp_path.iterdir())) == 8
+    assert len(list(tmp_path.iterdir())) == 9
     steps.clear()
     with resuming(tmp_path), seeded(1):
         train(nn.Linear(6, 4), task.sealed(), Training(3), before_step=steps.append)
