@@ -30,7 +30,7 @@ ROWS = 6
 def main() -> None:
     torch.set_num_threads(1)
     noise, task = Noise(64, classes=10), whole("MNIST")
-    gan = GAN(training=Training(3000, AdamW(4e-3, momentum=0.5), Constant()), noise=noise)
+    gan = GAN(training=Training(3000, AdamW(1e-2, momentum=0.5), Constant()), noise=noise)
     with seeded(0), resuming(unfinished(False) / "samples"):
         networks = DCGANGenerator(width=16, classes=10), DCGANDiscriminator(width=16, classes=10)
         made = gan(*networks, task.sealed())

@@ -30,7 +30,7 @@ def coverage(real_ND: Tensor, made_MD: Tensor, *, neighbours: int = 3) -> Covera
 
     `neighbours`: k, 1 or more, and below N and M.
 
-    Raises ValueError for fewer rows than neighbours and one more.
+    Raises ValueError for fewer rows than neighbours and one more, and for NaN or infinity.
     """
     if min(len(real_ND), len(made_MD)) <= neighbours or neighbours < 1:
         raise ValueError(
@@ -38,6 +38,8 @@ def coverage(real_ND: Tensor, made_MD: Tensor, *, neighbours: int = 3) -> Covera
             "give more pictures than neighbours, and 1 neighbour or more"
         )
     real, made = real_ND.double(), made_MD.double()
+    if not torch.isfinite(real).all() or not torch.isfinite(made).all():
+        raise ValueError("the features hold NaN or infinity: leave these pictures out")
     return Coverage(_among(made, real, neighbours), _among(real, made, neighbours))
 
 

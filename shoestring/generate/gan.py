@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -78,7 +77,7 @@ class GAN:
     decay: float = 0.98
 
     def __post_init__(self) -> None:
-        if self.discriminator_steps < 1:
+        if not isinstance(self.discriminator_steps, int) or self.discriminator_steps < 1:
             raise ValueError(
                 f"{self.discriminator_steps!r} steps of the discriminator before one of the "
                 "generator: give 1 or more"
@@ -132,7 +131,8 @@ class GAN:
             ) from error
         if self.training.steps and contest.is_generators(self.training.steps - 1):
             both.follow(self.decay, self.training.steps // (self.discriminator_steps + 1))
-        return self._result(both, contest, real)
+        contest.say_if_won(both)
+        return self._result(both, real)
 
     def _checked(self, both: _Both, contest: _Contest) -> tuple[Tensor, Tensor]:
         """The first real pictures and their classes; raises where the networks do not fit them."""
@@ -161,7 +161,7 @@ class GAN:
             )
         return real, labels
 
-    def _result(self, both: _Both, contest: _Contest, real: tuple[Tensor, Tensor]) -> Trained:
+    def _result(self, both: _Both, real: tuple[Tensor, Tensor]) -> Trained:
         generator = both.average if self.decay else both.generator
         for part in (both.generator, both.average, both.discriminator):
             part.requires_grad_().eval()
@@ -180,7 +180,7 @@ class GAN:
             generator=generator,
             latest=both.generator,
             discriminator=both.discriminator,
-            told=contest.told(),
+            told=both.told(),
             variety=variety,
         )
 
@@ -189,17 +189,25 @@ class _Both(nn.Module):
     """Both networks, the generator's average and what the loss keeps, for one training."""
 
     balance: Tensor
+    watched: Tensor
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         self.average = clone(generator).requires_grad_(False).eval()
         self.register_buffer("balance", torch.zeros(()))
+        # how often the discriminator was right of late: a training that goes on knows it too
+        self.register_buffer("watched", torch.full((_WATCHED,), float("nan")))
 
     def train(self, mode: bool = True) -> _Both:
         super().train(mode)
         self.average.eval()
         return self
+
+    def told(self) -> float | None:
+        """The share of pairs that the discriminator told right of late; None before any."""
+        seen = self.watched[~self.watched.isnan()]
+        return float(seen.mean()) if len(seen) else None
 
     def follow(self, decay: float, step: int) -> None:
         move_average(self.average, self.generator, decay, step)
@@ -212,7 +220,6 @@ class _Contest(View):
     task: Task
     gan: GAN
     step: int = 0
-    seen: deque[float] = field(default_factory=lambda: deque(maxlen=_WATCHED))
     warned: bool = False
 
     def is_generators(self, step: int) -> bool:
@@ -249,7 +256,7 @@ class _Contest(View):
         with torch.no_grad():
             made = both.generator(*self.gan.noise.drawn(labels))
         scores = self.judge(both, real, labels), self.judge(both, made, labels)
-        self._watch(*(one.detach() for one in scores))
+        self._watch(both, *(one.detach() for one in scores))
         loss = self.gan.loss.discriminator(*scores, both.balance)
         limits = self.gan.loss.regulariser
         if isinstance(limits, Penalty):
@@ -269,11 +276,16 @@ class _Contest(View):
                 one.requires_grad_()
         return self.gan.loss.generator(seen, scores)
 
-    def _watch(self, real: Tensor, made: Tensor) -> None:
+    def _watch(self, both: _Both, real: Tensor, made: Tensor) -> None:
         right = (real[:, None] > made).float().mean() + (real[:, None] == made).float().mean() / 2
-        self.seen.append(float(1 - right if self.gan.loss.lower_is_real else right))
-        told = self.told()
-        full = len(self.seen) == _WATCHED and (told or 0) >= _WON
+        right = 1 - right if self.gan.loss.lower_is_real else right
+        both.watched.copy_(torch.cat([both.watched[1:], right[None]]))
+        self.say_if_won(both)
+
+    def say_if_won(self, both: _Both) -> None:
+        """Warn, once, where the discriminator has told nearly all pairs right for long."""
+        told = both.told()
+        full = not both.watched.isnan().any() and (told or 0) >= _WON
         if full and self.gan.loss.saturates and not self.warned:
             self.warned = True
             warnings.warn(
@@ -284,9 +296,6 @@ class _Contest(View):
                 DiscriminatorWonWarning,
                 stacklevel=8,
             )
-
-    def told(self) -> float | None:
-        return sum(self.seen) / len(self.seen) if self.seen else None
 
 
 def _pictures(inputs: Any) -> Tensor:

@@ -35,8 +35,11 @@ def memorised(made: Tensor, training: Tensor, held_out: Tensor) -> Memorised:
 
     `made`, `training`, `held_out`: pictures, or their features, with the example along axis 0.
 
-    Raises ValueError for an empty set.
+    Raises ValueError for an empty set, and for NaN or infinity.
     """
+    for name, one in (("made", made), ("training", training), ("held-out", held_out)):
+        if not torch.isfinite(one).all():
+            raise ValueError(f"the {name} pictures hold NaN or infinity: leave these out")
     if not min(len(made), len(training), len(held_out)):
         raise ValueError(
             f"{len(made)} made, {len(training)} training and {len(held_out)} held-out pictures: "
@@ -47,7 +50,7 @@ def memorised(made: Tensor, training: Tensor, held_out: Tensor) -> Memorised:
     theirs, _ = _nearest(held_out.flatten(1).float(), known)
     below = torch.quantile(theirs, _NEAR)
     return Memorised(
-        z=_rank_z(ours, theirs), near=float((ours < below).double().mean()), nearest=nearest
+        z=_rank_z(ours, theirs), near=float((ours <= below).double().mean()), nearest=nearest
     )
 
 

@@ -19,6 +19,7 @@ _PART = 500
 _COVERED = 2000  # of coverage, whose cost is their square
 _COPIES = 500
 _LOW_RECALL = 0.1
+_EXPECTED = 5  # pictures of a class from which on it can be called missing
 _TOO_NEAR = 0.05
 
 
@@ -69,7 +70,8 @@ def quality(
         torch.bincount(one.argmax(1), minlength=count).double() / len(one)
         for one in (our_logits, their_logits)
     )
-    missing = tuple(((usual > 0) & (shares < 0.1 * usual)).nonzero().flatten().tolist())
+    expected = usual * len(made) >= _EXPECTED  # of fewer pictures none can be by chance
+    missing = tuple((expected & (shares < 0.1 * usual)).nonzero().flatten().tolist())
     copied = None if training is None else memorised(made[:_COPIES], training, real[:_COPIES])
     found = Quality(
         distance=frechet_distance(ours.numpy(), theirs.numpy()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor, nn
 
 
@@ -12,14 +11,17 @@ class DCGANGenerator(nn.Module):
     """From noise N×noise, and classes N where it takes them, to pictures N×channels×side×side.
 
     Pixels are in 0..1. A linear layer and transposed convolutions that double the side, with batch
-    norm and ReLU between them.
+    norm and ReLU between them. Told a class, each batch norm has a scale and a shift of that class;
+    the noise alone goes into the first layer. Class and noise side by side there would let the
+    generator know its pictures by the class and forget the noise.
 
     `side`: of the pictures, a multiple of 4 and 8 or more; from 32 on a multiple of 8.
     `channels`: of the pictures, 1 or more.
     `width`: channels before the last layer, 1 or more; twice as many before each layer before it.
     `noise`: numbers of which a picture is made, 1 or more.
     `classes`: how many classes it is told of, as a second argument; None: it makes what it likes.
-    Source: Radford, Metz & Chintala 2016, section 3; classes: Mirza & Osindero 2014, section 3.2.
+    Source: Radford, Metz & Chintala 2016, section 3; classes: Dumoulin et al. 2017, section 2.2, as
+    Miyato & Koyama 2018 use it.
     Differs: fewer and narrower layers, pixels in 0..1 by a sigmoid, and torch's initial weights.
     Raises ValueError for a side that cannot be halved as often.
     """
@@ -36,18 +38,39 @@ class DCGANGenerator(nn.Module):
         super().__init__()
         halvings = _halvings(side)
         self.first = side >> halvings, width << (halvings - 1)
-        self.names = None if classes is None else nn.Embedding(classes, noise)
-        known = noise if classes is None else 2 * noise
-        self.project = nn.Linear(known, self.first[1] * self.first[0] ** 2)
-        self.layers = _grown(channels, width, halvings, norm=nn.BatchNorm2d)
+        self.told = classes is not None
+        self.project = nn.Linear(noise, self.first[1] * self.first[0] ** 2)
+
+        def norm(channels: int) -> nn.Module:
+            return nn.BatchNorm2d(channels) if classes is None else _ByClass(channels, classes)
+
+        self.layers = _grown(channels, width, halvings, norm=norm)
 
     def forward(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.names is not None:
-            if labels is None:
-                raise ValueError("this generator is told what to make: call it with noise, labels")
-            noise = torch.cat([noise, self.names(labels)], 1)
+        if self.told and labels is None:
+            raise ValueError("this generator is told what to make: call it with noise, labels")
         side, width = self.first
-        return self.layers(self.project(noise).unflatten(1, (width, side, side)))
+        pictures = self.project(noise).unflatten(1, (width, side, side))
+        for layer in self.layers:
+            told = isinstance(layer, _ByClass)
+            pictures = layer(pictures, labels) if told else layer(pictures)
+        return pictures
+
+
+class _ByClass(nn.Module):
+    """Batch norm whose scale and shift depend on the class (conditional batch norm)."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.scale = nn.Embedding(classes, channels)
+        self.shift = nn.Embedding(classes, channels)
+        nn.init.ones_(self.scale.weight)
+        nn.init.zeros_(self.shift.weight)
+
+    def forward(self, maps: Tensor, labels: Tensor) -> Tensor:
+        scale, shift = (each(labels)[:, :, None, None] for each in (self.scale, self.shift))
+        return self.norm(maps) * scale + shift
 
 
 class DCGANDiscriminator(nn.Module):

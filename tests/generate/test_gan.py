@@ -15,6 +15,7 @@ from shoestring.core import seeded
 from shoestring.generate import (
     GAN,
     TEN,
+    AtReal,
     Balanced,
     CollapsedWarning,
     DiscriminatorWonWarning,
@@ -113,7 +114,7 @@ def test_clipped_weights_stay_clipped():
 @pytest.mark.slow
 def test_the_generator_is_told_the_class():
     noise = Noise(8, classes=10)
-    made = learnt(gan(300, noise=noise))
+    made = learnt(gan(600, loss=NonSaturating(regulariser=AtReal(0.1)), noise=noise))
     several = samples(made.generator, noise, 200)
     assert several.labels is not None and several.labels[:11].tolist() == [*range(10), 0]
     images, labels = task().train
@@ -123,6 +124,17 @@ def test_the_generator_is_told_the_class():
     assert (nearest == several.labels).float().mean() > 0.5  # chance is 0.1
     only = samples(made.generator, noise, torch.full((5,), 3))
     assert only.labels is not None and only.labels.tolist() == [3] * 5
+
+
+def test_told_the_class_it_still_listens_to_the_noise():
+    one = gan(150, loss=NonSaturating(regulariser=AtReal(0.1)), noise=Noise(16, classes=10))
+    with seeded(0):
+        networks = (
+            DCGANGenerator(side=8, width=8, noise=16, classes=10),
+            DCGANDiscriminator(side=8, width=8, classes=10),
+        )
+        made = one(*networks, task())
+    assert made.variety > 0.3  # 0.14 where noise and class go into the first layer side by side
 
 
 def test_a_killed_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -149,6 +161,7 @@ def test_a_killed_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     steps = -1000
     with resuming(tmp_path):
         resumed = learnt(one, judge, replace(task(), augment=killing))
+    assert resumed.told == whole.told  # what was watched is kept too
     assert steps < -1000 + 18 + 14  # what was done was not done again
     for mine, theirs in zip(
         resumed.generator.state_dict().values(), whole.generator.state_dict().values(), strict=True

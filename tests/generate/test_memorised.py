@@ -55,3 +55,17 @@ def test_ranks_are_those_of_scipy():
 def test_empty_sets():
     with pytest.raises(ValueError, match="give one of each at least"):
         memorised(cloud(0), cloud(3), cloud(3))
+
+
+def test_copies_are_seen_where_some_held_out_pictures_are_copies_too():
+    draw = torch.Generator().manual_seed(0)
+    training = torch.rand(400, 16, generator=draw)
+    held_out = torch.cat([torch.rand(190, 16, generator=draw), training[:10]])
+    found = memorised(training[100:300], training, held_out)
+    assert found.near == 1.0 and found.z < -10
+
+
+def test_numbers_that_are_none_are_an_error():
+    pictures = torch.rand(9, 4)
+    with pytest.raises(ValueError, match="the made pictures hold NaN"):
+        memorised(pictures * float("nan"), pictures, pictures)
