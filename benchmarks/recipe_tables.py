@@ -66,6 +66,10 @@ def exchange(results: Results) -> list[str]:
             if (pair := _pair(results, results.saved, before, ours, one))
         ]
         saved = "; ".join(told) or NOT_MEASURED
+        for one in results.baselines:
+            if one.cheaper and told and _as_good(results, one, ours):
+                saved = _nothing(results, one)
+                break
     lost = NOT_MEASURED
     if results.lost is not None and (pair := _pair(results, results.lost, before, ours)):
         first, last = pair
@@ -87,6 +91,31 @@ def _saved(measure: Measure, ours: Line, pair: tuple[float, float], processor: s
     times = f"{first / last:,.0f}" if first >= 100 * last else f"{first / last:.3g}"
     told = f"{ours.title}, {measure.title} {first:{measure.form}} → {last:{measure.form}}"
     return f"**{times}×** less: {told}{f' on {processor}' if processor else ''}"
+
+
+def _as_good(results: Results, baseline: Line, ours: Line) -> bool:
+    """Whether a baseline is no worse than ours in what is saved and in what is lost."""
+    for measure in (results.saved, results.lost):
+        if measure is None:
+            continue
+        pair = _pair(results, measure, baseline, ours)
+        if pair is None:
+            return False
+        behind = pair[1] - pair[0] if measure.higher else pair[0] - pair[1]
+        if round(behind, 9) > 0:
+            return False
+    return True
+
+
+def _nothing(results: Results, baseline: Line) -> str:
+    """What stands in the place of a rate where a cheaper way is as good."""
+    its = []
+    for measure in (results.saved, results.lost):
+        if measure is not None:
+            value = mean(values(results, measure, baseline, results.measures().index(measure)))
+            unit = " %" if measure.unit == "%" else ""
+            its.append(f"{measure.title} {value:{measure.form}}{unit}")
+    return f"**nothing**: a cheaper way is no worse: {baseline.title}, {', '.join(its)}"
 
 
 def seeds(results: Results) -> str:

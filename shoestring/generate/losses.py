@@ -111,7 +111,9 @@ class Wasserstein(Loss):
     With `regulariser=BetweenRealAndMade()` it is WGAN-GP (Gulrajani et al. 2017).
 
     Source: Arjovsky, Chintala & Bottou 2017, algorithm 1.
-    Differs: Adam instead of RMSProp.
+    Differs: Adam instead of RMSProp, with a momentum of 0.5 by default, where WGAN-GP has 0. `GAN`
+    takes one step of the discriminator before each of the generator by default, where both papers
+    take five: give `discriminator_steps=5`.
     """
 
     saturates: ClassVar[bool] = False
@@ -131,6 +133,8 @@ class Hinge(Loss):
     """Scores are to be above 1 for real pictures and below -1 for made ones, and no further.
 
     Source: Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17.
+    Differs: `GAN` takes one step of the discriminator before each of the generator by default,
+    where Miyato et al. take five (from memory): give `discriminator_steps=5`.
     """
 
     saturates: ClassVar[bool] = False

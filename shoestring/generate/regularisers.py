@@ -118,6 +118,8 @@ class AroundReal(Penalty):
 
     Source: Kodali et al. 2017 (DRAGAN), section 2.4, with the noise of the authors' code: up to
     half of a standard deviation of the batch.
+    Differs: the gradient is taken at the picture with its noise. The authors' code goes a uniform
+    share of the way there, drawn for each picture (from memory).
 
     `weight`: of the squared distance from 1, above 0.
     """

@@ -54,12 +54,15 @@ class Line:
     `subject`: of the rows in the results file.
     `metrics`: the metric of each column from the left; empty for those of the measures.
     `file`: the results file; None for the recipe's own.
+    `cheaper`: of a baseline: getting it costs less than our first line. Where it is as good, the
+        table of exchange rates says so and has no rate.
     """
 
     title: str
     subject: str
     metrics: tuple[str, ...] = ()
     file: str | None = None
+    cheaper: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,10 @@ class FixMatch(Technique):
     Saves: labels, where changes of the inputs keep their classes.
     Costs: four passes more in each step; and a training on the labels alone, for the guard.
     Source: Sohn et al. 2020, algorithm 1.
-    Differs: the optimiser is the training's, and the batches of labels are the task's.
+    Differs: the optimiser is the training's, and the batches of labels are the task's. Labelled
+    inputs, weak and strong changes pass the network one after the other, so that a batch norm sees
+    three batches, where the authors' code joins them in one (from memory). The labels alone are
+    compared without an average of their weights.
 
     `training`: of both networks.
     `confidence`: the least probability of a class that is taken for a label, 0 to 1.

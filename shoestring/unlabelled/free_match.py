@@ -29,7 +29,8 @@ class FreeMatch(Technique):
     Saves: labels, where changes of the inputs keep their classes.
     Costs: four passes more in each step; and a training on the labels alone, for the guard.
     Source: Wang et al. 2023, section 3.1 (the self-adaptive threshold).
-    Differs: without the fairness penalty of section 3.2.
+    Differs: without the fairness penalty of section 3.2. A batch norm sees three batches in each
+    step, and the labels alone are compared without an average, as `FixMatch` says.
 
     `training`: of both networks.
     `memory`: the share of the averages of the thresholds that stays in each step, 0 to 1.

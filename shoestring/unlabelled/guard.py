@@ -73,7 +73,9 @@ def guarded(learner: Learner, model: nn.Module, task: Task) -> Tried:
 
     Both have the same initial weights, the same training and the same weak changes of the labelled
     inputs. Of equal scores, the labels alone win. Both are compared on the validation split,
-    example by example. Warns with a RefusedWarning where the network from all examples is not used.
+    example by example. A technique may return an average of weights; the network of the labels
+    alone is the last one of its training, so that the average is a part of the difference. Warns
+    with a RefusedWarning where the network from all examples is not used.
     """
     given = material(model, task, learner.weak, learner.strong)
     weakly = Weakly(given.task, given.augmentations.weak)

@@ -31,7 +31,8 @@ class MeanTeacher(Technique):
     Saves: labels, where changes of the inputs keep their classes.
     Costs: four passes more in each step; and a training on the labels alone, for the guard.
     Source: Tarvainen & Valpola 2017, section 3.
-    Differs: the teacher is in evaluation mode, and the network sees the strong change.
+    Differs: the teacher is in evaluation mode, and the network sees the strong change. The labels
+    alone are compared without an average of their weights.
 
     `training`: of both networks.
     `weight`: of the unlabelled examples in the loss, 0 or more, reached after a rise.

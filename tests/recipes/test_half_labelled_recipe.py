@@ -12,7 +12,7 @@ from shoestring.core import seeded
 from shoestring.kit import AdamW, Training
 from shoestring.models import DigitsLeNet
 from shoestring.recipes import half_labelled
-from shoestring.recipes.half_labelled_digits import STRONG, WEAK, few_digits
+from shoestring.recipes.half_labelled_digits import LABELS, PAID, STRONG, WEAK, few_digits
 from shoestring.unlabelled import MeanTeacher, RefusedWarning
 
 
@@ -23,6 +23,11 @@ def test_labels_are_balanced_and_nothing_is_in_two_places():
     assert len(task.train[1]) + len(task.pool()) == 997
     (given,), (free,) = task.inputs(task.known()), task.inputs(task.pool())
     assert torch.cdist(given.flatten(1), free.flatten(1)).min() > 0
+
+
+def test_the_labels_that_are_counted_are_all_that_the_task_has():
+    task = few_digits(LABELS, 0)
+    assert len(task.train[1]) + len(task.validation[1]) == PAID
 
 
 @pytest.mark.slow

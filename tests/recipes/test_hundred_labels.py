@@ -13,7 +13,7 @@ from shoestring.core import seeded
 from shoestring.kit import AdamW, Training
 from shoestring.recipes import hundred_labels
 from shoestring.recipes.half_labelled_digits import few_digits
-from shoestring.recipes.hundred_labels_mnist import STRONG, WEAK, few_pictures, pooled
+from shoestring.recipes.hundred_labels_mnist import LABELS, PAID, STRONG, WEAK, few_pictures, pooled
 from shoestring.tasks.fetch import present
 from shoestring.tasks.mnist import _MNIST
 from shoestring.unlabelled import MeanTeacher, Shifted
@@ -26,7 +26,8 @@ HERE = pytest.mark.skipif(
 
 @HERE
 def test_labels_are_balanced_and_nothing_is_in_two_places():
-    task = few_pictures(100, 3)
+    task = few_pictures(LABELS, 3)
+    assert len(task.train[1]) + len(task.validation[1]) == PAID
     assert task.train[1].bincount().tolist() == [10] * 10
     assert task.validation[1].bincount().tolist() == [10] * 10
     assert len(task.train[1]) + len(task.pool()) == 55_000

@@ -18,7 +18,8 @@ from shoestring.recipes.listing import Later, records
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from recipe_tables import columns, values  # noqa: E402
+import recipe_tables  # noqa: E402
+from recipe_tables import columns, exchange, values  # noqa: E402
 
 ALL = pytest.mark.parametrize("record", recipes().values(), ids=lambda record: record.name)
 MINE = """
@@ -145,3 +146,34 @@ def test_the_columns_of_a_table():
         "source": "s",
         "conditions": "c",
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "error", "cheaper", "has_rate"),
+    [
+        (10, 2, True, False),
+        (9, 1, True, False),
+        (10, 2, False, True),
+        (10, 3, True, True),
+        (11, 1, True, True),
+    ],
+)
+def test_no_rate_where_a_cheaper_baseline_is_as_good(
+    size: int, error: int, cheaper: bool, has_rate: bool, monkeypatch: pytest.MonkeyPatch
+):
+    seen = {"before": (100, 2), "ours": (10, 2), "plain": (size, error)}
+    rows = [
+        {"subject": subject, "metric": metric, "value": value}
+        for subject, pair in seen.items()
+        for metric, value in zip(("size", "test error"), pair, strict=True)
+    ]
+    monkeypatch.setattr(recipe_tables, "_rows", lambda file: rows)
+    results = Results(
+        file="none.jsonl",
+        before=(Line("before", "before"),),
+        ours=(Line("ours", "ours"),),
+        baselines=(Line("plain", "plain", cheaper=cheaper),),
+    )
+    rate = "**10×** less: ours, bytes 100 → 10"
+    none = f"**nothing**: a cheaper way is no worse: plain, bytes {size}, test error {error}.00 %"
+    assert exchange(results)[0] == (rate if has_rate else none)
