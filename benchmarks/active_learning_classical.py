@@ -44,6 +44,7 @@ def main() -> None:
         one = SETS[name]
         whole = one.task()
         subject = f"{name}, {type(model()).__name__}"
+        assert whole.test is not None
         test_inputs, test_targets = whole.test
         test = features(test_inputs)
         for seed in range(2 if rows.quick else SEEDS):

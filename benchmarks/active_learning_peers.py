@@ -19,7 +19,12 @@ import torch
 from active_learning import SEEDS, curve_rows
 from active_learning_sets import SETS
 from rows import start
-from skactiveml.pool import CoreSet, ProbCover, TypiClust, uncertainty_scores
+from skactiveml.pool import (  # pyright: ignore[reportMissingImports]  # of its own environment
+    CoreSet,
+    ProbCover,
+    TypiClust,
+    uncertainty_scores,
+)
 
 from shoestring.core.labels import label_task
 from shoestring.kit import Training

@@ -177,6 +177,7 @@ def tagger_rows(rows: Rows) -> None:
     """The recurrent network: as trained, and with 16 levels a tensor, without training."""
     task, path = ewt(), FILES / "baseline_tagger.shoe"
     words = np.zeros((1, 2, LENGTH), np.int32)
+    assert task.test is not None
     for place, ids in enumerate(task.test[0]):
         words[0, place] = np.asarray(ids)[0, :LENGTH]
     for subject in TAGGERS:
@@ -247,6 +248,7 @@ def case_of(name: str, folder: Path, examples: int) -> Case:
         write(PostTraining()(model, task), task, path)
     content = read_model(path)
     assert isinstance(content, Content)
+    assert task.test is not None
     step = max(len(task.test[1]) // examples, 1)
     inputs, labels = (np.asarray(part)[::step][:examples] for part in task.test)
     inputs, run = inputs.astype("f4"), load(path)

@@ -46,6 +46,7 @@ def shades_task() -> Supervised:
     def shaded(images: Any) -> Any:
         return (images * 16).round().long().squeeze(1)
 
+    assert grey.test is not None
     train_, validation, test = (
         (shaded(images), labels) for images, labels in (grey.train, grey.validation, grey.test)
     )
@@ -70,6 +71,7 @@ def main(minutes: float = 1.0) -> None:
             f"{'kept' if outcome.met else 'not kept'}"
         )
         print(f"test score of the file: {prove(path, task):.4f}")
+        assert task.test is not None
         images, labels = task.test
         answers = load(path)(images[:10]).argmax(-1)  # type: ignore[index]
         print("the file says ", answers.tolist())
