@@ -51,6 +51,9 @@ class Streamed(Supervised):
         )
         self.example()  # raises for axes that do not fit
 
+    def labelled(self) -> None:  # type: ignore[override]
+        """None: labels that come in batches cannot be bought or changed by the index."""
+
     def _read(self, split: str) -> Iterator[tuple[Call, Tensor]]:
         """The batches of a split; raises ValueError where there are none."""
         if split not in ("train", "validation", "test"):

@@ -148,7 +148,7 @@ class Supervised(LabelTask):
                     f"the {split} split of {self.name} is empty: give it at least one example"
                 )
             check_split(split, self.name, inputs, targets)
-            if self.criterion is functional.cross_entropy:
+            if self.unlabelled is not None and self.criterion is functional.cross_entropy:
                 self._check_classes(split, targets)
         check_axes(self.axes, self._split("train")[0], self.name)
         # replace() hands on the pool of the same examples

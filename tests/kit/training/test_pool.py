@@ -352,3 +352,4 @@ def test_a_pool_of_another_type_and_negative_classes_say_what_to_do():
     with pytest.raises(ValueError, match=r"unlabelled=x\[y < 0\]"):
         replace(whole, train=(inputs, torch.full_like(targets, -1)))
     replace(whole, train=(inputs, torch.full_like(targets, -100)))  # cross-entropy leaves it out
+    assert whole.unlabelled is not None  # else it is nobody's half-labelled data

@@ -16,8 +16,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from shoestring import Supervised, load
 from shoestring.core import SealedError, Task, prove, score, scores, seeded
-from shoestring.kit import AdamW, Training, train, write
+from shoestring.core.labels import label_task
+from shoestring.kit import AdamW, Training, resuming, train, write
 from shoestring.plan.judge import quick_judge
+from shoestring.plan.pool import has_pool
 from shoestring.quantize import PostTraining
 
 MADE = torch.Generator().manual_seed(0)
@@ -365,3 +367,15 @@ def test_metrics_by_name_are_of_the_whole_split():
         ValueError, match=r"the metric 'each' gives shape \[600\], and one number is wanted"
     ):
         scores(wrong, model)
+
+
+def test_a_stream_has_no_pool_and_is_searched_and_resumed_all_the_same(tmp_path):
+    task = streamed()
+    assert task.labelled() is None and has_pool(task) is None
+    with pytest.raises(TypeError, match="no labels that can be bought"):
+        label_task(task)
+    steps: list[int] = []
+    for _ in range(2):
+        with resuming(tmp_path), seeded(0):
+            train(nn.Linear(4, 2), task, Training(3), before_step=steps.append)
+    assert steps == [0, 1, 2]
