@@ -1,7 +1,7 @@
 """A hundred labels and 54,900 examples without, to 4 KB: `python benchmarks/pool_first.py`.
 
 MNIST, the network of `few_labels.py` with fresh weights, 100 labels, and 100 more to validate on.
-Four ways to a file of at most 4,000 bytes. By hand, 1,200 steps of training, and then 800 steps of
+Four ways to a file of about 4,000 bytes. By hand, 1,200 steps of training, and then 800 steps of
 `Rate` with the trained network as teacher: labels alone; `MeanTeacher`, and `Rate` on the labels
 alone; `MeanTeacher`, and `Rate` on the network's answers for all examples. And the one command,
 which is given the fresh network, all examples and four minutes on the clock. Test error of the file

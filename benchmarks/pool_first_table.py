@@ -22,7 +22,7 @@ def pool_first() -> str:
     except FileNotFoundError:
         return "Not measured yet."
     lines = [
-        f"| {LABELS} labels, at most {BYTES:,} bytes | seeds | test error % of the network | "
+        f"| {LABELS} labels, about {BYTES:,} bytes | seeds | test error % of the network | "
         "of the file | bytes |",
         "| --- | --- | --- | --- | --- |",
     ]
