@@ -63,8 +63,7 @@ class LabelStore:
 
         Raises ValueError for a damaged file.
         """
-        pool = np.asarray(task.pool(), dtype=np.int64)
-        path = folder / f"{LABELS}{_digest(task, pool)}.json"
+        path = folder / f"{LABELS}{digest_of_pool(task)}.json"
         if path.is_file():
             say(
                 f"  labels that were bought before are in {path}: where `answer` or the meaning of "

@@ -14,11 +14,14 @@ from shoestring.unlabelled import FixMatch, MeanTeacher, PseudoLabel
 
 pytestmark = pytest.mark.filterwarnings("ignore::shoestring.unlabelled.RefusedWarning")
 FEW = Training(30, AdamW(1e-2))
+HALF, TENTH = (lambda inputs: inputs * 0.5), (lambda inputs: inputs * 0.1)
 OTHERS = (
     (MeanTeacher(training=FEW, **CHANGES), {"weight": 1.0}),
     (MeanTeacher(training=FEW, **CHANGES), {"rise": 0.0}),
     (MeanTeacher(training=FEW, **CHANGES), {"decay": 0.5}),
     (MeanTeacher(training=FEW, **CHANGES), {"size": 16}),
+    (MeanTeacher(training=FEW, **CHANGES | {"strong": HALF}), {"strong": TENTH}),
+    (FixMatch(training=FEW, **CHANGES | {"weak": HALF}), {"weak": TENTH}),
     (FixMatch(training=FEW, **CHANGES), {"confidence": 0.5}),
     (PseudoLabel(training=FEW, confidence=0.5, weak=CHANGES["weak"]), {"weight": 0.1}),
 )

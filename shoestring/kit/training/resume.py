@@ -132,7 +132,7 @@ def _data(task: Task) -> bytes:
                 if isinstance(value, nn.Module):
                     tree.map(note, list(value.state_dict().values()))
                 elif not isinstance(value, Task):
-                    digest.update(f"{one.name}={_without_addresses(repr(value))}".encode())
+                    digest.update(f"{one.name}={_told(value)}".encode())
         inner = inner._inner
     labelled = inner.labelled()  # a view may call something else `inputs`
     if labelled is None:
@@ -147,8 +147,19 @@ def _data(task: Task) -> bytes:
     return digest.digest()
 
 
-def _fields(view: Any) -> Sequence[Any]:
-    return fields(view) if is_dataclass(view) else ()
+def _fields(value: Any) -> Sequence[Any]:
+    return fields(value) if is_dataclass(value) else ()
+
+
+def _told(value: Any) -> str:
+    """A setting as text, equal in every process; functions of one name by what they compute."""
+    if isinstance(value, FunctionType):
+        code = value.__code__
+        return _without_addresses(f"{value.__qualname__} {code.co_code.hex()} {code.co_consts!r}")
+    if not isinstance(value, type) and (own := _fields(value)):
+        inner = ", ".join(_told(getattr(value, one.name)) for one in own)
+        return f"{type(value).__qualname__}({inner})"
+    return _without_addresses(repr(value))
 
 
 def _without_addresses(text: str) -> str:
