@@ -20,7 +20,7 @@ from shoestring.generate.losses import (
     Wasserstein,
 )
 from shoestring.generate.memorised import Memorised, memorised
-from shoestring.generate.noise import Noise, Samples, samples
+from shoestring.generate.noise import Noise, Samples, Simulated, refined, samples
 from shoestring.generate.quality import MemorisedWarning, Quality, features, quality
 from shoestring.generate.rare import balanced, class_weighted, repeated
 from shoestring.generate.regularisers import (
@@ -54,6 +54,7 @@ __all__ = [
     "Quality",
     "RelativisticAverage",
     "Samples",
+    "Simulated",
     "SpectralNorm",
     "Trained",
     "Unregularised",
@@ -67,6 +68,7 @@ __all__ = [
     "frechet_distance",
     "memorised",
     "quality",
+    "refined",
     "repeated",
     "samples",
 ]

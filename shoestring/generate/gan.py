@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shoestring.core import Task, View
 from shoestring.core.task import asked
 from shoestring.generate.losses import Loss, NonSaturating
-from shoestring.generate.noise import Noise, samples
+from shoestring.generate.noise import Noise, Simulated, samples
 from shoestring.generate.regularisers import Constraint, Penalty
 from shoestring.kit import AdamW, Constant, DivergedError, Training, clone, train
 from shoestring.kit.training.averages import move_average
@@ -58,7 +58,13 @@ class GAN:
     Steps of the discriminator and of the generator take turns. Both have one optimizer, which
     changes only the one whose turn it is. Within `resuming` a killed training goes on.
 
-    Source: Goodfellow et al. 2014, algorithm 1; the average: Yazıcı et al. 2019.
+    With `noise=Simulated(pictures, labels)` and a `keeping` above 0 it refines the pictures of a
+    simulator: the generator takes such a picture, and makes one that looks real and is like it, so
+    that the label stays.
+
+    Source: Goodfellow et al. 2014, algorithm 1; the average: Yazıcı et al. 2019; refining:
+    Shrivastava et al. 2017 (SimGAN), equation 4.
+    Differs: refining has no history of refined pictures; the average of weights is there instead.
 
     `loss`: one of `TEN`, or another combination of a loss and a regulariser.
     `training`: its `steps` are those of both networks together.
@@ -66,15 +72,18 @@ class GAN:
     `discriminator_steps`: how many come before each step of the generator, 1 or more.
     `decay`: the share of the average of the generator's weights that stays in each of its steps,
         0 to 1; 0: no average.
+    `keeping`: the weight of the mean absolute difference of a pixel between what the generator
+        takes and what it makes, in its loss; 0 or more, and above 0 only where it takes pictures.
 
     Raises ValueError for settings out of range.
     """
 
     loss: Loss = NonSaturating()
     training: Training = Training(2000, AdamW(1e-3, momentum=0.5), Constant())
-    noise: Noise = Noise()
+    noise: Noise | Simulated = Noise()
     discriminator_steps: int = 1
     decay: float = 0.98
+    keeping: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.discriminator_steps, int) or self.discriminator_steps < 1:
@@ -84,6 +93,11 @@ class GAN:
             )
         if not 0 <= self.decay < 1:
             raise ValueError(f"a decay of {self.decay!r}: give 0 or more, and below 1")
+        if not self.keeping >= 0 or (self.keeping and not isinstance(self.noise, Simulated)):
+            raise ValueError(
+                f"keeping={self.keeping!r} with {self.noise!r}: give 0 or more, and above 0 only "
+                "with noise=Simulated(pictures), as nothing is kept of noise"
+            )
 
     def __call__(self, generator: nn.Module, discriminator: nn.Module, task: Task) -> Trained:
         """Train copies of both networks on the training split of a task, whose inputs are pictures.
@@ -264,7 +278,8 @@ class _Contest(View):
         return loss
 
     def _generators(self, both: _Both, real: Tensor, labels: Tensor) -> Tensor:
-        made = both.generator(*self.gan.noise.drawn(labels))
+        given = self.gan.noise.drawn(labels)
+        made = both.generator(*given)
         learning = [one for one in both.discriminator.parameters() if one.requires_grad]
         for one in learning:
             one.requires_grad_(False)
@@ -274,7 +289,10 @@ class _Contest(View):
         finally:
             for one in learning:
                 one.requires_grad_()
-        return self.gan.loss.generator(seen, scores)
+        loss = self.gan.loss.generator(seen, scores)
+        return (
+            loss + self.gan.keeping * (made - given[0]).abs().mean() if self.gan.keeping else loss
+        )
 
     def _watch(self, both: _Both, real: Tensor, made: Tensor) -> None:
         right = (real[:, None] > made).float().mean() + (real[:, None] == made).float().mean() / 2

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import Predict, Task, Vary, seeded
 from shoestring.core.entries import Call
 from shoestring.generate.frechet import frechet_distance
-from shoestring.generate.noise import Noise, samples
+from shoestring.generate.noise import Noise, Simulated, samples
 from shoestring.generate.quality import features
 
 
@@ -31,7 +31,7 @@ class Generation(Task):
     """
 
     pictures: Task
-    noise: Noise
+    noise: Noise | Simulated
     classifier: nn.Module
     count: int = 1000
 

@@ -1,11 +1,12 @@
-"""What a generator makes pictures of: noise, and classes where it is told what to make."""
+"""What a generator makes pictures of: noise and classes, or pictures of a simulator."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,12 +50,55 @@ class Noise:
         return torch.arange(count) % (self.classes or 1)
 
 
+@dataclass(frozen=True, eq=False)
+class Simulated:
+    """Pictures of a simulator, in place of noise: a generator that takes them refines them.
+
+    `pictures`: N×C×H×W, made by a program that knows what it drew.
+    `labels`: what it drew, N; None: nobody needs to know.
+
+    Raises ValueError for no pictures, for numbers that are no real numbers, and for another number
+    of labels.
+    """
+
+    classes: ClassVar[None] = None
+    """A refiner is not told what a picture shows."""
+
+    pictures: Tensor = field(repr=False)
+    labels: Tensor | None = field(default=None, repr=False)
+    digest: str = field(init=False)
+    """Of the pictures: two trainings on different ones are told apart by it."""
+
+    def __post_init__(self) -> None:
+        if not len(self.pictures) or not self.pictures.is_floating_point():
+            raise ValueError(
+                f"the simulated pictures are {list(self.pictures.shape)} of {self.pictures.dtype}: "
+                "give real numbers N×C×H×W, one picture or more"
+            )
+        if self.labels is not None and len(self.labels) != len(self.pictures):
+            raise ValueError(
+                f"{len(self.pictures)} simulated pictures have {len(self.labels)} labels: give one "
+                "each"
+            )
+        data = self.pictures.detach().cpu().contiguous().numpy().tobytes()
+        object.__setattr__(self, "digest", hashlib.sha256(data).hexdigest()[:16])
+
+    def drawn(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """As many pictures as there are labels N, from torch's generator."""
+        rows = torch.randint(len(self.pictures), (len(labels),))
+        return (self.pictures[rows].to(labels.device),)
+
+    def evenly(self, count: int) -> Tensor:
+        """Zeros for `count` pictures, since nothing is told of them."""
+        return torch.zeros(count, dtype=torch.int64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Samples:
     """Pictures that a generator made.
 
     `pictures`: N×C×H×W.
-    `labels`: what it was told to make, N; None: it was not told.
+    `labels`: what it was told to make, or what a simulator drew, N; None: it was not told.
     """
 
     pictures: Tensor
@@ -62,7 +106,7 @@ class Samples:
 
 
 def samples(
-    generator: Callable[..., Any], noise: Noise, count: int | Tensor, *, seed: int = 0
+    generator: Callable[..., Any], noise: Noise | Simulated, count: int | Tensor, *, seed: int = 0
 ) -> Samples:
     """Pictures of a generator, a module in evaluation mode or a loaded file.
 
@@ -74,3 +118,15 @@ def samples(
         parts = [array(generator(*noise.drawn(part))) for part in labels.split(_PART)]
     pictures = torch.cat([torch.from_numpy(part) for part in parts])
     return Samples(pictures=pictures, labels=None if noise.classes is None else labels)
+
+
+def refined(refiner: Callable[..., Any], simulated: Simulated) -> Samples:
+    """Each simulated picture as a refiner makes it, with its label.
+
+    `refiner`: a module in evaluation mode or a loaded file, from pictures to pictures.
+    """
+    mode = evaluating(refiner) if isinstance(refiner, nn.Module) else nullcontext()
+    with mode, torch.no_grad():
+        parts = [array(refiner(part)) for part in simulated.pictures.split(_PART)]
+    pictures = torch.cat([torch.from_numpy(part) for part in parts])
+    return Samples(pictures=pictures, labels=simulated.labels)

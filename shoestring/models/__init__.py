@@ -27,6 +27,7 @@ from shoestring.models.normalised import Normalised
 from shoestring.models.portraits import Portraits
 from shoestring.models.pre_activation import PlainNetwork, PreActivation
 from shoestring.models.recurrent_tagger import RecurrentTagger
+from shoestring.models.refiner import Refiner
 from shoestring.models.resnet import ResNet, ResNet20
 from shoestring.models.retrieval import LexicalFinder, QueryWriter
 from shoestring.models.shufflenet import ShuffleNet
@@ -70,6 +71,7 @@ __all__ = [
     "PreActivation",
     "QueryWriter",
     "RecurrentTagger",
+    "Refiner",
     "ResNet",
     "ResNet20",
     "ShuffleNet",

@@ -7,6 +7,7 @@ from shoestring.tasks.byte_text import ByteText, byte_text, lines_of
 from shoestring.tasks.cifar10 import cifar10
 from shoestring.tasks.cranfield import Collection, cranfield
 from shoestring.tasks.digits import digits
+from shoestring.tasks.drawn_digits import drawn_digits
 from shoestring.tasks.ewt import TaggingVocabulary, ewt, ewt_vocabulary, known_words_dropped
 from shoestring.tasks.fetch import DataError
 from shoestring.tasks.fsdd import FSDD_CHAIN, Recordings, fsdd, fsdd_recordings, moved_and_louder
@@ -82,6 +83,7 @@ __all__ = [
     "cifar10",
     "cranfield",
     "digits",
+    "drawn_digits",
     "ewt",
     "ewt_vocabulary",
     "excerpts",
