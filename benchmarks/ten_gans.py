@@ -7,7 +7,7 @@ the same generator, the same discriminator (but BEGAN, whose discriminator is an
 same number of steps of both networks together, of batches of 32, and the average of the generator's
 weights. The learning rate of each is the best of three by the validation distance of a training of
 a quarter of the steps with seed 9, which is none of those below; where the highest is the best, a
-higher one is tried. WGAN and WGAN-GP have their rate chosen with 1 and with 3 steps of the
+higher one is tried, and where the lowest is, a lower one. WGAN and WGAN-GP have their rate chosen with 1 and with 3 steps of the
 discriminator before each of the generator.
 
 The distance is the Fréchet distance in the 32 features of a classifier of our own (Conv4, trained
@@ -53,11 +53,11 @@ from shoestring.kit import AdamW, Constant, DivergedError, Supervised, Training,
 from shoestring.models import Conv4, DCGANAutoencoder, DCGANDiscriminator, DCGANGenerator
 from shoestring.tasks import cifar10, mnist
 
-SEEDS = (0, 1, 2, 3, 4, 5, 6)
+SEEDS = (0, 1, 2, 3, 4)
 GRID_SEED = 9
 RATES = (1.5e-3, 4e-3, 1e-2)
-HIGHER = 2.5e-2
-"""Tried where the highest rate was the best."""
+LOWER, HIGHER = 5e-4, 2.5e-2
+"""Tried where the lowest rate was the best, or the highest."""
 TOLD_SEEDS = (0, 1, 2)
 TOLD_AFTER = 4
 TOLD = ("hinge, spectral norm", "non-saturating", "R1")
@@ -207,8 +207,9 @@ def chosen(rows: Rows, name: str, way: str) -> tuple[float, int]:
         for every in counts
     }
     best = min(tried, key=lambda one: tried[one])
-    if best[0] == RATES[-1]:
-        tried |= {(HIGHER, every): tried_rate(rows, name, way, HIGHER, every) for every in counts}
+    beyond = {RATES[0]: LOWER, RATES[-1]: HIGHER}.get(best[0])
+    if beyond is not None and not rows.quick:
+        tried |= {(beyond, every): tried_rate(rows, name, way, beyond, every) for every in counts}
     return min(tried, key=lambda one: tried[one])
 
 

@@ -94,6 +94,8 @@ class DCGANDiscriminator(nn.Module):
         self.features = (width << (_halvings(side) - 1)) * (side >> _halvings(side)) ** 2
         self.head = nn.Linear(self.features, 1)
         self.names = None if classes is None else nn.Embedding(classes, self.features)
+        if self.names is not None:  # so that at first a class counts about as much as a picture
+            nn.init.normal_(self.names.weight, std=self.features**-0.5)
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
         seen = self.layers(pictures)
@@ -102,7 +104,7 @@ class DCGANDiscriminator(nn.Module):
             return scores
         if labels is None:
             raise ValueError("this discriminator is told what it sees: call it with labels too")
-        return scores + (self.names(labels) * seen).sum(1) / self.features**0.5
+        return scores + (self.names(labels) * seen).sum(1)
 
 
 class DCGANAutoencoder(nn.Module):
