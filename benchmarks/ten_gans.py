@@ -7,8 +7,8 @@ the same generator, the same discriminator (but BEGAN, whose discriminator is an
 same number of steps of both networks together, of batches of 32, and the average of the generator's
 weights. The learning rate of each is the best of three by the validation distance of a training of
 a quarter of the steps with seed 9, which is none of those below; where the highest is the best, a
-higher one is tried, and where the lowest is, a lower one. WGAN and WGAN-GP have their rate chosen with 1 and with 3 steps of the
-discriminator before each of the generator.
+higher one is tried, and where the lowest is, a lower one. WGAN and WGAN-GP have their rate chosen
+with 1 and with 3 steps of the discriminator before each of the generator.
 
 The distance is the Fréchet distance in the 32 features of a classifier of our own (Conv4, trained
 on the training split), between 5,000 pictures and the first 5,000 of the test split; it is no FID

@@ -139,28 +139,28 @@ def _export_entries(
     if not examples[0].entry:
         return _checked(model, examples[0], scales)
     parts: dict[str, Exported] = {}
-    for example in examples:
-        entry = example.entry
-        try:
-            called(model, entry)
-            own = clone(model)  # what one entry leaves in the module, no other finds
-            before = [one.raw.clone() for one in parameters_of(own)]
-            parts[entry] = _checked(_Entry(own, entry), replace(example, entry=""), scales)
-            after = [one.raw for one in parameters_of(own)]
-            if len(before) != len(after) or not all(map(_is_same, before, after)):
-                raise ExportError(
-                    "it changes tensors of the module, which a file does not keep from call to "
-                    "call: return what other entries need, and take it as an argument"
-                )
-        except (ExportError, ValueError) as error:
-            raise ExportError(f"the entry {entry!r}: {error}") from error
+    with progress("tracing entries", len(examples)) as advance:
+        for example in examples:
+            entry = example.entry
+            try:
+                called(model, entry)
+                own = clone(model)  # what one entry leaves in the module, no other finds
+                before = [one.raw.clone() for one in parameters_of(own)]
+                parts[entry] = _checked(_Entry(own, entry), replace(example, entry=""), scales)
+                after = [one.raw for one in parameters_of(own)]
+                if len(before) != len(after) or not all(map(_is_same, before, after)):
+                    raise ExportError(
+                        "it changes tensors of the module, which a file does not keep from call "
+                        "to call: return what other entries need, and take it as an argument"
+                    )
+            except (ExportError, ValueError) as error:
+                raise ExportError(f"the entry {entry!r}: {error}") from error
+            advance(entry)
     if both := disputed(parts):
         parameters = parameters_of(model)
         names = ", ".join(parameters[index].name for index in sorted(both))
-        text = (
-            f"in floating point in the file: {names} (not every entry that reads them can take "
-            "integers)"
-        )
+        text = "(not every entry that reads them can take integers)"
+        text = f"in floating point in the file: {names} {text}"
         warnings.warn(text, SkippedWarning, stacklevel=3)
         left = {index: scale for index, scale in scales.items() if index not in both}
         return _export_entries(model, examples, left)
