@@ -32,7 +32,8 @@ def classification_score(
     if made.labels is None:
         raise ValueError(
             "pictures without labels cannot teach a classifier: train the generator with "
-            "Noise(classes=...), which tells it what to make"
+            "Noise(classes=...), which tells it what to make, or refine labelled pictures with "
+            "refined(generator, Simulated(pictures, labels))"
         )
     instead = replace(task, train=(made.pictures, made.labels), unlabelled=None, answer=None)
     learner = train(clone(model), instead.sealed(), training, what="classifier of made pictures")

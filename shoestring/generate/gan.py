@@ -19,6 +19,7 @@ from shoestring.kit import AdamW, Constant, DivergedError, Training, clone, trai
 from shoestring.kit.training.averages import move_average
 
 _WATCHED = 100  # steps of the discriminator, over which it is watched
+_UNSEEN = -1.0  # of a step that has not been
 _WON = 0.99
 _ALIKE = 0.3
 _COMPARED = 256
@@ -59,12 +60,14 @@ class GAN:
     changes only the one whose turn it is. Within `resuming` a killed training goes on.
 
     With `noise=Simulated(pictures, labels)` and a `keeping` above 0 it refines the pictures of a
-    simulator: the generator takes such a picture, and makes one that looks real and is like it, so
-    that the label stays.
+    simulator: the generator takes such a picture, and makes one that looks real and is like it,
+    which makes it likelier that the label stays true.
 
-    Source: Goodfellow et al. 2014, algorithm 1; the average: Yazıcı et al. 2019; refining:
+    Source: Goodfellow et al. 2014, algorithm 1; the average: Yazıcı et al. 2019; refining is after
     Shrivastava et al. 2017 (SimGAN), equation 4.
-    Differs: refining has no history of refined pictures; the average of weights is there instead.
+    Differs: refining trains neither network before and has no history of refined pictures; both
+    take as many steps; the discriminator is the one that is given, where theirs sees patches alone;
+    and the difference that is kept small is a mean over pixels, where theirs is a sum.
 
     `loss`: one of `TEN`, or another combination of a loss and a regulariser.
     `training`: its `steps` are those of both networks together.
@@ -93,7 +96,9 @@ class GAN:
             )
         if not 0 <= self.decay < 1:
             raise ValueError(f"a decay of {self.decay!r}: give 0 or more, and below 1")
-        if not self.keeping >= 0 or (self.keeping and not isinstance(self.noise, Simulated)):
+        if not 0 <= self.keeping < float("inf") or (
+            self.keeping and not isinstance(self.noise, Simulated)
+        ):
             raise ValueError(
                 f"keeping={self.keeping!r} with {self.noise!r}: give 0 or more, and above 0 only "
                 "with noise=Simulated(pictures), as nothing is kept of noise"
@@ -159,11 +164,17 @@ class GAN:
                     f"{list(real.shape[1:])}: give both one size"
                 )
             scores = contest.judge(both, real[:2], labels[:2])
+            if self.keeping and self.noise.drawn(labels)[0].shape != made.shape:
+                raise ValueError(
+                    f"the simulated pictures are {list(self.noise.drawn(labels)[0].shape[1:])} and "
+                    f"the generator makes {list(made.shape[1:])}: what is kept has one size"
+                )
             if scores.shape != (len(real[:2]),):
                 raise ValueError(
                     f"the discriminator gives {list(scores.shape)} of two pictures: it must give "
                     "one score each, N, without a sigmoid"
                 )
+        self._say_if_ranges_differ(real)
         low, high = float(real.min()), float(real.max())
         if float(made.min()) >= 0 and (low < -0.1 or high > 1.1):
             warnings.warn(
@@ -175,17 +186,33 @@ class GAN:
             )
         return real, labels
 
+    def _say_if_ranges_differ(self, real: Tensor) -> None:
+        """Warn where simulated pictures are as bright as no real ones."""
+        if not isinstance(self.noise, Simulated):
+            return
+        (low, high), (least, most) = (
+            (float(one.min()), float(one.max())) for one in (real, self.noise.pictures)
+        )
+        if max(abs(least - low), abs(most - high)) > (high - low) / 2:
+            warnings.warn(
+                f"real pictures are from {low:.3g} to {high:.3g} and simulated ones from "
+                f"{least:.3g} to {most:.3g}: scale both alike",
+                UserWarning,
+                stacklevel=4,
+            )
+
     def _result(self, both: _Both, real: tuple[Tensor, Tensor]) -> Trained:
         generator = both.average if self.decay else both.generator
         for part in (both.generator, both.average, both.discriminator):
             part.requires_grad_().eval()
         labels = self.noise.evenly(_COMPARED)
-        made = samples(generator, self.noise, labels).pictures
+        made = samples(generator, self.noise, _COMPARED).pictures
         variety = _apart(made, labels) / max(_apart(*real), 1e-12)
         if variety < _ALIKE:
+            more = " or more kinds of pictures" if isinstance(self.noise, Simulated) else ""
             warnings.warn(
                 f"the generator collapsed: two of its pictures are {100 * variety:.0f} % as far "
-                "apart as two real ones. Use a lower learning rate or a loss that holds the "
+                f"apart as two real ones. Use a lower learning rate{more} or a loss that holds the "
                 "discriminator back, such as NonSaturating(regulariser=AtReal())",
                 CollapsedWarning,
                 stacklevel=3,
@@ -211,7 +238,7 @@ class _Both(nn.Module):
         self.average = clone(generator).requires_grad_(False).eval()
         self.register_buffer("balance", torch.zeros(()))
         # how often the discriminator was right of late: a training that goes on knows it too
-        self.register_buffer("watched", torch.full((_WATCHED,), float("nan")))
+        self.register_buffer("watched", torch.full((_WATCHED,), _UNSEEN))
 
     def train(self, mode: bool = True) -> _Both:
         super().train(mode)
@@ -220,7 +247,7 @@ class _Both(nn.Module):
 
     def told(self) -> float | None:
         """The share of pairs that the discriminator told right of late; None before any."""
-        seen = self.watched[~self.watched.isnan()]
+        seen = self.watched[self.watched != _UNSEEN]
         return float(seen.mean()) if len(seen) else None
 
     def follow(self, decay: float, step: int) -> None:
@@ -303,7 +330,7 @@ class _Contest(View):
     def say_if_won(self, both: _Both) -> None:
         """Warn, once, where the discriminator has told nearly all pairs right for long."""
         told = both.told()
-        full = not both.watched.isnan().any() and (told or 0) >= _WON
+        full = not (both.watched == _UNSEEN).any() and (told or 0) >= _WON
         if full and self.gan.loss.saturates and not self.warned:
             self.warned = True
             warnings.warn(

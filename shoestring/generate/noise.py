@@ -57,8 +57,8 @@ class Simulated:
     `pictures`: N×C×H×W, made by a program that knows what it drew.
     `labels`: what it drew, N; None: nobody needs to know.
 
-    Raises ValueError for no pictures, for numbers that are no real numbers, and for another number
-    of labels.
+    Raises ValueError for what is not N×C×H×W of finite real numbers, with one picture or more, and
+    for labels that are not one integer a picture.
     """
 
     classes: ClassVar[None] = None
@@ -70,15 +70,20 @@ class Simulated:
     """Of the pictures: two trainings on different ones are told apart by it."""
 
     def __post_init__(self) -> None:
-        if not len(self.pictures) or not self.pictures.is_floating_point():
+        given = self.pictures
+        real = isinstance(given, Tensor) and given.is_floating_point()
+        if not real or given.ndim != 4 or not len(given) or not given.isfinite().all():
+            what = f"{list(given.shape)} of {given.dtype}" if isinstance(given, Tensor) else given
             raise ValueError(
-                f"the simulated pictures are {list(self.pictures.shape)} of {self.pictures.dtype}: "
-                "give real numbers N×C×H×W, one picture or more"
+                f"the simulated pictures are {what}: give a tensor of real numbers N×C×H×W, one "
+                "picture or more, without NaN or infinity"
             )
-        if self.labels is not None and len(self.labels) != len(self.pictures):
+        object.__setattr__(self, "pictures", given.float())
+        labels = self.labels
+        if labels is not None and (labels.shape != given.shape[:1] or labels.is_floating_point()):
             raise ValueError(
-                f"{len(self.pictures)} simulated pictures have {len(self.labels)} labels: give one "
-                "each"
+                f"{len(given)} simulated pictures have labels {list(labels.shape)} of "
+                f"{labels.dtype}: give one integer each"
             )
         data = self.pictures.detach().cpu().contiguous().numpy().tobytes()
         object.__setattr__(self, "digest", hashlib.sha256(data).hexdigest()[:16])
@@ -98,7 +103,7 @@ class Samples:
     """Pictures that a generator made.
 
     `pictures`: N×C×H×W.
-    `labels`: what it was told to make, or what a simulator drew, N; None: it was not told.
+    `labels`: what it was told to make, or of `refined` what the simulator drew, N; None: neither.
     """
 
     pictures: Tensor
@@ -111,7 +116,15 @@ def samples(
     """Pictures of a generator, a module in evaluation mode or a loaded file.
 
     `count`: how many, 1 or more, of all classes in turn; or what to make, labels N.
+
+    Raises ValueError for labels where the generator is not told what to make.
     """
+    if isinstance(count, Tensor) and noise.classes is None:
+        raise ValueError(
+            f"a generator that takes {noise!r} is not told what to make, and {len(count)} labels "
+            "were given: give a number of pictures, train it with Noise(classes=...), or take "
+            "refined(generator, simulated), whose pictures have the simulator's labels"
+        )
     labels = count if isinstance(count, Tensor) else noise.evenly(count)
     mode = evaluating(generator) if isinstance(generator, nn.Module) else nullcontext()
     with seeded(seed), mode, torch.no_grad():
@@ -124,9 +137,16 @@ def refined(refiner: Callable[..., Any], simulated: Simulated) -> Samples:
     """Each simulated picture as a refiner makes it, with its label.
 
     `refiner`: a module in evaluation mode or a loaded file, from pictures to pictures.
+
+    Raises ValueError where it gives pictures of another shape.
     """
     mode = evaluating(refiner) if isinstance(refiner, nn.Module) else nullcontext()
     with mode, torch.no_grad():
         parts = [array(refiner(part)) for part in simulated.pictures.split(_PART)]
     pictures = torch.cat([torch.from_numpy(part) for part in parts])
+    if pictures.shape != simulated.pictures.shape:
+        raise ValueError(
+            f"the refiner makes {list(pictures.shape)} of {list(simulated.pictures.shape)}: it "
+            "must give a picture of the same shape for each"
+        )
     return Samples(pictures=pictures, labels=simulated.labels)

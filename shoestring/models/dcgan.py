@@ -94,7 +94,7 @@ class DCGANDiscriminator(nn.Module):
         self.features = (width << (_halvings(side) - 1)) * (side >> _halvings(side)) ** 2
         self.head = nn.Linear(self.features, 1)
         self.names = None if classes is None else nn.Embedding(classes, self.features)
-        if self.names is not None:  # so that at first a class counts about as much as a picture
+        if self.names is not None:  # spectral norm takes what is left of it; a factor would stay
             nn.init.normal_(self.names.weight, std=self.features**-0.5)
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:

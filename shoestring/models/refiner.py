@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from shoestring.models.sizes import check_count
+
 
 class Refiner(nn.Module):
     """From pictures N×channels×H×W to pictures of the same shape; at first the same ones.
@@ -13,13 +15,17 @@ class Refiner(nn.Module):
 
     `channels`: of the pictures, 1 or more.
     `width`: channels of the blocks, 1 or more.
-    `blocks`: 1 or more. Each lets a pixel see four more around it.
+    `blocks`: 1 or more. Each lets a pixel see two more on each side.
     Source: Shrivastava et al. 2017, section 3.
-    Differs: narrower, and what is made is a change of what is given.
+    Differs: narrower, what is made is a change of what is given, and no last layer holds it in the
+    range of pictures.
+    Raises ValueError for numbers out of range.
     """
 
     def __init__(self, *, channels: int = 1, width: int = 16, blocks: int = 4) -> None:
         super().__init__()
+        for name, value in (("channels", channels), ("width", width), ("blocks", blocks)):
+            check_count("Refiner", name, value)
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.blocks = nn.ModuleList(_block(width) for _ in range(blocks))
         self.last = nn.Conv2d(width, channels, 1)

@@ -50,7 +50,16 @@ def test_real_digits_are_nearest_to_drawn_ones_of_their_kind():
     assert right > 0.55  # by chance 0.1
 
 
-@pytest.mark.parametrize("settings", [{"count": 19}, {"count": 40, "shaking": -0.1}])
+@pytest.mark.parametrize("count", [20, 50, 79])
+def test_each_digit_is_drawn_as_often(count: int):
+    _, digits = drawn_digits(count)
+    assert digits.bincount().tolist() == [2 * (count // 20)] * 10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"count": 19}, {"count": 1e2}, *({"count": 40, "shaking": one} for one in (-0.1, 1e9))],
+)
 def test_settings_out_of_range(settings: dict[str, float]):
     with pytest.raises(ValueError, match="give 20 or more"):
         drawn_digits(**settings)  # type: ignore[arg-type]
