@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 import numpy as np
 from rows import conditions_told, metrics, results, values
@@ -10,6 +10,8 @@ from ten_gans import SETS, TOLD
 
 from shoestring.generate import TEN
 
+ALIKE = 0.2
+"""Made pictures that are less than this share as far apart as real ones are one picture."""
 _RESAMPLES = 2000
 
 
@@ -20,19 +22,20 @@ def ten_gans() -> str:
     except FileNotFoundError:
         return "Not measured yet."
     lines = [
-        "| | | distance, mean ± 95 % interval (seeds) | precision % | recall % | classes missing | "
-        "near training pictures % | rate | steps of the discriminator | seconds of a core |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | | distance, mean ± 95 % interval (seeds) | median | one picture again and again | "
+        "precision % | recall % | classes missing | near training pictures % | rate | steps of the "
+        "discriminator | settings tried | seconds of a core |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in SETS:
         real = metrics(found, f"{name}, real pictures")
         if not real:
-            lines.append(f"| {name} | not measured yet | | | | | | | | |")
+            lines.append(f"| {name} | not measured yet | | | | | | | | | | | |")
             continue
         lines.append(
-            f"| {name} | real pictures | {real['distance']:.2f} | {real['precision']:.0f} | "
+            f"| {name} | real pictures | {real['distance']:.2f} | | | {real['precision']:.0f} | "
             f"{real['recall']:.0f} | {real['missing classes']:.0f} | "
-            f"{real['near training pictures']:.1f} | | | |"
+            f"{real['near training pictures']:.1f} | | | | |"
         )
         lines += [_line(found, name, way) for way in TEN]
     return "\n".join([*lines, "", conditions_told(found)])
@@ -42,7 +45,7 @@ def _line(found: list[dict], name: str, way: str) -> str:
     subject = f"{name}, {way}"
     distances = values(found, subject, "distance")
     if not distances:
-        return f"| {name} | {way} | not measured yet | | | | | | | |"
+        return f"| {name} | {way} | not measured yet | | | | | | | | | | |"
     seeds = ", ".join(f"{one:.1f}" for one in distances)
     half = _half(distances)
     told = f" ± {half:.1f}" if half is not None else ""
@@ -58,11 +61,14 @@ def _line(found: list[dict], name: str, way: str) -> str:
             "seconds of a core",
         )
     }
+    alike = sum(one < ALIKE for one in values(found, subject, "variety"))
+    tried = len({row["subject"] for row in found if row["subject"].startswith(f"{subject}, rate")})
     return (
-        f"| {name} | {way} | {mean(distances):.1f}{told} ({seeds}) | {means['precision']:.0f} | "
+        f"| {name} | {way} | {mean(distances):.1f}{told} ({seeds}) | {median(distances):.1f} | "
+        f"{alike} of {len(distances)} | {means['precision']:.0f} | "
         f"{means['recall']:.0f} | {means['missing classes']:.1f} | "
         f"{means['near training pictures']:.1f} | {means['rate']:g} | "
-        f"{means['discriminator steps']:g} to 1 | {means['seconds of a core']:.0f} |"
+        f"{means['discriminator steps']:g} to 1 | {tried} | {means['seconds of a core']:.0f} |"
     )
 
 
