@@ -15,6 +15,7 @@ from shoestring.generate import (
     Noise,
     NonSaturating,
     Samples,
+    Simulated,
     Trained,
     balanced,
     class_weighted,
@@ -64,7 +65,7 @@ def rare_class(
     return balanced(task, lambda labels: _made(made, gan.noise, labels, seed).pictures), made
 
 
-def _made(trained: Trained, noise: Noise, labels: Tensor, seed: int) -> Samples:
+def _made(trained: Trained, noise: Noise | Simulated, labels: Tensor, seed: int) -> Samples:
     return samples(trained.generator, noise, labels, seed=seed)
 
 

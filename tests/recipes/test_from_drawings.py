@@ -60,7 +60,7 @@ def test_a_hundred_labels_check():
 def test_its_file_answers_as_was_proven(tmp_path: Path):
     task, path = few_digits(100, 0), tmp_path / "drawn.shoe"
     with seeded(0):
-        model = nn.Sequential(nn.Upsample(scale_factor=2.0), *pooled(1, 4))
+        model = nn.Sequential(nn.Upsample(scale_factor=2.0), *pooled(1, 4).children())
     teacher = MeanTeacher(training=Training(60, AdamW(1e-2)), weak=Shifted(0.02))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
