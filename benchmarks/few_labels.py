@@ -71,6 +71,8 @@ class Set:
     """Settings of the techniques besides their training."""
     pretrainers: tuple[str, ...] = ("SimSiam", "layer-wise")
     """What pretrains on such inputs, of PRETRAINERS."""
+    generated: bool = True
+    """Whether a generator can make such inputs: pictures, and no texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,7 @@ SETS = {
         training=Training(600, AdamW(5e-3, 1e-2)),
         labels=(200, 40),
         pretrainers=("masked tokens",),
+        generated=False,
     ),
     "CIFAR-10": Set(
         task=lambda: cifar10(batch_size=64),
@@ -172,7 +175,8 @@ ALL = "all labels"
 def ways(name: str, labels: int) -> tuple[str, ...]:
     """The ways to learn from so many labels of a set, in the order in which they are run."""
     longer = LONGER.get((name, labels))
-    own = (*LEARNERS, *PEERS, *([longer.way] if longer is not None else []))
+    learners = [one for one in LEARNERS if one != "semi-supervised GAN" or SETS[name].generated]
+    own = (*learners, *PEERS, *([longer.way] if longer is not None else []))
     return (ALONE[0], *own, *SETS[name].pretrainers, *ALONE[1:], ALL)
 
 
