@@ -157,17 +157,18 @@ class GAN:
         """The first real pictures and their classes; raises where the networks do not fit them."""
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             real, labels = contest.real(next(iter(contest.batches("train", model=both))))
-            made = both.average(*self.noise.drawn(labels))
+            given = self.noise.drawn(labels)
+            made = both.average(*given)
             if made.shape != real.shape:
                 raise ValueError(
                     f"the generator makes pictures {list(made.shape[1:])} and the real ones are "
                     f"{list(real.shape[1:])}: give both one size"
                 )
             scores = contest.judge(both, real[:2], labels[:2])
-            if self.keeping and self.noise.drawn(labels)[0].shape != made.shape:
+            if self.keeping and given[0].shape != made.shape:
                 raise ValueError(
-                    f"the simulated pictures are {list(self.noise.drawn(labels)[0].shape[1:])} and "
-                    f"the generator makes {list(made.shape[1:])}: what is kept has one size"
+                    f"the simulated pictures are {list(given[0].shape[1:])} and the generator "
+                    f"makes {list(made.shape[1:])}: what is kept has one size"
                 )
             if scores.shape != (len(real[:2]),):
                 raise ValueError(

@@ -15,12 +15,12 @@ from shoestring.models import DCGANDiscriminator, Refiner
 from shoestring.recipes.half_labelled_digits import labels_alone, of_each
 from shoestring.recipes.hundred_labels_mnist import (
     COUNTS,
-    DOLLARS,
     STRONG,
     TRAINING,
     few_pictures,
     hundred_labels,
     pooled,
+    priced,
 )
 from shoestring.recipes.record import Line, Measure, Recipe, Results
 from shoestring.recipes.running import Run
@@ -126,7 +126,7 @@ def end_to_end(run: Run) -> None:
     error = _taught(run, "drawn, mean teacher", drawn, task, teacher)
     if not run.quick:
         subject = "labels alone that do as well"
-        _labels(run, subject, labels_alone(errors, error))
+        priced(run, subject, labels_alone(errors, error))
         run.row(subject, "test error", error, "%")
     with seeded(run.seed):
         networks = Refiner(), DCGANDiscriminator(width=16)
@@ -145,7 +145,7 @@ def _real(run: Run, count: int, training: Training) -> float:
     task = replace(few_pictures(count, run.seed), augment=STRONG)
     subject = f"{count} labels alone, inputs changed strongly"
     error = _trained(run, subject, task, training)
-    _labels(run, subject, count)
+    priced(run, subject, count)
     return error
 
 
@@ -155,7 +155,7 @@ def _alone(run: Run, name: str, task: Supervised, simulator: Simulated, training
     for change, augment in (("", None), (", inputs changed strongly", STRONG)):
         subject = f"{name}{change}"
         _trained(run, subject, replace(shown, unlabelled=None, augment=augment), training)
-        _labels(run, subject, 0)
+        priced(run, subject, 0)
 
 
 def _trained(run: Run, subject: str, task: Supervised, training: Training) -> float:
@@ -177,13 +177,8 @@ def _taught(
         simulator, task, model, path, teacher, seed=run.seed, ledger=run.ledger
     )
     run.scores(subject, path.stat().st_size, validation, test)
-    _labels(run, subject, CHECKED)
+    priced(run, subject, CHECKED)
     return 100 - 100 * test
-
-
-def _labels(run: Run, subject: str, count: float) -> None:
-    run.row(subject, "labels", count, "labels")
-    run.row(subject, "dollars", DOLLARS * count, "dollars")
 
 
 RECIPE = Recipe(

@@ -115,17 +115,17 @@ def end_to_end(run: Run) -> None:
     minutes = (process_time() - began) / 60
     run.scores(subject, path.stat().st_size, validation, test)
     run.row(subject, "minutes", minutes, "minutes of a core", timed=True)
-    _labels(run, subject, PAID)
+    priced(run, subject, PAID)
     if not run.quick:
         alone = "labels alone that do as well"
-        _labels(run, alone, labels_alone(errors, 100 - 100 * test))
+        priced(run, alone, labels_alone(errors, 100 - 100 * test))
         run.row(alone, "test error", 100 - 100 * test, "%")
     free = task.unlabelled
     assert isinstance(free, Tensor)
     smaller = replace(task, unlabelled=free[: 1000 if run.quick else PEERS_SEE])
     for name, peer in peers(run.seed).items():
         run.row(f"{LABELS} labels, {name}", "test error", peer_error(peer, smaller), "%")
-        _labels(run, f"{LABELS} labels, {name}", LABELS)
+        priced(run, f"{LABELS} labels, {name}", LABELS)
 
 
 def _alone(run: Run, count: int, training: Training) -> float:
@@ -140,11 +140,12 @@ def _alone(run: Run, count: int, training: Training) -> float:
             learnt = train(pooled(), shown.sealed(), training, what=f"{count} labels alone")
         errors.append(100 - 100 * score(task, learnt, "test"))
         run.row(f"{count} labels alone{name}", "test error", errors[-1], "%")
-        _labels(run, f"{count} labels alone{name}", count)
+        priced(run, f"{count} labels alone{name}", count)
     return min(errors)
 
 
-def _labels(run: Run, subject: str, count: float) -> None:
+def priced(run: Run, subject: str, count: float) -> None:
+    """The rows of how many labels something took, and of what they cost."""
     run.row(subject, "labels", count, "labels")
     run.row(subject, "dollars", DOLLARS * count, "dollars")
 
