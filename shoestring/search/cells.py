@@ -1,0 +1,229 @@
+"""Networks of cells: two small graphs of operations, which are stacked and shrink pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from shoestring.search.operations import OPERATIONS, PARTS, Operation
+from shoestring.search.space import Architecture, Decision, Space
+
+_NODES = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Combiner(Enum):
+    """How the two results of a block become one."""
+
+    SUM = "their sum"
+    JOINED = "their channels side by side, and a convolution that halves them"
+
+    def __repr__(self) -> str:
+        return f"Combiner.{self.name}"
+
+
+class Block(NamedTuple):
+    """Two operations on two of the maps before, and what becomes of both.
+
+    `first`, `second`: which maps: 0 and 1 are what the cell is given (the cell before the last, and
+        the last), 2 is the first block, and so on.
+    `left`, `right`: the operation on each.
+    """
+
+    first: int
+    second: int
+    left: Operation
+    right: Operation
+    combiner: Combiner = Combiner.SUM
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellNetwork(Architecture):
+    """Normal cells at one size of the picture, a reduction cell that halves it, and again.
+
+    Source: Zoph et al. 2018, section 3.
+    Differs: widths grow by 2 with each reduction and the first cells see the first convolution
+    twice; there is no auxiliary classifier.
+
+    `normal`, `reduction`: blocks of either cell. Maps that no block reads are what a cell gives.
+    `width`: channels of a block in the first cells, a multiple of 8.
+    `depth`: normal cells at each size, 1 or more.
+    `sizes`: of the picture: 1 more than there are reductions.
+    `channels`, `classes`: of pictures, and of answers.
+    """
+
+    normal: tuple[Block, ...]
+    reduction: tuple[Block, ...]
+    width: int
+    depth: int
+    sizes: int
+    channels: int
+    classes: int
+
+    def code(self) -> str:
+        """The network as a module of Python: its cells as classes, and `Network`."""
+        normal, reduction = len(_loose(self.normal)), len(_loose(self.reduction))
+        before = last = self.width
+        cells, width, is_larger = list[str](), self.width, False
+        for size in range(self.sizes):
+            kinds = ["NormalCell"] * self.depth
+            if size:
+                width *= 2
+                kinds = ["ReductionCell", *kinds]
+            for kind in kinds:
+                cells.append(f"            {kind}({before}, {last}, {width}, {is_larger}),\n")
+                loose = normal if kind == "NormalCell" else reduction
+                before, last, is_larger = last, width * loose, kind == "ReductionCell"
+        return (
+            '"""A network of cells that a search found; it needs torch only."""\n\n'
+            "from torch import cat, nn\n\n\n"
+            + PARTS
+            + _FIT
+            + _cell("NormalCell", self.normal, 1)
+            + _cell("ReductionCell", self.reduction, 2)
+            + _NETWORK.format(
+                channels=self.channels,
+                width=self.width,
+                cells="".join(cells),
+                last=last,
+                classes=self.classes,
+            )
+        )
+
+
+_FIT = '''\
+def fit(taken, given, halved):
+    """Maps of another cell with as many channels as this one's, and of its size."""
+    return nn.Sequential(*layer(taken, given, 1, 2 if halved else 1), nn.ReLU())
+
+
+'''
+
+_NETWORK = '''\
+class Network(nn.Module):
+    """From pictures N×{channels}×H×W to logits N×{classes}."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(*layer({channels}, {width}, 3), nn.ReLU())
+        cells = [
+{cells}        ]
+        self.cells = nn.ModuleList(cells)
+        self.head = nn.Linear({last}, {classes})
+
+    def forward(self, pictures):
+        before = last = self.first(pictures)
+        for cell in self.cells:
+            before, last = last, cell(before, last)
+        return self.head(last.mean((2, 3)))
+'''
+
+
+def _cell(name: str, blocks: Sequence[Block], stride: int) -> str:
+    """The class of a cell. `stride`: of operations on what the cell is given."""
+    made, run = list[str](), list[str]()
+    for number, block in enumerate(blocks):
+        node, terms = _NODES[number + 2], list[str]()
+        for side, given, operation in (
+            ("left", block.first, block.left),
+            ("right", block.second, block.right),
+        ):
+            own = stride if given < 2 else 1
+            made.append(f"        self.{node}_{side} = {operation.code(own)}\n")
+            terms.append(f"self.{node}_{side}({_NODES[given]})")
+        if block.combiner is Combiner.SUM:
+            run.append(f"        {node} = {terms[0]} + {terms[1]}\n")
+        else:
+            made.append(
+                f"        self.{node}_joined = nn.Sequential(*layer(2 * width, width), nn.ReLU())\n"
+            )
+            run.append(f"        {node} = self.{node}_joined(cat([{', '.join(terms)}], 1))\n")
+    ends = [_NODES[one] for one in _loose(blocks)]
+    given = ends[0] if len(ends) == 1 else f"cat([{', '.join(ends)}], 1)"
+    return (
+        f"class {name}(nn.Module):\n"
+        "    def __init__(self, before, last, width, is_larger):\n"
+        "        super().__init__()\n"
+        "        self.before = fit(before, width, is_larger)\n"
+        "        self.last = fit(last, width, False)\n"
+        + "".join(made)
+        + "\n    def forward(self, before, last):\n"
+        "        a, b = self.before(before), self.last(last)\n"
+        + "".join(run)
+        + f"        return {given}\n\n\n"
+    )
+
+
+def _loose(blocks: Sequence[Block]) -> list[int]:
+    """The blocks that no other one reads, as numbers of maps."""
+    read = {one for block in blocks for one in (block.first, block.second)}
+    return [number for number in range(2, len(blocks) + 2) if number not in read]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells(Space):
+    """Networks of cells for pictures.
+
+    Source: Zoph et al. 2018 (the decisions of a cell); Pham et al. 2018.
+
+    `channels`, `classes`: of pictures, and of answers.
+    `blocks`: of a cell, 1 or more.
+    `operations`, `combiners`: what a block chooses from.
+    `widths`: channels of a block in the first cells, multiples of 8.
+    `depths`: normal cells at each size, 1 or more.
+    `sizes`: of the picture, 1 or more: it is halved between them.
+    """
+
+    channels: int = 3
+    classes: int = 10
+    blocks: int = 5
+    operations: tuple[Operation, ...] = OPERATIONS
+    combiners: tuple[Combiner, ...] = (Combiner.SUM, Combiner.JOINED)
+    widths: tuple[int, ...] = (8, 16, 24, 32)
+    depths: tuple[int, ...] = (1, 2, 3)
+    sizes: int = 3
+
+    def __post_init__(self) -> None:
+        counts = (self.channels, self.classes, self.blocks, self.sizes, *self.depths, *self.widths)
+        if min(counts) < 1 or self.blocks > len(_NODES) - 2:
+            raise ValueError(
+                f"{self!r}: channels, classes, sizes, depths and widths must be 1 or more, and "
+                f"blocks 1 to {len(_NODES) - 2}"
+            )
+        if any(width % 8 for width in self.widths):
+            raise ValueError(
+                f"widths {self.widths}: give multiples of 8, since groups of channels are shuffled"
+            )
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Those of the normal cell, of the reduction cell, then the width and the depth."""
+        of_cells = (one for kind in ("normal", "reduction") for one in self._of_cell(kind))
+        return (*of_cells, Decision("width", self.widths), Decision("depth", self.depths))
+
+    def _of_cell(self, kind: str) -> Iterator[Decision]:
+        for number in range(self.blocks):
+            where, maps = f"{kind} cell, block {number + 1}", tuple(range(number + 2))
+            yield Decision(f"{where}, first map", maps)
+            yield Decision(f"{where}, second map", maps)
+            yield Decision(f"{where}, left operation", self.operations)
+            yield Decision(f"{where}, right operation", self.operations)
+            yield Decision(f"{where}, combiner", self.combiners)
+
+    def made(self, picks: Sequence[int]) -> CellNetwork:
+        """The network of these picks."""
+        decisions = self.decisions
+        chosen = [
+            one.options[pick] for one, pick in zip(decisions, self.checked(picks), strict=True)
+        ]
+        blocks = [Block(*chosen[at : at + 5]) for at in range(0, 10 * self.blocks, 5)]
+        return CellNetwork(
+            normal=tuple(blocks[: self.blocks]),
+            reduction=tuple(blocks[self.blocks :]),
+            width=chosen[-2],
+            depth=chosen[-1],
+            sizes=self.sizes,
+            channels=self.channels,
+            classes=self.classes,
+        )

@@ -1,0 +1,211 @@
+"""How a space is searched: at random, by evolution, or by a controller that learns."""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.search.space import Picks, Space
+
+
+class Course(ABC):
+    """One search of a space. What it asks for next depends on what it was told."""
+
+    @abstractmethod
+    def ask(self) -> Picks:
+        """The next network to try; it may be one that was tried before."""
+
+    @abstractmethod
+    def tell(self, picks: Picks, reward: float) -> None:
+        """How good a network was: higher is better. It need not be one that was asked for."""
+
+
+class Searcher(ABC):
+    """A way to search; frozen, and its repr is its name."""
+
+    @abstractmethod
+    def begun(self, space: Space, seed: int) -> Course:
+        """A search of this space from the beginning."""
+
+
+@final
+@dataclass(frozen=True)
+class AtRandom(Searcher):
+    """Each option is as likely, always: what all others have to beat.
+
+    Source: Li & Talwalkar 2019, "Random search and reproducibility for neural architecture search".
+    """
+
+    def begun(self, space: Space, seed: int) -> Course:
+        return _AtRandom(space, random.Random(seed))
+
+
+class _AtRandom(Course):
+    def __init__(self, space: Space, draw: random.Random) -> None:
+        self.space, self.draw = space, draw
+
+    def ask(self) -> Picks:
+        return self.space.drawn(self.draw)
+
+    def tell(self, picks: Picks, reward: float) -> None:
+        pass
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Evolution(Searcher):
+    """The best of a few that are drawn from the last ones gets a child with one decision changed.
+
+    Source: Real et al. 2019, algorithm 1 (regularised evolution: the oldest dies, not the worst).
+
+    `population`: how many of the last networks may have children, 2 or more; as many are drawn at
+        random first.
+    `drawn`: of how many the best becomes a parent, 1 to `population`.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    population: int = 12
+    drawn: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.drawn <= self.population or self.population < 2:
+            raise ValueError(
+                f"{self!r}: give a population of 2 or more, and 1 to as many that are drawn"
+            )
+
+    def begun(self, space: Space, seed: int) -> Course:
+        return _Evolution(space, self, random.Random(seed))
+
+
+class _Evolution(Course):
+    def __init__(self, space: Space, how: Evolution, draw: random.Random) -> None:
+        self.space, self.how, self.draw = space, how, draw
+        self.living = deque[tuple[float, Picks]](maxlen=how.population)
+        self.begun = 0
+
+    def ask(self) -> Picks:
+        if self.begun < self.how.population or not self.living:
+            self.begun += 1
+            return self.space.drawn(self.draw)
+        some = self.draw.sample(list(self.living), min(self.how.drawn, len(self.living)))
+        return self.space.changed(max(some)[1], self.draw)
+
+    def tell(self, picks: Picks, reward: float) -> None:
+        self.living.append((reward, picks))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Controller(Searcher):
+    """A recurrent network decides, one decision after the other, and learns from the reward.
+
+    Its loss is the policy gradient with a moving average of rewards as the baseline, and a bonus
+    for uncertainty that keeps it from always deciding alike.
+
+    Source: Zoph & Le 2017, section 3.2; the bonus: Pham et al. 2018, section 3.1.
+    Differs: a step after each reward and with Adam.
+
+    `width`: of the recurrent network, 1 or more.
+    `rate`: of learning, above 0.
+    `baseline`: the share of the old average that stays, 0 to 1.
+    `uncertainty`: the weight of the entropy of a decision, in nats, 0 or more.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    width: int = 32
+    rate: float = 5e-3
+    baseline: float = 0.9
+    uncertainty: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or not self.rate > 0 or not 0 <= self.baseline < 1:
+            raise ValueError(
+                f"{self!r}: give a width of 1 or more, a rate above 0 and a baseline "
+                "of 0 or more and below 1"
+            )
+        if not self.uncertainty >= 0:
+            raise ValueError(f"an uncertainty of {self.uncertainty!r}: give 0 or more")
+
+    def begun(self, space: Space, seed: int) -> Course:
+        return _Controller(space, self, seed)
+
+
+class _Controller(Course):
+    def __init__(self, space: Space, how: Controller, seed: int) -> None:
+        self.how, self.draw = how, torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.policy = _Policy([len(one.options) for one in space.decisions], how.width)
+        self.optimizer = torch.optim.Adam(self.policy.parameters(), how.rate)
+        self.mean: float | None = None
+
+    def ask(self) -> Picks:
+        with torch.no_grad():
+            return self.policy.drawn(self.draw)
+
+    def tell(self, picks: Picks, reward: float) -> None:
+        before = reward if self.mean is None else self.mean
+        self.mean = self.how.baseline * before + (1 - self.how.baseline) * reward
+        likely, entropy = self.policy.judged(picks)
+        loss = -(reward - before) * likely - self.how.uncertainty * entropy
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+    def certainty(self) -> float:
+        """The mean probability of the likeliest option where it goes, 0 to 1."""
+        with torch.no_grad():
+            return self.policy.certainty()
+
+
+class _Policy(nn.Module):
+    """An LSTM whose input is the option that was picked before, and whose output decides."""
+
+    def __init__(self, counts: list[int], width: int) -> None:
+        super().__init__()
+        self.counts = counts
+        self.cell = nn.LSTMCell(width, width)
+        self.start = nn.Parameter(torch.zeros(1, width))
+        self.options = nn.ModuleList(nn.Embedding(count, width) for count in counts)
+        self.heads = nn.ModuleList(nn.Linear(width, count) for count in counts)
+        for head in self.heads:  # at first, all are as likely
+            nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    def drawn(self, draw: torch.Generator) -> Picks:
+        picks, given, state = list[int](), self.start, None
+        for head, options in zip(self.heads, self.options, strict=True):
+            state = self.cell(given, state)
+            pick = torch.multinomial(head(state[0]).softmax(1), 1, generator=draw)[:, 0]
+            picks.append(int(pick))
+            given = options(pick)
+        return tuple(picks)
+
+    def judged(self, picks: Picks) -> tuple[Tensor, Tensor]:
+        """The log-probability of picks, and the sum of the entropies of the decisions, in nats."""
+        likely, entropy = torch.zeros(()), torch.zeros(())
+        given, state = self.start, None
+        for head, options, pick in zip(self.heads, self.options, picks, strict=True):
+            state = self.cell(given, state)
+            of_each = head(state[0]).log_softmax(1)[0]
+            likely = likely + of_each[pick]
+            entropy = entropy - (of_each.exp() * of_each).sum()
+            given = options(torch.tensor([pick]))
+        return likely, entropy
+
+    def certainty(self) -> float:
+        found, given, state = list[float](), self.start, None
+        for head, options in zip(self.heads, self.options, strict=True):
+            state = self.cell(given, state)
+            best, pick = head(state[0]).softmax(1).max(1)
+            found.append(float(best))
+            given = options(pick)
+        return sum(found) / len(found)

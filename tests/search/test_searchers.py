@@ -1,0 +1,76 @@
+"""Searches of a space whose best networks are known: who learns is ahead of chance."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from shoestring.search import AtRandom, Cells, Controller, Evolution, Searcher
+
+SPACE = Cells()
+GOAL = SPACE.drawn(random.Random(99))
+
+
+def reward(picks: tuple[int, ...]) -> float:
+    """The share of decisions that are those of the goal."""
+    return sum(mine == its for mine, its in zip(picks, GOAL, strict=True)) / len(GOAL)
+
+
+def best(searcher: Searcher, seed: int, tries: int) -> float:
+    course, found = searcher.begun(SPACE, seed), 0.0
+    for _ in range(tries):
+        picks = course.ask()
+        assert SPACE.checked(picks) == picks
+        course.tell(picks, reward(picks))
+        found = max(found, reward(picks))
+    return found
+
+
+@pytest.mark.parametrize("searcher", [Evolution(), Controller(rate=2e-2)])
+def test_who_learns_is_ahead_of_chance(searcher: Searcher):
+    for seed in range(2):
+        assert best(searcher, seed, 150) > best(AtRandom(), seed, 150)
+
+
+@pytest.mark.parametrize("searcher", [AtRandom(), Evolution(population=4), Controller(width=4)])
+def test_a_seed_gives_the_same_search_whatever_torch_draws(searcher: Searcher):
+    found = list[list[tuple[int, ...]]]()
+    for noise in (0, 1):
+        torch.manual_seed(noise)
+        course = searcher.begun(SPACE, 3)
+        asked = list[tuple[int, ...]]()
+        for _ in range(8):
+            asked.append(course.ask())
+            course.tell(asked[-1], reward(asked[-1]))
+        found.append(asked)
+    assert found[0] == found[1] and len(set(found[0])) > 4
+
+
+def test_the_oldest_dies_and_not_the_worst():
+    """Real et al. 2019: a network that was lucky once is forgotten."""
+    course = Evolution(population=2, drawn=2).begun(SPACE, 0)
+    first = [course.ask() for _ in range(2)]
+    lucky = first[0]
+    course.tell(lucky, 9.0)
+    course.tell(first[1], 0.1)
+    child = course.ask()
+    assert sum(a != b for a, b in zip(child, lucky, strict=True)) == 1
+    course.tell(child, 0.5)  # now the lucky one is gone
+    next_child = course.ask()
+    assert sum(a != b for a, b in zip(next_child, child, strict=True)) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Evolution(population=1),
+        lambda: Evolution(drawn=13),
+        lambda: Controller(rate=0),
+        lambda: Controller(uncertainty=-1),
+    ],
+)
+def test_settings_out_of_range(make: object):
+    with pytest.raises(ValueError, match="give"):
+        make()  # type: ignore[operator]
