@@ -27,7 +27,7 @@ from shoestring.plan.checks import (
     remark_on_drop,
     seconds_of,
 )
-from shoestring.plan.clock import Clock, TimeUpError, duration
+from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of

@@ -23,7 +23,7 @@ from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, ev
 from shoestring.core.prove import proof
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
-from shoestring.plan.clock import duration
+from shoestring.kit.clock import duration
 from shoestring.plan.command import command_line
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.folder import check_not_searched

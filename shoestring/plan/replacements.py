@@ -40,7 +40,7 @@ from shoestring.models.families import (
     Texts,
     VGGFamily,
 )
-from shoestring.plan.clock import TimeUpError
+from shoestring.kit.clock import TimeUpError
 from shoestring.plan.moves import Move
 
 _BATCHES = 8

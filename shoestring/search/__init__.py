@@ -4,6 +4,10 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.estimates import CodedBytes, CountedOperations
+from shoestring.search.finding import Method, find
+from shoestring.search.found import Candidate, Found
+from shoestring.search.halving import Halving
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
@@ -14,6 +18,7 @@ from shoestring.search.operations import (
     Separable,
     Unchanged,
 )
+from shoestring.search.proposing import SearchWarning
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
 
@@ -22,21 +27,29 @@ __all__ = [
     "Architecture",
     "AtRandom",
     "Block",
+    "Candidate",
     "CellNetwork",
     "Cells",
+    "CodedBytes",
     "Combiner",
     "Controller",
     "Convolution",
+    "CountedOperations",
     "Course",
     "Decision",
     "Evolution",
+    "Found",
     "GroupedShuffled",
+    "Halving",
     "MaxPooled",
     "MeanPooled",
+    "Method",
     "Operation",
     "Picks",
+    "SearchWarning",
     "Searcher",
     "Separable",
     "Space",
     "Unchanged",
+    "find",
 ]

@@ -17,7 +17,7 @@ from shoestring.kit import AdamW, Training, Trial, load_into, train
 from shoestring.meters import Operations
 from shoestring.models import Ending, Images, NgramFamily, TextEncoder, VGGFamily
 from shoestring.plan.arms import gentlest_by
-from shoestring.plan.clock import Clock
+from shoestring.kit.clock import Clock
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.moves import Arm, Move, moves
 from shoestring.plan.proposal import Proposal
