@@ -8,6 +8,7 @@ from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
     GroupedShuffled,
+    Inverted,
     MaxPooled,
     MeanPooled,
     Operation,
@@ -16,6 +17,7 @@ from shoestring.search.operations import (
 )
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
 
 __all__ = [
     "OPERATIONS",
@@ -31,12 +33,18 @@ __all__ = [
     "Decision",
     "Evolution",
     "GroupedShuffled",
+    "Head",
+    "Inverted",
     "MaxPooled",
     "MeanPooled",
     "Operation",
     "Picks",
     "Searcher",
     "Separable",
+    "Shortcut",
     "Space",
+    "Stage",
+    "StageNetwork",
+    "Stages",
     "Unchanged",
 ]
