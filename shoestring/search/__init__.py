@@ -4,6 +4,7 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.hashing import HashedRows, RowEach, Rows
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
@@ -18,6 +19,16 @@ from shoestring.search.operations import (
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
 from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.tables import Norm, TableNetwork, Tables
+from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
+from shoestring.search.zero_cost import (
+    GradientNorm,
+    LinearRegions,
+    Parameters,
+    UnscoredWarning,
+    Weighed,
+    ZeroCost,
+)
 
 __all__ = [
     "OPERATIONS",
@@ -32,13 +43,22 @@ __all__ = [
     "Course",
     "Decision",
     "Evolution",
+    "GradientNorm",
+    "Grams",
     "GroupedShuffled",
+    "HashedRows",
     "Head",
     "Inverted",
+    "LinearRegions",
     "MaxPooled",
     "MeanPooled",
+    "Norm",
     "Operation",
+    "Parameters",
     "Picks",
+    "Pooling",
+    "RowEach",
+    "Rows",
     "Searcher",
     "Separable",
     "Shortcut",
@@ -46,5 +66,12 @@ __all__ = [
     "Stage",
     "StageNetwork",
     "Stages",
+    "TableNetwork",
+    "Tables",
+    "TextNetwork",
+    "Texts",
     "Unchanged",
+    "UnscoredWarning",
+    "Weighed",
+    "ZeroCost",
 ]
