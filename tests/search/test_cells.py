@@ -86,7 +86,7 @@ def test_its_repr_evaluates_to_it():
     import shoestring.search as names
 
     architecture = SMALL.made(SMALL.drawn(random.Random(1)))
-    assert eval(repr(architecture), vars(names)) == architecture
+    assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
 @pytest.mark.slow

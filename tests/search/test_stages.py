@@ -113,9 +113,11 @@ def test_its_repr_evaluates_to_it():
     import shoestring.search as names
 
     architecture = Stages().made(Stages().drawn(random.Random(1)))
-    assert eval(repr(architecture), vars(names)) == architecture
+    assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
+@pytest.mark.slow
+@pytest.mark.by_default("Head.LINEAR")
 @pytest.mark.parametrize("head", list(Head))
 def test_files_answer_as_the_networks(head: Head, tmp_path: Path):
     images, labels = torch.rand(8, 1, 9, 12), torch.arange(8) % 3

@@ -83,7 +83,7 @@ def test_its_repr_evaluates_to_it():
 
     for seed in range(5):
         architecture = SPACE.made(SPACE.drawn(random.Random(seed)))
-        assert eval(repr(architecture), vars(names)) == architecture
+        assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
 @pytest.mark.parametrize(

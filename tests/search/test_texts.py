@@ -100,9 +100,11 @@ def test_its_repr_evaluates_to_it():
 
     for seed in range(5):
         architecture = Texts(ids=50).made(Texts(ids=50).drawn(random.Random(seed)))
-        assert eval(repr(architecture), vars(names)) == architecture
+        assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
+@pytest.mark.slow
+@pytest.mark.by_default("Pooling.MAX")
 @pytest.mark.parametrize("pooling", list(Pooling))
 def test_files_answer_as_the_networks(pooling: Pooling, tmp_path: Path):
     """At other lengths than that of the example, hashes of large ids included."""

@@ -85,7 +85,7 @@ def test_a_gradient_by_hand():
 def test_a_kernel_by_hand():
     """Two examples, two ReLUs, which agree on one: |2 1; 1 2| = 3."""
     one = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
-    one[0].weight.data.copy_(torch.eye(2))
+    nn.init.eye_(one[0].weight)  # type: ignore[arg-type]
     found = LinearRegions()(one, task(torch.tensor([[1.0, 1.0], [1.0, -1.0]])))
     assert found == pytest.approx(math.log(3))
 
@@ -112,10 +112,8 @@ def test_the_kernel_of_a_batch(make: Any):
         copied(X)
         for hook in hooks:
             hook.remove()
-    all_codes = torch.cat(codes, 1).tolist()
-    kernel = [
-        [sum(p == q for p, q in zip(a, b, strict=True)) for b in all_codes] for a in all_codes
-    ]
+    both = torch.cat(codes, 1).tolist()
+    kernel = [[sum(p == q for p, q in zip(a, b, strict=True)) for b in both] for a in both]
     expected = np.linalg.slogdet(np.array(kernel, dtype=float))[1]
     assert LinearRegions()(one, task()) == pytest.approx(expected)
 
@@ -166,7 +164,7 @@ def test_what_has_no_score():
         assert LinearRegions()(linear, task()) == -math.inf
     assert LinearRegions()(network(), task(X[:1].repeat(4, 1))) == -math.inf  # all alike
     broken = network()
-    broken[0].weight.data.fill_(math.nan)
+    nn.init.constant_(broken[0].weight, math.nan)  # type: ignore[arg-type]
     assert LinearRegions()(broken, task()) == GradientNorm()(broken, task()) == -math.inf
     assert GradientNorm()(nn.Flatten(), task()) == -math.inf  # nothing to train
     huge = nn.Linear(5, 3)
