@@ -8,10 +8,12 @@ from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.finding import Method, find
 from shoestring.search.found import Candidate, Found
 from shoestring.search.halving import Halving
+from shoestring.search.hashing import HashedRows, RowEach, Rows
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
     GroupedShuffled,
+    Inverted,
     MaxPooled,
     MeanPooled,
     Operation,
@@ -21,6 +23,17 @@ from shoestring.search.operations import (
 from shoestring.search.proposing import SearchWarning
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.tables import Norm, TableNetwork, Tables
+from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
+from shoestring.search.zero_cost import (
+    GradientNorm,
+    LinearRegions,
+    Parameters,
+    UnscoredWarning,
+    Weighed,
+    ZeroCost,
+)
 
 __all__ = [
     "OPERATIONS",
@@ -39,17 +52,42 @@ __all__ = [
     "Decision",
     "Evolution",
     "Found",
+    "GradientNorm",
+    "Grams",
+    "GroupedShuffled",
     "GroupedShuffled",
     "Halving",
+    "HashedRows",
+    "Head",
+    "Inverted",
+    "LinearRegions",
+    "MaxPooled",
     "MaxPooled",
     "MeanPooled",
+    "MeanPooled",
     "Method",
+    "Norm",
     "Operation",
+    "Parameters",
     "Picks",
+    "Pooling",
+    "RowEach",
+    "Rows",
     "SearchWarning",
     "Searcher",
     "Separable",
+    "Shortcut",
     "Space",
+    "Stage",
+    "StageNetwork",
+    "Stages",
+    "TableNetwork",
+    "Tables",
+    "TextNetwork",
+    "Texts",
     "Unchanged",
+    "UnscoredWarning",
+    "Weighed",
+    "ZeroCost",
     "find",
 ]
