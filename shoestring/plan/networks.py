@@ -15,13 +15,14 @@ from shoestring.artifact import load, save
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score, seeded
-from shoestring.core.limits import NAMED
+from shoestring.core.limits import NAMED, SCORES
 from shoestring.core.resource import LIMITED
 from shoestring.kit import export, listening, pack, train
-from shoestring.kit.clock import Clock, TimeUpError, duration
-from shoestring.meters import Latency, alternate
+from shoestring.kit.clock import Clock, TimeUpError
+from shoestring.meters import alternate
 from shoestring.plan.checks import checked_meters
 from shoestring.plan.compress import also_logged
+from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
 from shoestring.search import Candidate, Found, Method, Space, find, space_of
 
@@ -32,7 +33,7 @@ SHOWN = 5
 NETWORKS = ".networks"
 """The end of the name of the folder in which a search of networks keeps its trials."""
 _LONGER = 3.0
-"""How many times the steps of a full training the network that was found is trained for, at most."""
+"""For how many times the steps of a full training what was found is trained, at most."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def network_job(
     *,
     minutes: float = 10.0,
     meters: Sequence[Gauge] | None = None,
-    method: Method = Method(),
+    method: Method | None = None,
     ledger: Ledger | None = None,
     seed: int = 0,
     storage: str | None = None,
@@ -177,7 +178,7 @@ def network_job(
             space,
             _searched(limits),
             folder,
-            method=method,
+            method=method or Method(),
             meters=_on_files(limits, meters),
             minutes=SEARCHING * minutes,
             seed=seed,
@@ -195,7 +196,7 @@ def network_job(
         left = max(minutes - (monotonic() - started) / 60, 0.1 * minutes)
         compressed = main_job(
             lambda: (network, task),
-            _of_file(limits),
+            _of_file(limits, score(task.sealed(), network)),
             path,
             minutes=left,
             meters=meters,
@@ -292,9 +293,20 @@ def _searched(limits: Budget) -> Budget:
     return replace(limits, named={}, **own)  # type: ignore[arg-type]
 
 
-def _of_file(limits: Budget) -> Budget:
-    """The limits that its file has; time is counted for the whole command."""
-    return replace(limits, time=None)
+def _of_file(limits: Budget, value: float) -> Budget:
+    """The limits that its file has; time is counted for the whole command.
+
+    Where nothing limits the score, the file may lose a twentieth of it at most: else the best file
+    that keeps a small limit on bytes could be one that has forgotten all.
+
+    `value`: the score of the network.
+    """
+    limits = replace(limits, time=None)
+    if limits == Budget() or any(
+        name in SCORES or name in limits.named for name in limits.limits()
+    ):
+        return limits
+    return replace(limits, drop=TINY * abs(value))
 
 
 def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:

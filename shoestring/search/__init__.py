@@ -20,9 +20,10 @@ from shoestring.search.operations import (
     Separable,
     Unchanged,
 )
-from shoestring.search.proposing import SearchWarning
+from shoestring.search.proposing import Screening, SearchWarning
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.spaces import space_of
 from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
 from shoestring.search.tables import Norm, TableNetwork, Tables
 from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
@@ -55,15 +56,12 @@ __all__ = [
     "GradientNorm",
     "Grams",
     "GroupedShuffled",
-    "GroupedShuffled",
     "Halving",
     "HashedRows",
     "Head",
     "Inverted",
     "LinearRegions",
     "MaxPooled",
-    "MaxPooled",
-    "MeanPooled",
     "MeanPooled",
     "Method",
     "Norm",
@@ -73,6 +71,7 @@ __all__ = [
     "Pooling",
     "RowEach",
     "Rows",
+    "Screening",
     "SearchWarning",
     "Searcher",
     "Separable",
@@ -90,4 +89,5 @@ __all__ = [
     "Weighed",
     "ZeroCost",
     "find",
+    "space_of",
 ]

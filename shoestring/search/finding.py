@@ -41,7 +41,7 @@ from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
 from shoestring.search.limits import Fitting
-from shoestring.search.proposing import Proposals, SearchWarning, picks_of
+from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
 from shoestring.search.space import Picks, Space
 from shoestring.search.steps import steps_for
@@ -61,10 +61,12 @@ class Method:
     """How a space is searched.
 
     `searcher`: what proposes networks.
+    `screening`: a first round without training, by a score of untrained networks; None for none.
     `halving`: which of them are trained longer.
     """
 
     searcher: Searcher = field(default_factory=Evolution)
+    screening: Screening | None = None
     halving: Halving = field(default_factory=Halving)
 
 
@@ -193,7 +195,9 @@ class _Search:
         number = self.seed + 1000 * self.worker
         self.space, self.task = self.fitting.space, self.fitting.task
         self.shortest = self.method.halving.shares[0]
-        self.proposals = Proposals(self.fitting, self.method.searcher, self.shortest, number)
+        self.proposals = Proposals(
+            self.fitting, self.method.searcher, self.method.screening, self.shortest, number
+        )
 
     def run(self) -> bool:
         """Search until the time is up or nothing is left to try; whether it was interrupted."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import final
 
+from shoestring.core import seeded
 from shoestring.kit import Trial
 from shoestring.search.limits import Fitting
 from shoestring.search.searchers import Searcher
 from shoestring.search.space import Architecture, Picks
+from shoestring.search.zero_cost import ZeroCost
 
 ASKED = 30
 """How often a searcher is asked for a network that is new and keeps the limits."""
@@ -19,16 +23,46 @@ class SearchWarning(UserWarning):
     """A search does not do what it should; the message says why, and what to do."""
 
 
+@final
+@dataclass(frozen=True)
+class Screening:
+    """A first round without training: of several proposals, the one with the best score is tried.
+
+    Source: Abdelfattah et al. 2021, section 4.2.1 (warm-up and move proposal by a zero-cost score).
+
+    `score`: of an untrained network.
+    `of`: how many networks are proposed for each that is trained, 2 or more.
+
+    Raises ValueError for a number out of range.
+    """
+
+    score: ZeroCost
+    of: int = 8
+
+    def __post_init__(self) -> None:
+        if self.of < 2:
+            raise ValueError(f"screening of {self.of!r} networks: give 2 or more")
+
+
 class Proposals:
     """What a searcher proposes, without what breaks a limit or was tried.
 
     `searcher`: is asked.
+    `screening`: of several proposals; None takes each as it comes.
     `shortest`: the share of a training after which it hears how good a network is.
     `seed`: of its draws.
     """
 
-    def __init__(self, fitting: Fitting, searcher: Searcher, shortest: float, seed: int) -> None:
+    def __init__(
+        self,
+        fitting: Fitting,
+        searcher: Searcher,
+        screening: Screening | None,
+        shortest: float,
+        seed: int,
+    ) -> None:
         self.fitting, self.searcher, self.shortest = fitting, searcher, shortest
+        self.screening, self.seed = screening, seed
         self._course, self._draw = searcher.begun(fitting.space, seed), random.Random(seed)
         self._told, self._has_collapsed = set[str](), False
 
@@ -50,6 +84,22 @@ class Proposals:
 
         Raises BudgetError where none keeps the limits.
         """
+        if self.screening is None:
+            return self._one(known)
+        seen, some = set(known), list[Picks]()
+        while len(some) < self.screening.of and (picks := self._one(seen)) is not None:
+            some.append(picks)
+            seen.add(self.fitting.space.made(picks))
+        return max(some, key=self._score, default=None)
+
+    def _score(self, picks: Picks) -> float:
+        """The score of a network without training."""
+        assert self.screening is not None
+        with seeded(self.seed):
+            network = self.fitting.space.made(picks).network()
+        return self.screening.score(network, self.fitting.task, self.seed)
+
+    def _one(self, known: Collection[Architecture]) -> Picks | None:
         repeated, made = 0, self.fitting.space.made
         for _ in range(ASKED):
             picks = self._course.ask()
