@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import mean
 from time import process_time
+from typing import Any
 
 import torch
 from rows import Rows, metrics, start
@@ -48,6 +50,7 @@ SPACES = {
     ),
     "cifar10": Stages(),
 }
+CORRELATIONS: dict[str, Callable[..., Any]] = {"Spearman": spearmanr, "Kendall": kendalltau}
 PASSES = 3
 NETWORKS, SEEDS = 20, (0, 1, 2)
 
@@ -120,8 +123,8 @@ def compared(rows: Rows, name: str, subjects: list[str], seed: int) -> None:
         if rows.done(subject, seed):
             continue
         values = [one.get(kind, -math.inf) for one in found]
-        rows.add(subject, "Spearman", float(spearmanr(values, accuracies)[0]), "", seed)
-        rows.add(subject, "Kendall", float(kendalltau(values, accuracies)[0]), "", seed)
+        for metric, correlation in CORRELATIONS.items():
+            rows.add(subject, metric, correlation(values, accuracies).statistic, "", seed)
         first = max(zip(values, accuracies, strict=True))[1]
         rows.add(subject, choices, first, "%", seed)
         rows.add(subject, "done", 1, "", seed)
