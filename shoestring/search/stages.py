@@ -145,6 +145,8 @@ class Stages(Space):
 
     With the defaults and pictures of 3×32×32, nine networks of ten that are drawn cost 0.5 to 31
     million operations (half of them below 3.6) and have 5,000 to 118,000 parameters.
+    At 4 bits a weight, a file of 11,400 bytes has about 13,000. For one of 2,000 bytes give each
+    stage widths of 4 to 12.
 
     Source: Tan et al. 2019 (MnasNet), section 4.1 (a factorised hierarchical search space).
     Differs: later stages may be left out; the shortcut is an identity or nothing; grouped and

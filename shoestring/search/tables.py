@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate
 
-from shoestring.search.hashing import FACTORS, HASHED, HashedRows, RowEach, Rows
+from shoestring.search.hashing import FACTORS, HASHED, PRIME, HashedRows, RowEach, Rows
 from shoestring.search.space import Architecture, Decision, Space
 
 
@@ -107,7 +107,8 @@ class Tables(Space):
 
     Source: Guo & Berkhahn 2016; Weinberger et al. 2009.
 
-    `sizes`: the number of ids of each column of categories, each 1 or more; none by default.
+    `sizes`: the number of ids of each column of categories, each 1 or more, together below 2³¹;
+        none by default.
     `mean`, `deviation`: of each column of numbers, in training; as many of both, and deviations
         above 0. None by default.
     `classes`: of answers, 1 or more.
@@ -139,6 +140,11 @@ class Tables(Space):
             raise ValueError(
                 f"{len(self.mean)} means and the deviations {self.deviation}: give each column of "
                 "numbers a mean, and a deviation above 0 (1 where it never changes)"
+            )
+        if sum(self.sizes) > PRIME:
+            raise ValueError(
+                f"columns of {sum(self.sizes):,} ids together: the hash takes up to {PRIME:,}, so "
+                "give fewer, such as one id for all rare ones"
             )
         hidden = [width for layer in self.hidden for width in layer]
         if min((self.classes, *self.sizes, *self.widths)) < 1 or min(hidden, default=0) < 0:

@@ -99,13 +99,13 @@ def test_a_mean_takes_pictures_of_other_sizes():
 
 
 def test_small_files_lie_inside():
-    """Those of 2,000 and of 11,400 bytes have about as many weights, of 4 to 8 bits."""
+    """At 5 and at 4 bits, a file of 2,000 bytes has 1,800 weights, and one of 11,400 has 13,000."""
     draw = random.Random(0)
     for space, least, most in (
-        (Stages(channels=1, height=32, width=20, widths=((4, 8, 12),) * 4), 1000, 4000),
-        (Stages(), 8000, 20000),
+        (Stages(channels=1, height=32, width=20, widths=((4, 8, 12),) * 4), 1000, 1900),
+        (Stages(), 8000, 13000),
     ):
-        sizes = [parameters(space.made(space.drawn(draw)).network()) for _ in range(60)]
+        sizes = [parameters(space.made(space.drawn(draw)).network()) for _ in range(200)]
         assert any(least < size < most for size in sizes)
 
 

@@ -116,6 +116,7 @@ def test_files_answer_as_the_networks(architecture: TableNetwork, tmp_path: Path
         ({"mean": (1.0,)}, "1 means and the deviations"),
         ({"mean": (1.0,), "deviation": (0.0,)}, "1 where it never changes"),
         ({"sizes": (3, 0)}, "must be 1 or more"),
+        ({"sizes": (2**30, 2**30)}, "2,147,483,648 ids together"),
         ({"sizes": (3,), "hidden": ((-1,),)}, "hidden widths 0 or more"),
     ],
 )
