@@ -4,6 +4,7 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.milliseconds import Drafted, Fit, OperationTable, Part, UnknownOperatorError
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
@@ -29,14 +30,19 @@ __all__ = [
     "Convolution",
     "Course",
     "Decision",
+    "Drafted",
     "Evolution",
+    "Fit",
     "GroupedShuffled",
     "MaxPooled",
     "MeanPooled",
     "Operation",
+    "OperationTable",
+    "Part",
     "Picks",
     "Searcher",
     "Separable",
     "Space",
     "Unchanged",
+    "UnknownOperatorError",
 ]
