@@ -24,7 +24,7 @@ from shoestring.artifact.format.file import pack
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Meter, Task, Vary
 from shoestring.core.ledger import machine, versions
-from shoestring.search.pieces import Piece, alone, between, is_map, pieces_of
+from shoestring.search.pieces import Piece, alone, between, is_map, nothing, pieces_of
 from shoestring.search.steps import Steps, Value, draft, steps_of
 
 _COPIES = 6  # of a piece in a file, so that it outweighs the noise
@@ -55,7 +55,7 @@ class Drafted:
         Raises UnknownOperatorError for an operator without a rule, ValueError where the meter gives
         no milliseconds, and what the network and the meter raise.
         """
-        return _measured(self.meter, _steps(network, task))
+        return _measured(self.meter, _steps(network, task), 1)
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,14 @@ class OperationTable:
         no milliseconds, OSError where the folder cannot be written, and what the network and the
         meter raise.
         """
+        total, count = self._summed(network, task)
+        return self.fit.factor * total + self.fit.each * count
+
+    def _summed(self, network: nn.Module, task: Task) -> tuple[float, int]:
+        """The milliseconds of a run and of the operations in it, and how many operations."""
         parts = self.parts(network, task).values()
-        count = sum(one.number for one in parts)
-        return self.fit.factor * sum(one.milliseconds for one in parts) + self.fit.each * count
+        run = self._kept("nothing", nothing)
+        return run + sum(one.milliseconds for one in parts), sum(one.number for one in parts)
 
     def parts(self, network: nn.Module, task: Task) -> dict[str, Part]:
         """The operations by their kinds, such as "Conv" or "ConvInGroups".
@@ -151,16 +156,16 @@ class OperationTable:
 
         Raises ValueError for fewer, and as a call does.
         """
-        drafted, rows = Drafted(meter=self.meter), list[tuple[float, int, float]]()
-        for network in networks:
-            parts = self.parts(network, task).values()
-            total, count = sum(one.milliseconds for one in parts), sum(one.number for one in parts)
-            rows.append((total, count, median(drafted(network, task) for _ in range(_TIMES))))
-        if len(rows) < _FEWEST:
+        networks = list(networks)
+        if len(networks) < _FEWEST:
             raise ValueError(
-                f"a table is fitted to {len(rows)} networks: give {_FEWEST} or more, best 12 that "
-                "were drawn at random from the space"
+                f"a table is fitted to {len(networks)} networks: give {_FEWEST} or more, best 12 "
+                "that were drawn at random from the space"
             )
+        rows = list[tuple[float, int, float]]()
+        for network in networks:
+            milliseconds = _measured(self.meter, _steps(network, task), _TIMES)
+            rows.append((*self._summed(network, task), milliseconds))
         sums, counts, measured = zip(*rows, strict=True)
         table = OperationTable(
             meter=self.meter, folder=self.folder, fit=Fit.of(sums, counts, measured)
@@ -177,7 +182,7 @@ class OperationTable:
         """The milliseconds of a piece: of copies between others, less those of the others."""
         whole = self._kept(piece.key, lambda: alone(piece, steps, _COPIES))
         maps = [steps.values[one] for one in piece.given if is_map(steps.values[one])]
-        others = sum(self._between(one) for one in maps)
+        others = sum(self._between(one) for one in maps) or self._kept("nothing", nothing)
         if len(maps) > 1:  # several maps come in, one goes out
             others -= (len(maps) - 1) * (self._between(maps[0], 2) - self._between(maps[0]))
         return max(0.0, whole - others) / _COPIES
@@ -194,8 +199,7 @@ class OperationTable:
         path = self._path(key)
         found = None if path is None else _read(path, key)
         if found is None:
-            steps = made()
-            found = median(_measured(self.meter, steps) for _ in range(_TIMES))
+            found = _measured(self.meter, made(), _TIMES)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save(path, json.dumps({"key": key, "milliseconds": found}).encode())
@@ -235,16 +239,17 @@ def _steps(network: nn.Module, task: Task) -> Steps:
     return steps
 
 
-def _measured(meter: Meter, steps: Steps) -> float:
-    """The milliseconds of a draft; raises ValueError where the meter gives none."""
-    given = [_example(steps.values[number]) for number in steps.inputs]
+def _measured(meter: Meter, steps: Steps, times: int) -> float:
+    """The median milliseconds of a draft; raises ValueError where the meter gives none."""
+    task = _Alone([_example(steps.values[number]) for number in steps.inputs])
     with scratch_folder() as folder:
         path = folder / "draft.shoe"
         save(path, pack(draft(steps)))
-        found = meter(path, _Alone(given)).milliseconds
-    if found is None:
+        found = [meter(path, task).milliseconds for _ in range(times)]
+    known = [one for one in found if one is not None]
+    if not known:
         raise ValueError(f"{meter!r} gives no milliseconds: give a Latency as the meter")
-    return found
+    return median(known)
 
 
 def _example(value: Value) -> torch.Tensor:

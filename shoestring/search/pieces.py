@@ -189,6 +189,14 @@ def between(value: Value, copies: int, sinks: int = 1) -> Steps:
     return made
 
 
+def nothing() -> Steps:
+    """A run of one operator on one number: what a run takes whatever the network."""
+    made = Steps()
+    given = made.given((1, 1))
+    made.results.append(made.add("Neg", (given,), (1, 1)))
+    return made
+
+
 def is_map(value: Value) -> bool:
     """Whether it is a picture's map: floats with a batch, channels, height and width."""
     return len(value.shape) == 4 and value.type == "float32"

@@ -186,6 +186,16 @@ def _clipped(given: Mapping[str, Any], made: list[Tensor]) -> Any:
     return _only(made, Made("Clip", operands, _shape(made[0])))
 
 
+def _hard_sigmoid(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+    attributes = (_float("alpha", 1 / 6), _float("beta", 0.5))
+    return _only(made, Made("HardSigmoid", (given["self"],), _shape(made[0]), attributes))
+
+
+def _expanded(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+    shape = _shape(made[0])
+    return _only(made, Made("Expand", (given["self"], _int64(shape)), shape))
+
+
 def _silu(given: Mapping[str, Any], made: list[Tensor]) -> Any:
     shape = _shape(made[0])
     gate = Made("Sigmoid", (given["self"],), shape)
@@ -285,8 +295,9 @@ RULES: dict[str, Rule] = {
     "elu": _unary("Elu", ("alpha", "alpha")),
     "embedding": _embedding,
     "exp": _unary("Exp"),
+    "expand": _expanded,
     "gelu": _unary("Gelu"),
-    "hardsigmoid": _unary("HardSigmoid"),
+    "hardsigmoid": _hard_sigmoid,
     "hardswish": _unary("HardSwish"),
     "hardtanh": _clipped,
     "leaky_relu": _unary("LeakyRelu", ("alpha", "negative_slope")),

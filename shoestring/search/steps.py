@@ -183,7 +183,7 @@ class _Recorder(TorchDispatchMode):
             return answer
         name = func._overloadpacket.__name__ if hasattr(func, "_overloadpacket") else str(func)
         name = name.rstrip("_") if name not in RULES else name
-        if name in SAME and _type(made[0]) == self.steps.values[before[0]].type:
+        if name in SAME and self._is_alike(made[0], before[0]):
             self.keep(made[0], before[0])
         elif name in CONSTANT:
             pass
@@ -192,6 +192,10 @@ class _Recorder(TorchDispatchMode):
             for one in made:
                 self.keep(one, self.steps.value(one.shape, _type(one)))
         return answer
+
+    def _is_alike(self, one: Tensor, number: int) -> bool:
+        value = self.steps.values[number]
+        return (value.shape, value.type) == (tuple(one.shape), _type(one))
 
     def _write(
         self, name: str, func: Any, args: Any, kwargs: dict[str, Any], made: list[Tensor]
