@@ -196,6 +196,15 @@ def _expanded(given: Mapping[str, Any], made: list[Tensor]) -> Any:
     return _only(made, Made("Expand", (given["self"], _int64(shape)), shape))
 
 
+def _padded(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+    # Torch has (before, after) of the last axis first; ONNX all before, then all after
+    ends = np.zeros((2, made[0].ndim), np.int64)
+    pairs = np.array(given["pad"], np.int64).reshape(-1, 2)[::-1]
+    ends[:, made[0].ndim - len(pairs) :] = pairs.T
+    value = np.array(given["value"], str(made[0].dtype).removeprefix("torch."))
+    return _only(made, Made("Pad", (given["self"], ends.reshape(-1), value), _shape(made[0])))
+
+
 def _silu(given: Mapping[str, Any], made: list[Tensor]) -> Any:
     shape = _shape(made[0])
     gate = Made("Sigmoid", (given["self"],), shape)
@@ -290,6 +299,7 @@ RULES: dict[str, Rule] = {
     "cat": _joined,
     "channel_shuffle": _shuffled,
     "clamp": _clipped,
+    "constant_pad_nd": _padded,
     "convolution": _convolution,
     "div": _binary("Div"),
     "elu": _unary("Elu", ("alpha", "alpha")),

@@ -53,6 +53,7 @@ FUNCTIONS = {
     "mean of all": (MAP, lambda x: x.mean()),
     "mean pooling": (MAP, lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)),
     "mean pooling, padding counts": (MAP, lambda x: F.avg_pool2d(x, (3, 2), 2, 1)),
+    "pad": (MAP, lambda x: F.pad(x[:, :, ::2, ::2], (0, 1, 2, 0, 3, 1), value=0.5)),
     "negate": (MAP, lambda x: -x),
     "permute": (MAP, lambda x: x.permute(0, 2, 3, 1)),
     "pool all": (MAP, lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1)),
