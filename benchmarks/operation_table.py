@@ -16,6 +16,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -28,11 +29,10 @@ from torch import nn
 from shoestring import save
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Task
-from shoestring.kit.tracing.example import examples_of
-from shoestring.kit.tracing.operations import CountedOperations
 from shoestring.meters import Latency
 from shoestring.meters.latency import ThreadTime
 from shoestring.search import Cells, Drafted, Fit, OperationTable
+from shoestring.search.steps import steps_of
 from shoestring.tasks import cifar10
 
 METER = Latency(clock=ThreadTime(), repeats=7)
@@ -100,27 +100,41 @@ def main() -> None:
 
 def _space(rows: Rows, name: str, space: Cells, task: Task, folder: Path) -> None:
     """The rows of a space: of each network, then over all of them."""
-    wanted = range(2 if rows.quick else NETWORKS)
     if rows.done(name, None):
         return
     draw = random.Random(0)
     others = [
         space.made(space.drawn(draw)).network() for _ in range(4 if rows.quick else FITTED_TO)
     ]
-    networks = [space.made(space.drawn(draw)).network() for _ in wanted]
+    count = 2 if rows.quick else NETWORKS
+    networks = [space.made(space.drawn(draw)).network() for _ in range(count)]
+    for seed, network in enumerate(networks):
+        if not rows.done(f"{name}: network", seed):
+            _file(rows, f"{name}: network", seed, network, task, folder / "network.shoe")
     began = process_time()
     foretold = _fitted(others, task)
     rows.add(name, "table and fit", process_time() - began, "s of a core", timed=True)
     rows.add(name, "fit: factor", foretold.fitted.fit.factor, "", timed=True)
     rows.add(name, "fit: beside, for each", foretold.fitted.fit.each, "ms", timed=True)
-    for seed, network in zip(wanted, networks, strict=True):
-        if not rows.done(f"{name}: network", seed):
-            _network(rows, f"{name}: network", seed, network, foretold, folder / "network.shoe")
+    for seed, network in enumerate(networks):
+        for way, milliseconds in foretold(network).items():
+            rows.add(f"{name}: network", way, milliseconds, "ms", seed, timed=True)
     rows.add(name, "measurements in the table", foretold.fitted.measurements, "", timed=True)
     for way, seconds in foretold.seconds.items():
         rows.add(name, f"{way}: seconds", median(seconds), "s of a core", timed=True)
     _summary(rows, [name], name)
     rows.add(name, "done", 1, "")
+
+
+def _file(rows: Rows, subject: str, seed: int, network: nn.Module, task: Task, path: Path) -> None:
+    """The rows of a network's file. Its number is the seed."""
+    began = process_time()
+    save(network, task, path)
+    rows.add(subject, "export", process_time() - began, "s of a core", seed, timed=True)
+    once, *measured = [METER(path, task).milliseconds or 0.0 for _ in range(1 + TIMES)]
+    rows.add(subject, FILE, median(measured), "ms", seed, timed=True)
+    rows.add(subject, ONE_FILE, once, "ms", seed, timed=True)
+    rows.add(subject, "done", 1, "", seed)
 
 
 def _fitted(others: Sequence[nn.Module], task: Task) -> Foretelling:
@@ -144,20 +158,6 @@ def _constant(known: Sequence[float], measured: Sequence[float]) -> float:
     """What one is multiplied by to get the other, with the least squares of relative errors."""
     ratio = np.array(known) / np.array(measured)
     return float(ratio.sum() / (ratio**2).sum())
-
-
-def _network(
-    rows: Rows, subject: str, seed: int, network: nn.Module, foretold: Foretelling, path: Path
-) -> None:
-    """The rows of one network, whose number is the seed."""
-    found = foretold(network)
-    foretold.timed("file", lambda: float(save(network, foretold.task, path)))
-    once, *measured = [METER(path, foretold.task).milliseconds or 0.0 for _ in range(1 + TIMES)]
-    found |= {FILE: median(measured), ONE_FILE: once}
-    for way, milliseconds in found.items():
-        rows.add(subject, way, milliseconds, "ms", seed, timed=True)
-    rows.add(subject, MULTIPLIED + ", counted", multiplications(network, foretold.task), "", seed)
-    rows.add(subject, "done", 1, "", seed)
 
 
 def _summary(rows: Rows, names: Sequence[str], subject: str) -> None:
@@ -186,12 +186,13 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def multiplications(network: nn.Module, task: Task) -> float:
-    """How many multiplications a network does on one example."""
-    (example,) = examples_of(task)
-    with torch.no_grad(), CountedOperations() as counted:
-        network.eval()(*(one[:1] for one in example.args))
-    assert counted.operations
-    return counted.operations / 2
+    """How many multiplications a network of cells does for one example: of its weights."""
+    steps, count = steps_of(network, task), 0
+    for step in steps.steps:
+        if step.operator in ("Conv", "Gemm"):
+            weight, given = (steps.values[one].shape for one in (step.inputs[1], step.output))
+            count += prod(given) * (prod(weight[1:]) if step.operator == "Conv" else weight[0])
+    return float(count)
 
 
 def parameters(network: nn.Module) -> int:

@@ -110,7 +110,8 @@ class OperationTable:
 
     `meter`: what measures a file's milliseconds; a Latency.
     `folder`: where operations are kept that were measured on this machine, with these versions and
-        this meter. Processes may share it. None: in this object alone.
+        this meter. Processes may share it. Delete it to measure again, as after a time in which
+        the machine was busy. None: in this object alone.
     `fit`: what corrects the sum.
     """
 

@@ -118,7 +118,18 @@ def steps_of(network: nn.Module, task: Task) -> Steps:
     finally:
         for one, mode in modes:
             one.training = mode
-    return recorder.steps
+    return _needed(recorder.steps)
+
+
+def _needed(steps: Steps) -> Steps:
+    """The same run without the steps that no result needs, which the exporter leaves out too."""
+    wanted, kept = set(steps.results), list[Step]()
+    for step in reversed(steps.steps):
+        if step.output in wanted:
+            wanted.update(step.inputs)
+            kept.append(step)
+    steps.steps = kept[::-1]
+    return steps
 
 
 def _alone(example: Example) -> Example:

@@ -78,3 +78,19 @@ def test_the_batch_is_1_and_other_axes_stay():
     assert steps.values[steps.inputs[0]].shape == (1, 7)
     fixed = steps_of(nn.Linear(3, 2), Shown(Vary(torch.rand(4, 3), {})))
     assert fixed.values[fixed.inputs[0]].shape == (4, 3)
+
+
+def test_what_no_result_needs_is_left_out():
+    """As the exporter does: the last cell of a network need not read the one before it."""
+
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+
+        def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+            maps = self.one(pictures)
+            self.two(maps).relu()
+            return maps
+
+    assert [step.operator for step in steps_of(Loose(), Shown(PICTURES)).steps] == ["Conv"]
