@@ -14,8 +14,8 @@ from torch import nn
 from shoestring.artifact import save
 from shoestring.core import Stage, Task
 from shoestring.kit import listening
-from shoestring.plan.aiming import MOST_PASSES, TAUGHT
 from shoestring.kit.clock import Clock, TimeUpError
+from shoestring.plan.aiming import MOST_PASSES, TAUGHT
 from shoestring.plan.experiments import Proposal
 from shoestring.plan.job import Job
 from shoestring.plan.moves import Arm, Move, moves, round_steps

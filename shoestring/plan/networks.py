@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,10 +25,23 @@ from shoestring.plan.checks import checked_meters
 from shoestring.plan.compress import also_logged
 from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
-from shoestring.search import Candidate, Found, Method, Space, find, space_of
+from shoestring.search import (
+    ESTIMATES,
+    Candidate,
+    Found,
+    Method,
+    OperationTable,
+    Space,
+    TabledMilliseconds,
+    UnknownOperatorError,
+    find,
+    space_of,
+)
 
 SEARCHING, TRAINING = 0.6, 0.15
 """The shares of the time for the search, and for training what it found longer."""
+FITTED = 8
+"""Networks that are drawn to fit the table of milliseconds."""
 SHOWN = 5
 """Networks of the search that are timed beside the reader's own and the delivered file."""
 NETWORKS = ".networks"
@@ -179,6 +193,7 @@ def network_job(
             _searched(limits),
             folder,
             method=method or Method(),
+            estimates=_estimates(limits, meters, space, task, folder, seed, say),
             meters=_on_files(limits, meters),
             minutes=SEARCHING * minutes,
             seed=seed,
@@ -234,7 +249,8 @@ def join_search(
             task,
             space,
             _searched(limits),
-            path.with_name(f"{path.name}{NETWORKS}"),
+            folder := path.with_name(f"{path.name}{NETWORKS}"),
+            estimates=_estimates(limits, meters, space, task, folder, settings["seed"]),
             meters=_on_files(limits, meters),
             minutes=SEARCHING * settings["minutes"],
             seed=settings["seed"],
@@ -312,6 +328,39 @@ def _of_file(limits: Budget, value: float) -> Budget:
 def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
     """The meters of files, without that of bytes, which are counted anyway."""
     return [one for one in checked_meters(_searched(limits), meters) if one.measures != "bytes"]
+
+
+def _estimates(
+    limits: Budget,
+    meters: Sequence[Gauge] | None,
+    space: Space,
+    task: Task,
+    folder: Path,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Gauge]:
+    """What tells the cost of a network before it is trained.
+
+    Milliseconds come from a table of operations, fitted to a few networks of the space.
+    """
+    timed = [one for one in _on_files(limits, meters) if isinstance(one, Latency)]
+    if not timed or timed[0].batch != 1:
+        return list(ESTIMATES)
+    meter = replace(timed[0], repeats=7)
+    table = OperationTable(meter=meter, folder=folder / "milliseconds")
+    draw = random.Random(seed)
+    networks = [space.made(space.drawn(draw)).network() for _ in range(FITTED)]
+    began = monotonic()
+    try:
+        table = table.fitted(networks, task.sealed())
+    except UnknownOperatorError as error:
+        say(f"  {error}: milliseconds are decided on files alone")
+        return list(ESTIMATES)
+    say(
+        f"  a table of {table.measurements} measured operations foretells milliseconds "
+        f"({duration(monotonic() - began)})"
+    )
+    return [*ESTIMATES, TabledMilliseconds(table=table)]
 
 
 def _trained(

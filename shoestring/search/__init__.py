@@ -4,11 +4,17 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
-from shoestring.search.estimates import CodedBytes, CountedOperations
-from shoestring.search.finding import Method, find
+from shoestring.search.estimates import (
+    CodedBytes,
+    CountedOperations,
+    TabledMilliseconds,
+    UnestimatedWarning,
+)
+from shoestring.search.finding import ESTIMATES, Method, find
 from shoestring.search.found import Candidate, Found
 from shoestring.search.halving import Halving
 from shoestring.search.hashing import HashedRows, RowEach, Rows
+from shoestring.search.milliseconds import Drafted, Fit, OperationTable, Part, UnknownOperatorError
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
@@ -37,6 +43,7 @@ from shoestring.search.zero_cost import (
 )
 
 __all__ = [
+    "ESTIMATES",
     "OPERATIONS",
     "Architecture",
     "AtRandom",
@@ -51,7 +58,9 @@ __all__ = [
     "CountedOperations",
     "Course",
     "Decision",
+    "Drafted",
     "Evolution",
+    "Fit",
     "Found",
     "GradientNorm",
     "Grams",
@@ -66,7 +75,9 @@ __all__ = [
     "Method",
     "Norm",
     "Operation",
+    "OperationTable",
     "Parameters",
+    "Part",
     "Picks",
     "Pooling",
     "RowEach",
@@ -81,10 +92,13 @@ __all__ = [
     "StageNetwork",
     "Stages",
     "TableNetwork",
+    "TabledMilliseconds",
     "Tables",
     "TextNetwork",
     "Texts",
     "Unchanged",
+    "UnestimatedWarning",
+    "UnknownOperatorError",
     "UnscoredWarning",
     "Weighed",
     "ZeroCost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -12,12 +13,17 @@ from shoestring.core import Cost, Task
 from shoestring.core.task import evaluating
 from shoestring.kit import clone, parameters_of
 from shoestring.kit.tracing.example import examples_of
+from shoestring.search.milliseconds import OperationTable, UnknownOperatorError
 
 _TENSOR_BYTES, _GRAPH_BYTES = 12.0, 25.0
 """Bytes of a file for each tensor, and for each module that computes something.
 
 Measured on files of random networks of `Stages`; a file that is trained to be small has the same.
 """
+
+
+class UnestimatedWarning(UserWarning):
+    """A cost is not estimated, and is decided on files; the message says why."""
 
 
 @final
@@ -84,3 +90,29 @@ class CodedBytes:
         vectors = sum(one.numel() for one in weights if one.ndim <= 1) / 4
         fixed = _TENSOR_BYTES * len(weights) / 2 + _GRAPH_BYTES * modules
         return Cost(bytes=round((self.bits * matrices + 32 * vectors) / 8 + fixed))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TabledMilliseconds:
+    """`milliseconds`: of a run of the network's file, from a table of operations of this machine.
+
+    A network with an operation that the table has no rule for is not estimated: its file decides.
+
+    `table`: best one that is `fitted` to networks of the space.
+    """
+
+    table: OperationTable
+
+    measures: ClassVar[str] = "milliseconds"
+
+    def why_not(self) -> str | None:
+        """None: the table measures with its own meter."""
+        return None
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        try:
+            return Cost(milliseconds=self.table(subject, task))
+        except UnknownOperatorError as error:
+            warnings.warn(str(error), UnestimatedWarning, stacklevel=2)
+            return Cost()

@@ -44,7 +44,7 @@ from shoestring.search.limits import Fitting
 from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
 from shoestring.search.space import Picks, Space
-from shoestring.search.steps import steps_for
+from shoestring.search.training_length import steps_for
 
 DEATHS = 2
 """After how many processes died with a network it counts as failed."""
