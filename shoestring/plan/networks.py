@@ -19,8 +19,8 @@ from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score
 from shoestring.core.limits import NAMED, SCORES
 from shoestring.core.resource import LIMITED
 from shoestring.kit import export, listening, pack, train
-from shoestring.kit.clock import Clock, TimeUpError
-from shoestring.meters import alternate
+from shoestring.kit.clock import Clock, TimeUpError, duration
+from shoestring.meters import Latency, alternate
 from shoestring.plan.checks import checked_meters
 from shoestring.plan.compress import also_logged
 from shoestring.plan.frontier import TINY
@@ -343,10 +343,10 @@ def _estimates(
 
     Milliseconds come from a table of operations, fitted to a few networks of the space.
     """
-    timed = [one for one in _on_files(limits, meters) if isinstance(one, Latency)]
-    if not timed or timed[0].batch != 1:
+    timed = next((one for one in _on_files(limits, meters) if isinstance(one, Latency)), None)
+    if timed is None or timed.batch != 1:
         return list(ESTIMATES)
-    meter = replace(timed[0], repeats=7)
+    meter = replace(timed, repeats=7)
     table = OperationTable(meter=meter, folder=folder / "milliseconds")
     draw = random.Random(seed)
     networks = [space.made(space.drawn(draw)).network() for _ in range(FITTED)]

@@ -126,19 +126,20 @@ def test_a_fit_has_nothing_below_0():
 
 @dataclass(frozen=True)
 class Dearer(Priced):
-    """Half as much again for whole networks: files of 30 operators or more with a last layer."""
+    """Half as much again for whole networks: convolutions and one last layer."""
 
     def __call__(self, subject: Any, task: Task) -> Cost:
         found = super().__call__(subject, task)
-        is_network = self.seen[-1] >= 30 and "Gemm" in _operators(subject)
+        operators = _operators(subject)
+        is_network = operators.count("Gemm") == 1 and "Conv" in operators
         assert found.milliseconds is not None
         return Cost(milliseconds=found.milliseconds * (1.5 if is_network else 1))
 
 
-def _operators(subject: Any) -> set[str]:
+def _operators(subject: Any) -> list[str]:
     content = read_model(subject)
     assert isinstance(content, Content)
-    return {node.operator for node in content.graph.nodes}
+    return [node.operator for node in content.graph.nodes]
 
 
 def test_a_table_is_fitted_to_whole_networks():
