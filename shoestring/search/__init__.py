@@ -14,8 +14,10 @@ from shoestring.search.operations import (
     Separable,
     Unchanged,
 )
+from shoestring.search.rounds import CollapsedError, Rounds, Standing
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
-from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.space import Architecture, Decision, Picks, Role, Space
+from shoestring.search.supernet import Shared, Supernet
 
 __all__ = [
     "OPERATIONS",
@@ -24,6 +26,7 @@ __all__ = [
     "Block",
     "CellNetwork",
     "Cells",
+    "CollapsedError",
     "Combiner",
     "Controller",
     "Convolution",
@@ -35,8 +38,13 @@ __all__ = [
     "MeanPooled",
     "Operation",
     "Picks",
+    "Role",
+    "Rounds",
     "Searcher",
     "Separable",
+    "Shared",
     "Space",
+    "Standing",
+    "Supernet",
     "Unchanged",
 ]
