@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from shoestring.artifact.progress import progress
 from shoestring.kit import SkippedWarning
 from shoestring.search.space import Architecture, Role
 
@@ -121,21 +122,23 @@ class SharedWeights(nn.Module):
         begins as that network's does.
     """
 
-    def __init__(self, architectures: Iterable[Architecture]) -> None:
+    def __init__(self, architectures: Collection[Architecture]) -> None:
         super().__init__()
         largest: dict[str, list[tuple[int, ...]]] = {}
         begun: dict[str, Tensor] = {}
         self.users: dict[str, int] = {}
         """How many of the architectures use a weight, by key."""
-        for architecture in architectures:
-            slots = slots_of(architecture, architecture.network())
-            for key in {part.key for slot in slots for part in slot.parts}:
-                self.users[key] = self.users.get(key, 0) + 1
-            for part, value in _pieces(slots):
-                known = largest.setdefault(part.key, [])
-                if not any(_holds(shape, part.shape) for shape in known):
-                    known.append(part.shape)
-                    begun[part.key] = _joined(begun.get(part.key), value)
+        with progress("what networks share", len(architectures)) as advance:
+            for architecture in architectures:
+                slots = slots_of(architecture, architecture.network())
+                for key in {part.key for slot in slots for part in slot.parts}:
+                    self.users[key] = self.users.get(key, 0) + 1
+                for part, value in _pieces(slots):
+                    known = largest.setdefault(part.key, [])
+                    if not any(_holds(shape, part.shape) for shape in known):
+                        known.append(part.shape)
+                        begun[part.key] = _joined(begun.get(part.key), value)
+                advance("")
         self.weights = nn.ParameterDict({key: nn.Parameter(one) for key, one in begun.items()})
         self._path: tuple[nn.Module, ...] = ()  # in a tuple, so that it is no part of this module
 

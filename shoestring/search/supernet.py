@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, final
 
 from torch import Tensor, nn
@@ -72,9 +72,10 @@ class Supernet:
         drawn, random_networks = draw or space.drawn, random.Random(seed)
         paths = [drawn(random_networks) for _ in range(self.training.steps)]
         made = {picks: space.made(picks) for picks in dict.fromkeys(paths)}
+        different = list(dict.fromkeys(made.values()))
         with seeded(seed):
-            weights = SharedWeights(dict.fromkeys(made.values()))
-            _check_common(weights, list(dict.fromkeys(made.values())))
+            weights = SharedWeights(different)
+            _check_common(weights, different)
             train(
                 weights,
                 task.sealed(),
@@ -104,8 +105,8 @@ class Shared:
     """Trained shared weights: a score for each network of a space, without further training."""
 
     space: Space
-    task: Task
-    weights: SharedWeights
+    task: Task = field(repr=False)
+    weights: SharedWeights = field(repr=False)
     batches: int
 
     def network(self, picks: Picks) -> nn.Module:
