@@ -107,7 +107,7 @@ def _found(rows: Rows, subject: str, metric: str) -> dict[int, float]:
     return {
         row["seed"]: row["value"]
         for row in rows.rows
-        if row["subject"] == subject and row["metric"] == metric
+        if row["subject"] == subject and row["metric"] == metric and row["seed"] is not None
     }
 
 

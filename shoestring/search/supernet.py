@@ -16,8 +16,8 @@ from shoestring.search.rounds import CollapsedError, Rounds, Standing
 from shoestring.search.shared_weights import SharedWeights
 from shoestring.search.space import Architecture, Picks, Space
 
-_PROBES = 5
-"""Networks whose scores say whether the supernet has learnt anything."""
+_PROBES, _EXAMPLES = 5, 1000
+"""Networks, and validation examples at most, that say whether the supernet has learnt anything."""
 
 
 @final
@@ -147,11 +147,12 @@ class Shared:
 
         That is: better by two standard errors than the best of the constant answers that they give.
         """
+        task = self._task(_EXAMPLES)
         networks = [self.network(picks) for picks in some]
-        seeing = [score(self.task, one) for one in networks]
-        blind = [score(self.task, _Blind(one)) for one in networks]
+        seeing = [score(task, one) for one in networks]
+        blind = [score(task, _Blind(one)) for one in networks]
         best = networks[seeing.index(max(seeing))]
-        error = self.task.standard_error(best.eval(), "validation") or 0.0
+        error = task.standard_error(best.eval(), "validation") or 0.0
         if not max(seeing) > max(blind) + 2 * error:
             raise CollapsedError(
                 f"with the shared weights {len(some)} networks score {min(seeing):.4g} to "

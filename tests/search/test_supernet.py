@@ -170,6 +170,7 @@ def test_a_space_of_one_network_has_all_in_common(task: Supervised):
 
 def test_a_loss_that_is_nan(task: Supervised):
     images, labels = task.train
+    assert isinstance(images, torch.Tensor)
     with pytest.raises(DivergedError, match="supernet"):
         QUICK.trained(Windows(), replace(task, train=(images * 3e38, labels)), 0)
 
