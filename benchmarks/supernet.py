@@ -60,10 +60,11 @@ def main() -> None:
 def _task(quick: bool) -> Supervised:
     whole = cifar10(batch_size=64)
     train_count, others = (1000, 500) if quick else (10_000, 2000)
-    assert isinstance(whole.train[0], torch.Tensor) and whole.validation is not None
+    images, held_out = whole.train[0], whole.validation[0]
+    assert isinstance(images, torch.Tensor) and isinstance(held_out, torch.Tensor)
     return Supervised(
-        train=(avg_pool2d(whole.train[0][:train_count], 2), whole.train[1][:train_count]),
-        validation=(avg_pool2d(whole.validation[0][:others], 2), whole.validation[1][:others]),
+        train=(avg_pool2d(images[:train_count], 2), whole.train[1][:train_count]),
+        validation=(avg_pool2d(held_out[:others], 2), whole.validation[1][:others]),
         name=f"{whole.name}, {train_count} of 16×16",
         batch_size=64,
     )
