@@ -41,7 +41,7 @@ def slots_of(architecture: Architecture, network: nn.Module) -> list[Slot]:
     """The parameters of a network of this architecture, with what each is for.
 
     A parameter that several modules have is there for each, with the key of the first.
-    Raises ValueError where inputs cannot be divided among the maps that a role reads.
+    Raises ValueError where the maps that a role reads do not add up to the inputs.
     """
     roles, slots = architecture.roles(), list[Slot]()
     known: dict[int, tuple[Part, ...]] = {}
@@ -86,13 +86,18 @@ def _parts(role: Role, rest: str, shape: tuple[int, ...], path: str) -> tuple[Pa
     key = f"{key} ({len(shape)} axes{''.join(f', {size}' for size in shape[2:])})"
     if len(shape) < 2 or not role.reads:
         return (Part(key, shape),)
-    if shape[1] % len(role.reads):
+    count = len(role.reads)
+    channels = role.channels or (shape[1] // count,) * count
+    if len(channels) != count or sum(channels) != shape[1]:
+        told = role.channels or "equal shares"
         raise ValueError(
-            f"{path} has {shape[1]} inputs, which are no equal shares of the {len(role.reads)} "
-            f"maps that its role reads ({', '.join(role.reads)}): give other `reads`"
+            f"{path} has {shape[1]} inputs, and its role reads {count} maps "
+            f"({', '.join(role.reads)}) of {told}: give `channels` that add up to {shape[1]}"
         )
-    own = (shape[0], shape[1] // len(role.reads), *shape[2:])
-    return tuple(Part(f"{key} from {read}", own) for read in role.reads)
+    return tuple(
+        Part(f"{key} from {read}", (shape[0], own, *shape[2:]))
+        for read, own in zip(role.reads, channels, strict=True)
+    )
 
 
 def _built(architecture: Architecture) -> nn.Module:

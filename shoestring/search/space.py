@@ -39,12 +39,14 @@ class Role:
     `key`: where it is and what it computes, the same in each network that may share it, such as
         "size 2, normal cell 1, block 1, left: Convolution(size=3)". Numbers of channels are not in
         it: a narrow network takes the first channels of a wide one.
-    `reads`: what its input channels are, where they are several maps side by side, in shares of
-        equal width. Each has weights of its own.
+    `reads`: what its input channels are, where they are several maps side by side. Each has weights
+        of its own.
+    `channels`: of each of them; (): they share the input channels equally.
     """
 
     key: str
     reads: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
 
 
 class Architecture(ABC):

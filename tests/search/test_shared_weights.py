@@ -93,9 +93,26 @@ def test_maps_side_by_side_have_weights_of_their_own():
         assert shared.network(reads(*maps))(torch.tensor([[1.0, 3.0]])).item() == expected
 
 
-def test_unequal_shares_are_refused():
-    odd = Made("nn.Linear(3, 1)", {"layers": Role("head", ("a", "b"))})
-    with pytest.raises(ValueError, match=r"layers.weight has 3 inputs.*2 maps.*\(a, b\)"):
+def test_maps_of_other_widths_are_divided_where_they_begin():
+    """By hand: a of 1 channel and b of 2, and the other way round."""
+
+    def reads(a: int, b: int) -> Made:
+        role = Role("head", ("a", "b"), (a, b))
+        return Made(f"nn.Linear({a + b}, 1, bias=False)", {"layers": role})
+
+    shared = SharedWeights([reads(1, 2), reads(2, 1)])
+    with torch.no_grad():
+        for key, weight in shared.weights.items():
+            weight.copy_(torch.tensor([[1.0, 2.0] if key[-1] == "a" else [30.0, 40.0]]))
+    for widths, expected in (((1, 2), [1, 30, 40]), ((2, 1), [1, 2, 30]), ((1, 1), [1, 30])):
+        shared.walk(reads(*widths))
+        assert shared(torch.eye(sum(widths)))[:, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("channels", [(), (1,), (1, 1)])
+def test_maps_that_do_not_add_up_are_refused(channels: tuple[int, ...]):
+    odd = Made("nn.Linear(3, 1)", {"layers": Role("head", ("a", "b"), channels)})
+    with pytest.raises(ValueError, match=r"layers.weight has 3 inputs.*2 maps \(a, b\).*up to 3"):
         slots_of(odd, odd.network())
 
 
