@@ -29,7 +29,10 @@ class Supernet:
     networks share is told by `Architecture.roles`.
 
     Saves: the training of each candidate.
-    Costs: one training, and an order of candidates that is not quite that of trained networks.
+    Costs: one training, and an order of candidates that is not that of trained networks. With a
+        thousand steps in a space of 10¹¹ networks it was no order at all, where the number
+        of parameters was a good one (benchmarks/supernet.py): give far more steps, or draw from few
+        networks.
     Source: Guo et al. 2020, "Single path one-shot neural architecture search with uniform
     sampling", section 3; Bender et al. 2018, "Understanding and simplifying one-shot architecture
     search".
