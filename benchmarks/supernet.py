@@ -1,7 +1,7 @@
 """Whether the scores of shared weights order networks as their own trainings do.
 
 CIFAR-10: the first 10,000 pictures for training and 2,000 for validation, reduced to 16×16. The
-space is one of small cells (0.3 to 4 million multiplications). Networks that are drawn from it at
+space is one of small cells (0.5 to 4.7 million multiplications). Networks that are drawn from it at
 random are trained alone for a short time, with several seeds; their mean validation score is what
 an order should follow. Three supernets order the same networks by shared weights. Beside them are
 the numbers of parameters and of multiplications, which cost nothing, and one training alone against
