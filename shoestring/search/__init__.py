@@ -16,9 +16,11 @@ from shoestring.search.operations import (
     Separable,
     Unchanged,
 )
+from shoestring.search.rounds import CollapsedError, Rounds, Standing
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
-from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.space import Architecture, Decision, Picks, Role, Space
 from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import Norm, TableNetwork, Tables
 from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
 from shoestring.search.zero_cost import (
@@ -37,6 +39,7 @@ __all__ = [
     "Block",
     "CellNetwork",
     "Cells",
+    "CollapsedError",
     "Combiner",
     "Controller",
     "Convolution",
@@ -57,15 +60,20 @@ __all__ = [
     "Parameters",
     "Picks",
     "Pooling",
+    "Role",
+    "Rounds",
     "RowEach",
     "Rows",
     "Searcher",
     "Separable",
+    "Shared",
     "Shortcut",
     "Space",
     "Stage",
     "StageNetwork",
     "Stages",
+    "Standing",
+    "Supernet",
     "TableNetwork",
     "Tables",
     "TextNetwork",
