@@ -27,10 +27,12 @@ from shoestring.search.operations import (
     Unchanged,
 )
 from shoestring.search.proposing import Screening, SearchWarning
+from shoestring.search.rounds import CollapsedError, Rounds, Standing
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
-from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.space import Architecture, Decision, Picks, Role, Space
 from shoestring.search.spaces import space_of
 from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import Norm, TableNetwork, Tables
 from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
 from shoestring.search.zero_cost import (
@@ -52,6 +54,7 @@ __all__ = [
     "CellNetwork",
     "Cells",
     "CodedBytes",
+    "CollapsedError",
     "Combiner",
     "Controller",
     "Convolution",
@@ -80,17 +83,22 @@ __all__ = [
     "Part",
     "Picks",
     "Pooling",
+    "Role",
+    "Rounds",
     "RowEach",
     "Rows",
     "Screening",
     "SearchWarning",
     "Searcher",
     "Separable",
+    "Shared",
     "Shortcut",
     "Space",
     "Stage",
     "StageNetwork",
     "Stages",
+    "Standing",
+    "Supernet",
     "TableNetwork",
     "TabledMilliseconds",
     "Tables",

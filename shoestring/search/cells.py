@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from shoestring.search.operations import OPERATIONS, Operation, check_groups, check_strides, parts
-from shoestring.search.space import Architecture, Decision, Space
+from shoestring.search.space import Architecture, Decision, Role, Space
 
 _NODES = "abcdefghijklmnopqrstuvwxyz"
 
@@ -97,6 +97,28 @@ class CellNetwork(Architecture):
                 classes=self.classes,
             )
         )
+
+    def roles(self) -> Mapping[str, Role]:
+        """By place, operation and the blocks that are read, whatever the width and the depth."""
+        roles, number = {"first": Role("first")}, 0
+        before = last = ("first",)
+        for size in range(self.sizes):
+            for cell in range(0 if size else 1, self.depth + 1):
+                kind, blocks = ("normal", self.normal) if cell else ("reduction", self.reduction)
+                where = (
+                    f"size {size + 1}, {kind} cell {cell}" if cell else f"size {size + 1}, {kind}"
+                )
+                name = f"cells.{number}"
+                roles[f"{name}.before"] = Role(f"{where}, before", before)
+                roles[f"{name}.last"] = Role(f"{where}, last", last)
+                for at, block in enumerate(blocks):
+                    node, place = f"{name}.{_NODES[at + 2]}", f"{where}, block {at + 1}"
+                    roles[f"{node}_left"] = Role(f"{place}, left: {block.left!r}")
+                    roles[f"{node}_right"] = Role(f"{place}, right: {block.right!r}")
+                    roles[f"{node}_joined"] = Role(f"{place}, joined", ("left", "right"))
+                given = tuple(f"{kind} block {one - 1}" for one in _loose(blocks))
+                before, last, number = last, given, number + 1
+        return roles | {"head": Role("head", last)}
 
 
 _FIT = '''\

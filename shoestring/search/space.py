@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,23 @@ class Decision:
             raise ValueError(f"{self.name} has no options: give one or more")
 
 
+@dataclass(frozen=True)
+class Role:
+    """What a part of a network is for: networks of a space share the weights of one role.
+
+    `key`: where it is and what it computes, the same in each network that may share it, such as
+        "size 2, normal cell 1, block 1, left: Convolution(size=3)". Numbers of channels are not in
+        it: a narrow network takes the first channels of a wide one.
+    `reads`: what its input channels are, where they are several maps side by side. Each has weights
+        of its own.
+    `channels`: of each of them; (): they share the input channels equally.
+    """
+
+    key: str
+    reads: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
+
+
 class Architecture(ABC):
     """A network that a space describes. Frozen; its repr evaluates to it and is its name."""
 
@@ -44,6 +61,13 @@ class Architecture(ABC):
         made: dict[str, Any] = {"__name__": "found"}
         exec(compile(self.code(), "<found>", "exec"), made)  # our own text: numbers and names
         return made["Network"]()
+
+    def roles(self) -> Mapping[str, Role]:
+        """What parts of `network` are for, by their names in it; a part of a part has its role.
+
+        A part without one is known by its name, and by the kinds of the layers beside it.
+        """
+        return {}
 
 
 class Space(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from shoestring.search.operations import (
     check_strides,
     parts,
 )
-from shoestring.search.space import Architecture, Decision, Space
+from shoestring.search.space import Architecture, Decision, Role, Space
 
 
 class Shortcut(Enum):
@@ -107,6 +107,17 @@ class StageNetwork(Architecture):
                 given="mean((2, 3))" if self.head is Head.MEAN else "flatten(1)",
             )
         )
+
+    def roles(self) -> Mapping[str, Role]:
+        """By stage, layer and operation, whatever the widths and the shortcuts."""
+        roles, number, halved = {"first": Role("first")}, 0, self.stride
+        for at, stage in enumerate(self.stages):
+            for layer in range(stage.layers):
+                role = Role(f"stage {at + 1}, layer {layer + 1}: {stage.operation!r}")
+                roles[f"layers.{number}"] = roles[f"layers.{number}.operation"] = role
+                number, halved = number + 1, halved * (1 if layer else stage.stride)
+        pixels = f" of {self.height}×{self.width} halved to 1/{halved}"
+        return roles | {"head": Role(f"head{pixels if self.head is Head.LINEAR else ''}")}
 
 
 _ADDED = '''\

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate
 
 from shoestring.search.hashing import FACTORS, HASHED, PRIME, HashedRows, RowEach, Rows
-from shoestring.search.space import Architecture, Decision, Space
+from shoestring.search.space import Architecture, Decision, Role, Space
 
 
 class Norm(Enum):
@@ -93,6 +93,22 @@ class TableNetwork(Architecture):
             + "".join(run)
             + f"        return self.layers({taken})\n"
         )
+
+    def roles(self) -> Mapping[str, Role]:
+        """By layer, counted from the first; the first has weights of its own for each column."""
+        columns = tuple(f"column {one + 1}" for one in range(len(self.sizes)))
+        numbers = ("numbers",) * bool(self.mean)
+        channels = (*(self.width for _ in columns), *(len(self.mean) for _ in numbers))
+        roles, at, reads = dict[str, Role](), 0, (*columns, *numbers)
+        for number in range(len(self.hidden)):
+            key = f"hidden layer {number + 1}, {self.norm!r}"
+            roles[f"layers.{at}"] = Role(key, reads, channels)
+            if self.norm is Norm.BATCH:
+                roles[f"layers.{at + 1}"] = Role(f"{key}, its norm")
+                at += 1
+            at, reads, channels = at + 2, (), ()
+        key = "answers from columns" if reads else f"answers, {self.norm!r}"
+        return roles | {f"layers.{at}": Role(key, reads, channels)}
 
 
 def _taken(table: TableNetwork) -> str:

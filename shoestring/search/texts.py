@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from shoestring.search.hashing import FACTORS, HASHED, HashedRows, RowEach, Rows
-from shoestring.search.space import Architecture, Decision, Space
+from shoestring.search.space import Architecture, Decision, Role, Space
 
 LONGEST = 3
 """Ids of an n-gram, at most."""
@@ -112,6 +112,17 @@ class TextNetwork(Architecture):
                 given=f"cat([{', '.join(pooled)}], 1)" if several else pooled[0],
             )
         )
+
+    def roles(self) -> Mapping[str, Role]:
+        """Tables by the length of n-grams and by rows; the first layer by the n-grams it reads."""
+        roles = dict[str, Role]()
+        for length, (rows, _) in enumerate(self.grams, 1):
+            roles[f"table_{length}"] = Role(f"{length}-grams, {rows!r}")
+            roles[f"weight_{length}"] = Role(f"weights of {length}-grams, {rows!r}")
+        reads = tuple(f"{length}-grams" for length in range(1, len(self.grams) + 1))
+        first = "hidden layer" if self.hidden else "answers from n-grams"
+        channels = tuple(one.width for one in self.grams)
+        return roles | {"layers.0": Role(first, reads, channels), "layers.2": Role("answers")}
 
 
 _DROPOUT = """\
