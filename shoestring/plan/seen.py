@@ -35,6 +35,7 @@ class Seen:
     `probable`: the same by the probabilities of the routers, in place of rows.
     `rows`: how many each of these mixtures divided.
     `rate`: the learning rate.
+    `optimizer`: the name of its class.
     `rates`: what rates did.
     `answered`: the shape of what the model gave for the last batch; () where that is no tensor.
     `probabilities`: of how many classes that is the probabilities though the loss takes logits; 0
@@ -59,6 +60,7 @@ class Seen:
     routings: tuple[Routing, ...] = ()
     probable: tuple[Routing, ...] = ()
     rows: tuple[int, ...] = ()
+    optimizer: str = "AdamW"
     rates: tuple[RateTried, ...] = field(default=())
     answered: tuple[int, ...] = ()
     probabilities: int = 0
