@@ -4,6 +4,9 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.default_training import DefaultTraining, default_training
+from shoestring.search.knobs import Chosen, Knobs
+from shoestring.search.learning_rate import Ending, RangeTest, RateLoss, range_test
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
@@ -16,6 +19,8 @@ from shoestring.search.operations import (
 )
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, Whole
+from shoestring.search.tuning import Tuned, UntunedError, tune
 
 __all__ = [
     "OPERATIONS",
@@ -24,19 +29,36 @@ __all__ = [
     "Block",
     "CellNetwork",
     "Cells",
+    "Chosen",
     "Combiner",
     "Controller",
     "Convolution",
     "Course",
     "Decision",
+    "DefaultTraining",
+    "Drawn",
+    "End",
+    "Ending",
     "Evolution",
     "GroupedShuffled",
+    "Halving",
+    "Knobs",
     "MaxPooled",
     "MeanPooled",
     "Operation",
     "Picks",
+    "RangeTest",
+    "RateLoss",
     "Searcher",
     "Separable",
     "Space",
+    "TreeParzen",
+    "Tried",
+    "Tuned",
     "Unchanged",
+    "UntunedError",
+    "Whole",
+    "default_training",
+    "range_test",
+    "tune",
 ]
