@@ -75,10 +75,11 @@ class Knobs:
         if not all(0 < one < math.inf for one in self.batch_sizes):
             raise ValueError(f"batch_sizes={self.batch_sizes}: give multiples above 0, such as 0.5")
 
-    def turned(self, by: Turning, task: Task, steps: int) -> Chosen:
+    def turned(self, by: Turning, size: int | None, steps: int) -> Chosen:
         """A training with the values that are picked.
 
-        `steps`: at the task's own batch size.
+        `size`: the task's own batch size; None where it has none.
+        `steps`: at that size.
         """
         kinds = {type(one).__name__: one for one in self.optimizers}
         kind = _picked(by, "optimizer", kinds)
@@ -92,7 +93,7 @@ class Knobs:
         if isinstance(optimizer, AdamW):
             decay = _between(by, f"{name}: weight decay", *self.weight_decays)
             optimizer = replace(optimizer, weight_decay=decay)
-        size, chosen = batch_size(task), steps
+        chosen = steps
         if size is not None:
             sizes = {str(max(1, round(one * size))): one for one in self.batch_sizes}
             picked = _picked(by, "batch size", {name: int(name) for name in sizes})
@@ -105,14 +106,14 @@ class Knobs:
         )
         return Chosen(training=training, batch_size=size)
 
-    def names(self, task: Task) -> tuple[str, ...]:
-        """The settings that have more than one value for this task."""
+    def names(self, size: int | None) -> tuple[str, ...]:
+        """The settings that have more than one value, for a task with this batch size."""
         adams = any(isinstance(one, AdamW) for one in self.optimizers)
         turned = {
             "optimizer": len(self.optimizers) > 1,
             "learning rate": self.rate_factor > 1,
             "weight decay": adams and self.weight_decays[0] < self.weight_decays[1],
-            "batch size": batch_size(task) is not None and len(self.batch_sizes) > 1,
+            "batch size": size is not None and len(self.batch_sizes) > 1,
             "schedule": len(self.schedules) > 1,
             "clipping": len(self.clippings) > 1,
         }

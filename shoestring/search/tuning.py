@@ -135,7 +135,7 @@ def tune(
     error of the first trial where that is not a loss that diverged, since others would have it too.
     """
     check_task(task)
-    _check(build, minutes, steps, most)
+    check_tuning(build, minutes, steps, most)
     try:
         import optuna
     except ModuleNotFoundError:
@@ -156,13 +156,10 @@ def tune(
         _take_up(study)
         # as many values of the sampler as there were are not drawn again
         study.sampler = by.sampler(seed + 1000 * len(study.trials))
-        default = Chosen(
-            training=default_training(model, task.sealed(), steps).training,
-            batch_size=batch_size(task),
-        )
+        default = default_of(task, build, steps, seed)
         run = _Run(study, task, build, turns, default, stopping, steps, seed)
         run.until(60 * minutes, most)
-        return _found(run.trials(), turns.names(task))
+        return found_by(run.trials(), turns.names(default.batch_size))
 
 
 @dataclass(frozen=True)
@@ -207,7 +204,11 @@ class _Run:
         trial = self.study.ask()
         if is_first:
             trial.set_user_attr(_DEFAULT, True)
-        chosen = self.default if is_first else self.knobs.turned(trial, self.task, self.steps)
+        chosen = (
+            self.default
+            if is_first
+            else self.knobs.turned(trial, self.default.batch_size, self.steps)
+        )
 
         def look(part: int, score: float) -> bool:
             trial.report(score, part)
@@ -239,7 +240,11 @@ class _Run:
         ]
 
 
-def _found(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
+def found_by(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
+    """What trials found, of which the first has the default training.
+
+    Raises UntunedError where none was trained to its end.
+    """
     ended = [one for one in trials if one.end is End.FINISHED and one.score is not None]
     if not ended:
         notes = "; ".join(f"{one.end.value} {one.note}".strip() for one in trials[:3])
@@ -256,7 +261,18 @@ def _found(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
     )
 
 
-def _check(build: Callable[[], nn.Module], minutes: float, steps: int, most: int | None) -> None:
+def default_of(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> Chosen:
+    """The default training of a network, with the batch size that the task has."""
+    with seeded(seed):
+        model = build()
+    training = default_training(model, task.sealed(), steps).training
+    return Chosen(training=training, batch_size=batch_size(task))
+
+
+def check_tuning(
+    build: Callable[[], nn.Module], minutes: float, steps: int, most: int | None
+) -> None:
+    """Raise ValueError for numbers out of range and a `build` that makes no new networks."""
     if not 0 < minutes < math.inf:
         raise ValueError(f"tuning for {minutes!r} minutes: give a number above 0, such as 60")
     for name, value in (("steps", steps), ("most", 1 if most is None else most)):

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from zoo import classified, mlp
+from zoo import classified
 
 from shoestring.kit import Adagrad, AdamW, Clipped, Constant, Cosine, Training, Unclipped
 from shoestring.search import Knobs
@@ -34,10 +34,10 @@ def test_both_ends_by_hand():
     size = batch_size(task)
     assert size is not None
     low, high = Ends(0), Ends(-1)
-    assert Knobs().turned(low, task, 100).training == Training(
+    assert Knobs().turned(low, size, 100).training == Training(
         200, AdamW(3.333e-5, weight_decay=1e-3), Cosine()
     )
-    chosen = Knobs().turned(high, task, 100)
+    chosen = Knobs().turned(high, size, 100)
     assert chosen.training == Training(50, Adagrad(3.0), Constant(), clipping=Clipped(0.1))
     assert chosen.batch_size == 2 * size and batch_size(chosen.task(task)) == 2 * size
     assert list(low.asked) == [
@@ -52,7 +52,6 @@ def test_both_ends_by_hand():
 
 
 def test_a_task_without_a_batch_size_and_knobs_of_one_value():
-    _, task = mlp()
     one = Knobs(
         optimizers=(AdamW(1e-2),),
         rate_factor=1.0,
@@ -60,13 +59,14 @@ def test_a_task_without_a_batch_size_and_knobs_of_one_value():
         schedules=(Constant(),),
         clippings=(Unclipped(),),
     )
-    fixed, by = classified((3,)).sealed(), Ends(0)
-    assert one.names(fixed) == () and one.names(classified((3,))) == ("batch size",)
-    chosen = one.turned(by, fixed, 70)
+    fixed, by = classified((3,)).sealed(), Ends(0)  # a view has no field of its own
+    assert batch_size(fixed) is None
+    assert one.names(None) == () and one.names(8) == ("batch size",)
+    chosen = one.turned(by, None, 70)
     assert chosen.training == Training(70, AdamW(1e-2, weight_decay=0.1), Constant())
     assert chosen.batch_size is None and chosen.task(fixed) is fixed and not by.asked
-    assert len(Knobs().names(task)) == 5 + (batch_size(task) is not None)
-    assert "weight decay" not in Knobs(optimizers=(Adagrad(),)).names(task)
+    assert len(Knobs().names(8)) == 6
+    assert "weight decay" not in Knobs(optimizers=(Adagrad(),)).names(8)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,164 @@
+"""The trials of a tuning on a Ray cluster, many at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from shoestring.artifact.errors import missing
+from shoestring.core import Task, check_task
+from shoestring.search.knobs import Chosen, Knobs
+from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, tried
+from shoestring.search.tuning import Tuned, check_tuning, default_of, found_by
+
+
+def tune_on_cluster(
+    task: Task,
+    build: Callable[[], nn.Module],
+    *,
+    minutes: float,
+    steps: int,
+    knobs: Knobs | None = None,
+    by: TreeParzen | Drawn | None = None,
+    stopping: Halving | None = None,
+    most: int = 1000,
+    processors: float = 1.0,
+    seed: int = 0,
+) -> Tuned:
+    """`tune` on Ray: as many trials at a time as the cluster has processors for.
+
+    It uses the cluster that `ray.init` joined, or starts Ray on this machine. The default training
+    runs here, before the time begins. Trials that are going on when the time is up are not told.
+    Each machine of the cluster needs Shoestring; the task and `build` are sent to it.
+
+    Needs the extra `cluster`.
+    Source: Liaw et al. 2018 (Ray Tune); `by` and `stopping` have theirs.
+    Differs: the table is not kept in a folder; Ray has its own, in `~/ray_results`.
+
+    `minutes`, `steps`, `knobs`, `by`, `stopping`, `seed`: as in `tune`.
+    `most`: trials at most, 1 or more.
+    `processors`: of each trial, above 0.
+
+    Raises what `tune` raises, but StudyHeld.
+    """
+    check_task(task)
+    check_tuning(build, minutes, steps, most)
+    try:
+        import ray
+        from ray import tune as ray_tune
+        from ray.tune.schedulers import ASHAScheduler
+        from ray.tune.search.optuna import OptunaSearch
+    except ModuleNotFoundError:
+        raise missing("ray", "optuna", extra="cluster", what="tune_on_cluster") from None
+    turns, halving = knobs or Knobs(), stopping or Halving()
+    whole = halving.factor**halving.rungs
+    default = _default(task, build, steps, seed)
+    sampler = (by or TreeParzen()).sampler(seed)
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    asha = ASHAScheduler(
+        time_attr="part", max_t=whole, grace_period=1, reduction_factor=halving.factor
+    )
+
+    trial = _Trial(turns, halving, default.chosen.batch_size, steps, seed)
+    tuner = ray_tune.Tuner(
+        ray_tune.with_resources(
+            ray_tune.with_parameters(trial, task=task, build=build), {"cpu": processors}
+        ),
+        tune_config=ray_tune.TuneConfig(
+            metric="score",
+            mode="max",
+            search_alg=OptunaSearch(space=trial.space, metric="score", mode="max", sampler=sampler),
+            scheduler=asha,
+            num_samples=most,
+            time_budget_s=60 * minutes,
+        ),
+        run_config=ray_tune.RunConfig(verbose=0),
+    )
+    ended = [_ended(trial.chosen(one.config or {}), one, whole) for one in tuner.fit()]
+    return found_by([default, *ended], turns.names(default.chosen.batch_size))
+
+
+def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> Tried:
+    return tried(
+        default_of(task, build, steps, seed),
+        task,
+        build,
+        stopping=Halving(),
+        look=lambda part, score: False,
+        until=math.inf,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What a worker of Ray runs for each trial."""
+
+    knobs: Knobs
+    stopping: Halving
+    size: int | None
+    steps: int
+    seed: int
+
+    def space(self, trial: Any) -> None:
+        """Ask a trial of Optuna for its values, which Ray reads off it."""
+        self.knobs.turned(trial, self.size, self.steps)
+
+    def chosen(self, values: dict[str, Any]) -> Chosen:
+        """The training of the values that were picked."""
+        return self.knobs.turned(_Noted(values), self.size, self.steps)
+
+    def __call__(self, config: dict[str, Any], task: Task, build: Callable[[], nn.Module]) -> None:
+        from ray.tune import report
+
+        def look(part: int, score: float) -> bool:
+            report({"score": score, "part": part})  # the scheduler ends the process here
+            return False
+
+        done = tried(
+            self.chosen(config),
+            task,
+            build,
+            stopping=self.stopping,
+            look=look,
+            until=math.inf,
+            seed=self.seed,
+        )
+        score = done.score if done.end is End.FINISHED else None
+        whole = self.stopping.factor**self.stopping.rungs
+        worst = -math.inf if score is None else score
+        report({"score": worst, "part": whole, "tried": done.to_json()})
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """Picks what was picked before."""
+
+    values: dict[str, Any]
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        return self.values[name]
+
+    def suggest_categorical(self, name: str, choices: Any) -> Any:
+        return self.values[name]
+
+
+def _ended(chosen: Chosen, result: Any, whole: int) -> Tried:
+    """What Ray knows of a trial that ended, in our words."""
+    known = result.metrics or {}
+    if "tried" in known:
+        return Tried.from_json(known["tried"])
+    if result.error is not None:
+        return Tried(chosen=chosen, end=End.FAILED, note=str(result.error).splitlines()[-1])
+    return Tried(
+        chosen=chosen,
+        score=known.get("score"),
+        share=known.get("part", 0) / whole,
+        seconds=known.get("time_total_s", 0.0),
+        end=End.STOPPED,
+    )
