@@ -171,7 +171,7 @@ def range_test(
 
 
 def suggested(rows: Sequence[RateLoss], first: float, noise: float) -> tuple[Ending, float | None]:
-    """How a range test with these rows ended, and the rate to use; None where there is none.
+    """How a range test with these rows ended, and the rate to use, in three digits; None for none.
 
     `rows`: as in RangeTest: only the last one may be too high; none where the first loss is not
         finite.
@@ -188,7 +188,7 @@ def suggested(rows: Sequence[RateLoss], first: float, noise: float) -> tuple[End
     if not first - lowest.loss > CERTAIN * noise / math.sqrt(lowest.steps):
         return Ending.NOISE, None
     rises = diverged or rows[-1].loss - lowest.loss > CERTAIN * noise / math.sqrt(rows[-1].steps)
-    return Ending.FOUND if rises else Ending.NEVER_TOO_HIGH, lowest.rate / BELOW
+    return Ending.FOUND if rises else Ending.NEVER_TOO_HIGH, float(f"{lowest.rate / BELOW:.3g}")
 
 
 def is_too_high(row: RateLoss, first: float, noise: float) -> bool:
