@@ -4,6 +4,7 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.cluster import tune_on_cluster
 from shoestring.search.default_training import DefaultTraining, default_training
 from shoestring.search.knobs import Chosen, Knobs
 from shoestring.search.learning_rate import Ending, RangeTest, RateLoss, range_test
@@ -61,4 +62,5 @@ __all__ = [
     "default_training",
     "range_test",
     "tune",
+    "tune_on_cluster",
 ]

@@ -48,10 +48,9 @@ def tune_on_cluster(
     check_task(task)
     check_tuning(build, minutes, steps, most)
     try:
-        import ray
-        from ray import tune as ray_tune
-        from ray.tune.schedulers import ASHAScheduler
-        from ray.tune.search.optuna import OptunaSearch
+        import optuna  # noqa: F401
+        import ray  # pyright: ignore[reportMissingImports]
+        from ray import tune as ray_tune  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise missing("ray", "optuna", extra="cluster", what="tune_on_cluster") from None
     turns, halving = knobs or Knobs(), stopping or Halving()
@@ -60,10 +59,9 @@ def tune_on_cluster(
     sampler = (by or TreeParzen()).sampler(seed)
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    asha = ASHAScheduler(
+    asha = ray_tune.schedulers.ASHAScheduler(
         time_attr="part", max_t=whole, grace_period=1, reduction_factor=halving.factor
     )
-
     trial = _Trial(turns, halving, default.chosen.batch_size, steps, seed)
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(
@@ -72,15 +70,23 @@ def tune_on_cluster(
         tune_config=ray_tune.TuneConfig(
             metric="score",
             mode="max",
-            search_alg=OptunaSearch(space=trial.space, metric="score", mode="max", sampler=sampler),
+            search_alg=_optuna_search(trial, sampler),
             scheduler=asha,
             num_samples=most,
             time_budget_s=60 * minutes,
         ),
         run_config=ray_tune.RunConfig(verbose=0),
     )
-    ended = [_ended(trial.chosen(one.config or {}), one, whole) for one in tuner.fit()]
+    # of a trial that had not begun when the time was up, Ray knows no values
+    ended = [_ended(trial.chosen(one.config), one, whole) for one in tuner.fit() if one.config]
     return found_by([default, *ended], turns.names(default.chosen.batch_size))
+
+
+def _optuna_search(trial: _Trial, sampler: Any) -> Any:
+    """Ray's search by Optuna, over the values that a trial asks for."""
+    from ray.tune.search.optuna import OptunaSearch  # pyright: ignore[reportMissingImports]
+
+    return OptunaSearch(space=trial.space, metric="score", mode="max", sampler=sampler)
 
 
 def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> Tried:
@@ -114,7 +120,7 @@ class _Trial:
         return self.knobs.turned(_Noted(values), self.size, self.steps)
 
     def __call__(self, config: dict[str, Any], task: Task, build: Callable[[], nn.Module]) -> None:
-        from ray.tune import report
+        from ray.tune import report  # pyright: ignore[reportMissingImports]
 
         def look(part: int, score: float) -> bool:
             report({"score": score, "part": part})  # the scheduler ends the process here
@@ -160,5 +166,5 @@ def _ended(chosen: Chosen, result: Any, whole: int) -> Tried:
         score=known.get("score"),
         share=known.get("part", 0) / whole,
         seconds=known.get("time_total_s", 0.0),
-        end=End.STOPPED,
+        end=End.STOPPED if known.get("done") else End.OUT_OF_TIME,
     )
