@@ -155,8 +155,7 @@ def _look(
         frozen=tuple(name for name, one in model.named_parameters() if not one.requires_grad),
         gradients=first,
         updates=_updates(model, first, second, training.optimizer),
-        rate=training.optimizer.learning_rate,
-        optimizer=type(training.optimizer).__name__,
+        optimizer=training.optimizer,
         # A gradient that a zero stops says nothing about depth; one that underflows to 0 does.
         chain=tuple(
             one

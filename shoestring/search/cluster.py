@@ -50,43 +50,58 @@ def tune_on_cluster(
     try:
         import optuna  # noqa: F401
         import ray  # pyright: ignore[reportMissingImports]
-        from ray import tune as ray_tune  # pyright: ignore[reportMissingImports]
+        import ray.tune  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise missing("ray", "optuna", extra="cluster", what="tune_on_cluster") from None
-    turns, halving = knobs or Knobs(), stopping or Halving()
-    whole = halving.factor**halving.rungs
+    turns, halving, sampler = knobs or Knobs(), stopping or Halving(), by or TreeParzen()
     default = _default(task, build, steps, seed)
-    sampler = (by or TreeParzen()).sampler(seed)
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    asha = ray_tune.schedulers.ASHAScheduler(
-        time_attr="part", max_t=whole, grace_period=1, reduction_factor=halving.factor
-    )
     trial = _Trial(turns, halving, default.chosen.batch_size, steps, seed)
-    tuner = ray_tune.Tuner(
+    results = _tuner(
+        trial, task, build, most=most, seconds=60 * minutes, processors=processors, by=sampler
+    ).fit()
+    # of a trial that had not begun when the time was up, Ray knows no values
+    ended = [_ended(trial.chosen(one.config), one, trial.whole) for one in results if one.config]
+    return found_by([default, *ended], turns.names(default.chosen.batch_size))
+
+
+def _tuner(
+    trial: _Trial,
+    task: Task,
+    build: Callable[[], nn.Module],
+    *,
+    most: int,
+    seconds: float,
+    processors: float,
+    by: TreeParzen | Drawn,
+) -> Any:
+    """Ray's tuner of the trials, with its search by Optuna and its ASHA."""
+    from ray import tune as ray_tune  # pyright: ignore[reportMissingImports]
+    from ray.tune.search.optuna import OptunaSearch  # pyright: ignore[reportMissingImports]
+
+    asha = ray_tune.schedulers.ASHAScheduler(
+        time_attr="part",
+        max_t=trial.whole,
+        grace_period=1,
+        reduction_factor=trial.stopping.factor,
+    )
+    return ray_tune.Tuner(
         ray_tune.with_resources(
             ray_tune.with_parameters(trial, task=task, build=build), {"cpu": processors}
         ),
         tune_config=ray_tune.TuneConfig(
             metric="score",
             mode="max",
-            search_alg=_optuna_search(trial, sampler),
+            search_alg=OptunaSearch(
+                space=trial.space, metric="score", mode="max", sampler=by.sampler(trial.seed)
+            ),
             scheduler=asha,
             num_samples=most,
-            time_budget_s=60 * minutes,
+            time_budget_s=seconds,
         ),
         run_config=ray_tune.RunConfig(verbose=0),
     )
-    # of a trial that had not begun when the time was up, Ray knows no values
-    ended = [_ended(trial.chosen(one.config), one, whole) for one in tuner.fit() if one.config]
-    return found_by([default, *ended], turns.names(default.chosen.batch_size))
-
-
-def _optuna_search(trial: _Trial, sampler: Any) -> Any:
-    """Ray's search by Optuna, over the values that a trial asks for."""
-    from ray.tune.search.optuna import OptunaSearch  # pyright: ignore[reportMissingImports]
-
-    return OptunaSearch(space=trial.space, metric="score", mode="max", sampler=sampler)
 
 
 def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> Tried:
@@ -110,6 +125,11 @@ class _Trial:
     size: int | None
     steps: int
     seed: int
+
+    @property
+    def whole(self) -> int:
+        """A whole training, in the parts that the scheduler counts."""
+        return self.stopping.factor**self.stopping.rungs
 
     def space(self, trial: Any) -> None:
         """Ask a trial of Optuna for its values, which Ray reads off it."""
@@ -136,9 +156,8 @@ class _Trial:
             seed=self.seed,
         )
         score = done.score if done.end is End.FINISHED else None
-        whole = self.stopping.factor**self.stopping.rungs
         worst = -math.inf if score is None else score
-        report({"score": worst, "part": whole, "tried": done.to_json()})
+        report({"score": worst, "part": self.whole, "tried": done.to_json()})
 
 
 @dataclass(frozen=True)

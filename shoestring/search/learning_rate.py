@@ -134,15 +134,7 @@ def range_test(
     Raises ValueError for numbers out of range, for a model without a parameter that learns, and
     where the training split is empty.
     """
-    check_task(task)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 50:
-        raise ValueError(f"a range test of {steps!r} steps: give an integer, 50 or more")
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"a range test of {seconds!r} seconds: give a number above 0, such as 60")
-    if not any(one.requires_grad for one in model.parameters()):
-        raise ValueError(
-            "the model has no parameter that learns: a range test needs one with requires_grad"
-        )
+    _check(model, task, steps, seconds)
     begun, copy = monotonic(), clone_in_training(model)
     with seeded(seed), progress("learning-rate range test", RATES + 1) as advance:
         stepping, batches = Steps(copy, task, _constant(training)), Batches(task, copy)
@@ -168,6 +160,18 @@ def range_test(
         ending=ending,
         seconds=monotonic() - begun,
     )
+
+
+def _check(model: nn.Module, task: Task, steps: int, seconds: float) -> None:
+    check_task(task)
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 50:
+        raise ValueError(f"a range test of {steps!r} steps: give an integer, 50 or more")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"a range test of {seconds!r} seconds: give a number above 0, such as 60")
+    if not any(one.requires_grad for one in model.parameters()):
+        raise ValueError(
+            "the model has no parameter that learns: a range test needs one with requires_grad"
+        )
 
 
 def suggested(rows: Sequence[RateLoss], first: float, noise: float) -> tuple[Ending, float | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from shoestring.artifact.errors import missing
-from shoestring.core import Task, check_task, seeded
+from shoestring.core import Cost, Task, check_task, seeded
 from shoestring.kit import Training, listening, progress
 from shoestring.kit.study import alone
+from shoestring.kit.study.trial import StudyError
 from shoestring.search.default_training import default_training
 from shoestring.search.knobs import Chosen, Knobs, batch_size
 from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, Whole, tried
@@ -35,7 +37,7 @@ class Tuned:
     `best`: the trial with the highest validation score of those that were trained to the end.
     `default`: the first trial, with the training that needs no tuning.
     `trials`: all, in their order.
-    `knobs`: the settings that were turned; a ledger counts them as `settings`.
+    `knobs`: the settings that were turned.
     `seconds`: of all trials together.
     """
 
@@ -49,6 +51,11 @@ class Tuned:
     def training(self) -> Training:
         """The best training, for a task with the batch size of `best.chosen`."""
         return self.best.chosen.training
+
+    @property
+    def cost(self) -> Cost:
+        """Settings that were turned and the seconds of all trials, for a ledger."""
+        return Cost(settings=len(self.knobs), seconds=self.seconds)
 
     @property
     def gained(self) -> float | None:
@@ -74,7 +81,7 @@ class Tuned:
 
     def __str__(self) -> str:
         lines = [" score  error  steps made  seconds  training"]
-        ranked = sorted(self.trials, key=lambda one: (-one.share, -(one.score or -math.inf)))
+        ranked = sorted(self.trials, key=lambda one: (_rank(one), one.share), reverse=True)
         for one in ranked:
             shown = "     -" if one.score is None else f"{one.score:6.4f}"
             error = "     -" if one.error is None else f"{one.error:6.4f}"
@@ -131,35 +138,29 @@ def tune(
     `seed`: of the values that are picked, and of every training.
 
     Raises ValueError for numbers out of range and for a `build` that returns one network twice;
-    StudyHeld where another process tunes in this folder; UntunedError where no trial ended; and the
-    error of the first trial where that is not a loss that diverged, since others would have it too.
+    StudyHeld where another process tunes in this folder, StudyError for a journal that is damaged;
+    and UntunedError where no trial was trained to its end, and at once where the first one fails
+    otherwise than by a loss that diverges, since others would fail too.
     """
     check_task(task)
     check_tuning(build, minutes, steps, most)
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise missing("optuna", extra="search", what="tune") from None
+    optuna = _optuna()
     turns, by, stopping = knobs or Knobs(), by or TreeParzen(), stopping or Halving()
-    with seeded(seed):
-        model = build()
-    told = f"{task.name} {model} {steps} {turns} {by} {stopping} {seed}"
+    of = _digest(task, build, steps, turns, by, stopping, seed)
     with _journal(folder) as storage:
         with _quiet(optuna):
             study = optuna.create_study(
-                storage=storage,
-                study_name=hashlib.sha256(told.encode()).hexdigest()[:20],
+                storage=storage(),
+                study_name=of,
                 direction="maximize",
                 load_if_exists=True,
                 pruner=stopping.pruner(),
             )
         _take_up(study)
-        # as many values of the sampler as there were are not drawn again
-        study.sampler = by.sampler(seed + 1000 * len(study.trials))
+        study.sampler = by.sampler(seed + 1000 * len(study.trials))  # not the same values again
         default = default_of(task, build, steps, seed)
         run = _Run(study, task, build, turns, default, stopping, steps, seed)
-        run.until(60 * minutes, most)
-        return found_by(run.trials(), turns.names(default.batch_size))
+        return found_by(run.until(60 * minutes, most), turns.names(default.batch_size))
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,8 @@ class _Run:
     steps: int
     seed: int
 
-    def until(self, seconds: float, most: int | None) -> None:
-        """Try trainings until the time is up."""
+    def until(self, seconds: float, most: int | None) -> list[Tried]:
+        """Try trainings until the time is up, and return all that ended."""
         ended = self.trials()
         used = begun_at = min(seconds, sum(one.seconds for one in ended))
         began, whole = monotonic(), max(1, math.ceil(seconds))
@@ -190,13 +191,14 @@ class _Run:
                     shown += 1
 
             while not ended or (used < seconds and (most is None or len(ended) < most)):
-                best = max((one.score or -math.inf for one in ended), default=-math.inf)
+                best = max(map(_rank, ended), default=-math.inf)
                 note = f"{len(ended)} trials, best {best:.4f}" if ended else "the default"
                 show(note)
                 with listening(lambda *_, note=note: show(note)):
                     self._next(is_first=not ended, until=monotonic() + seconds - used)
                 ended = self.trials()
                 used = begun_at + monotonic() - began
+        return ended
 
     def _next(self, *, is_first: bool, until: float) -> None:
         from optuna.trial import TrialState
@@ -223,13 +225,14 @@ class _Run:
             until=math.inf if is_first else until,
             seed=self.seed,
         )
+        if is_first and done.end is End.FAILED:  # it is not noted, and the next call tries it again
+            self.study.tell(trial, state=TrialState.FAIL)
+            raise UntunedError(f"the default training failed, and so would others: {done.note}")
         trial.set_user_attr(_ENDED, done.to_json())
         states = {End.FINISHED: TrialState.COMPLETE, End.STOPPED: TrialState.PRUNED}
         state = states.get(done.end, TrialState.FAIL)
         values = done.score if state is TrialState.COMPLETE else None
         self.study.tell(trial, values, state=state)
-        if is_first and done.end is End.FAILED:
-            raise UntunedError(f"the default training failed, and so would others: {done.note}")
 
     def trials(self) -> list[Tried]:
         """Those that ended, in their order."""
@@ -238,6 +241,12 @@ class _Run:
             for one in self.study.get_trials(deepcopy=False)
             if one.state.is_finished() and _ENDED in one.user_attrs
         ]
+
+
+def _rank(one: Tried) -> float:
+    """The score of a trial that was trained to its end, the lowest there is for others."""
+    ended = one.end is End.FINISHED and one.score is not None
+    return float(one.score) if ended else -math.inf  # type: ignore[arg-type]
 
 
 def found_by(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
@@ -253,7 +262,7 @@ def found_by(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
             "fewer steps or lower rates (Knobs)"
         )
     return Tuned(
-        best=max(ended, key=lambda one: one.score or -math.inf),
+        best=max(ended, key=_rank),
         default=trials[0],
         trials=tuple(trials),
         knobs=knobs,
@@ -298,19 +307,44 @@ def _take_up(study: optuna.Study) -> None:
 
 
 @contextmanager
-def _journal(folder: str | Path | None) -> Iterator[Any]:
-    """Optuna's storage in a folder, which this process has alone; in memory where there is none."""
+def _journal(folder: str | Path | None) -> Iterator[Callable[[], Any]]:
+    """Opens Optuna's storage in a folder, which this process has alone, or in memory."""
     from optuna.storages import InMemoryStorage, JournalStorage
 
     from shoestring.kit.study.optuna_storage import Journal
 
     if folder is None:
-        yield InMemoryStorage()
+        yield InMemoryStorage
         return
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
+
+    def opened() -> JournalStorage:
+        try:
+            return JournalStorage(Journal(str(path / JOURNAL)))
+        except (ValueError, KeyError, AttributeError, TypeError, AssertionError) as error:
+            raise StudyError(
+                f"{path / JOURNAL} is no journal of a tuning, or is damaged ({error}): delete it "
+                "to begin anew, or name another folder"
+            ) from error
+
     with alone(path):
-        yield JournalStorage(Journal(str(path / JOURNAL)))
+        yield opened
+
+
+def _digest(task: Task, build: Callable[[], nn.Module], *settings: Any) -> str:
+    """A short name for what is tuned; addresses, which differ between processes, do not count."""
+    with seeded(0):
+        told = f"{task.name} {build()} {settings}"
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", told).encode()).hexdigest()[:20]
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ModuleNotFoundError:
+        raise missing("optuna", extra="search", what="tune") from None
+    return optuna
 
 
 @contextmanager

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from zoo import classified
 
-from shoestring.core import Task
+from shoestring.core import Cost, Task
 from shoestring.kit import AdamW, Constant, StudyHeld, Training, Unclipped
 from shoestring.kit.study import alone
+from shoestring.kit.study.trial import StudyError
 from shoestring.search import (
     Chosen,
     Drawn,
@@ -214,13 +215,30 @@ def test_a_loss_that_is_never_finite():
         tune(Broken(), one_weight, minutes=5, steps=9, knobs=RATE_ALONE, most=3)  # type: ignore[abstract]
 
 
-def test_an_error_of_the_task_is_said_at_the_first_trial():
+def test_an_error_of_the_task_is_said_at_the_first_trial(tmp_path: Path):
     class Broken(Far):
         def score(self, predict: Any, split: str) -> float:
             raise KeyError("reference")
 
     with pytest.raises(UntunedError, match=r"the default training failed.*KeyError: 'reference'"):
-        tune(Broken(), one_weight, minutes=5, steps=9)  # type: ignore[abstract]
+        tune(Broken(), one_weight, minutes=5, steps=9, folder=tmp_path)  # type: ignore[abstract]
+    # mended, it begins with the default
+    mended = tune(Far(), one_weight, minutes=5, steps=9, most=1, folder=tmp_path)  # type: ignore[abstract]
+    assert [one.end for one in mended.trials] == [End.FINISHED]
+
+
+@pytest.mark.parametrize("damaged", ["{", "nothing\n", '{"op_code": 99}\n', "\x00\xff\n"])
+def test_a_journal_that_is_damaged(damaged: str, tmp_path: Path):
+    tuned(most=2, folder=tmp_path)
+    path = tmp_path / tuning.JOURNAL
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(damaged + whole, encoding="utf-8")
+    if damaged == "{":
+        path.write_text(whole + damaged)  # a line that was being written: it is cut off
+        assert len(tuned(most=3, folder=tmp_path).trials) == 3
+        return
+    with pytest.raises(StudyError, match="is no journal of a tuning, or is damaged"):
+        tuned(most=2, folder=tmp_path)
 
 
 def test_a_trial_that_dies_is_noted_and_the_others_go_on():
@@ -270,5 +288,6 @@ def test_a_default_that_did_not_end_is_not_compared():
     ended = Tried(chosen=one, score=0.5, share=1.0, end=End.FINISHED)
     first = Tried(chosen=one, end=End.DIVERGED)
     found = Tuned(best=ended, default=first, trials=(first, ended), knobs=(), seconds=1.0)
+    assert found.cost == Cost(settings=0, seconds=1.0)
     assert found.gained is None and found.pays and "no difference is known" in str(found)
     assert Halving() == Halving(factor=3, rungs=2)
