@@ -20,12 +20,13 @@ from shoestring.search.operations import (
 )
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
-from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, Whole
+from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, Whole
 from shoestring.search.tuning import Tuned, UntunedError, tune
 
 __all__ = [
     "OPERATIONS",
     "Architecture",
+    "AsynchronousHalving",
     "AtRandom",
     "Block",
     "CellNetwork",
@@ -42,7 +43,6 @@ __all__ = [
     "Ending",
     "Evolution",
     "GroupedShuffled",
-    "Halving",
     "Knobs",
     "MaxPooled",
     "MeanPooled",

@@ -12,7 +12,7 @@ from torch import nn
 from shoestring.artifact.errors import missing
 from shoestring.core import Task, check_task
 from shoestring.search.knobs import Chosen, Knobs
-from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, tried
+from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, tried
 from shoestring.search.tuning import Tuned, check_tuning, default_of, found_by
 
 
@@ -24,7 +24,7 @@ def tune_on_cluster(
     steps: int,
     knobs: Knobs | None = None,
     by: TreeParzen | Drawn | None = None,
-    stopping: Halving | None = None,
+    stopping: AsynchronousHalving | None = None,
     most: int = 1000,
     processors: float = 1.0,
     seed: int = 0,
@@ -53,7 +53,11 @@ def tune_on_cluster(
         import ray.tune  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise missing("ray", "optuna", extra="cluster", what="tune_on_cluster") from None
-    turns, halving, sampler = knobs or Knobs(), stopping or Halving(), by or TreeParzen()
+    turns, halving, sampler = (
+        knobs or Knobs(),
+        stopping or AsynchronousHalving(),
+        by or TreeParzen(),
+    )
     default = _default(task, build, steps, seed)
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
@@ -109,7 +113,7 @@ def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) 
         default_of(task, build, steps, seed),
         task,
         build,
-        stopping=Halving(),
+        stopping=AsynchronousHalving(),
         look=lambda part, score: False,
         until=math.inf,
         seed=seed,
@@ -121,7 +125,7 @@ class _Trial:
     """What a worker of Ray runs for each trial."""
 
     knobs: Knobs
-    stopping: Halving
+    stopping: AsynchronousHalving
     size: int | None
     steps: int
     seed: int

@@ -74,7 +74,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Halving:
+class AsynchronousHalving:
     """A trial that is not among the best at a rung goes no further (ASHA).
 
     Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2, by
@@ -209,7 +209,7 @@ def tried(
     task: Task,
     build: Callable[[], nn.Module],
     *,
-    stopping: Halving | Whole,
+    stopping: AsynchronousHalving | Whole,
     look: Look,
     until: float,
     seed: int,

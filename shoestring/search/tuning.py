@@ -21,7 +21,15 @@ from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
 from shoestring.search.default_training import default_training
 from shoestring.search.knobs import Chosen, Knobs, batch_size
-from shoestring.search.trials import Drawn, End, Halving, TreeParzen, Tried, Whole, tried
+from shoestring.search.trials import (
+    AsynchronousHalving,
+    Drawn,
+    End,
+    TreeParzen,
+    Tried,
+    Whole,
+    tried,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -109,7 +117,7 @@ def tune(
     steps: int,
     knobs: Knobs | None = None,
     by: TreeParzen | Drawn | None = None,
-    stopping: Halving | Whole | None = None,
+    stopping: AsynchronousHalving | Whole | None = None,
     folder: str | Path | None = None,
     most: int | None = None,
     seed: int = 0,
@@ -132,7 +140,7 @@ def tune(
     `steps`: of a whole training at the task's own batch size, 1 or more.
     `knobs`: what is turned; None: `Knobs()`.
     `by`: how values are picked; None: `TreeParzen()`.
-    `stopping`: when a trial is stopped early; None: `Halving()`.
+    `stopping`: when a trial is stopped early; None: `AsynchronousHalving()`.
     `folder`: None: what was tried is forgotten at the end.
     `most`: trials at most, 1 or more; None: as many as there is time for.
     `seed`: of the values that are picked, and of every training.
@@ -145,7 +153,7 @@ def tune(
     check_task(task)
     check_tuning(build, minutes, steps, most)
     optuna = _optuna()
-    turns, by, stopping = knobs or Knobs(), by or TreeParzen(), stopping or Halving()
+    turns, by, stopping = knobs or Knobs(), by or TreeParzen(), stopping or AsynchronousHalving()
     of = _digest(task, build, steps, turns, by, stopping, seed)
     with _journal(folder) as storage:
         with _quiet(optuna):
@@ -172,7 +180,7 @@ class _Run:
     build: Callable[[], nn.Module]
     knobs: Knobs
     default: Chosen
-    stopping: Halving | Whole
+    stopping: AsynchronousHalving | Whole
     steps: int
     seed: int
 

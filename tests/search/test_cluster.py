@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from shoestring.kit import AdamW, Training
-from shoestring.search import Chosen, End, Halving, Knobs, Tried, tune_on_cluster
+from shoestring.search import AsynchronousHalving, Chosen, End, Knobs, Tried, tune_on_cluster
 from shoestring.search.cluster import _ended, _Trial
 from shoestring.tasks import digits
 
@@ -39,7 +39,7 @@ def test_what_ray_knows_of_a_trial():
 
 
 def test_a_worker_makes_the_training_of_the_values_that_were_picked():
-    trial = _Trial(Knobs(), Halving(), 64, 100, 0)
+    trial = _Trial(Knobs(), AsynchronousHalving(), 64, 100, 0)
     picked = {
         "optimizer": "AdamW",
         "AdamW: learning rate": 0.0123456,

@@ -11,7 +11,16 @@ from zoo import classified
 
 from shoestring.core import Task, score, seeded
 from shoestring.kit import Adagrad, AdamW, Averaged, Clipped, Constant, Supervised, Training, train
-from shoestring.search import Chosen, Drawn, End, Halving, TreeParzen, Tried, Whole, trials
+from shoestring.search import (
+    AsynchronousHalving,
+    Chosen,
+    Drawn,
+    End,
+    TreeParzen,
+    Tried,
+    Whole,
+    trials,
+)
 from shoestring.search.trials import tried
 
 
@@ -25,7 +34,7 @@ def chosen(steps: int = 18, rate: float = 1e-2, batch_size: int | None = None) -
 
 def ran(task: Task, one: Chosen, **settings: Any) -> Tried:
     given = {
-        "stopping": Halving(),
+        "stopping": AsynchronousHalving(),
         "look": lambda part, score: False,
         "until": math.inf,
         "seed": 3,
@@ -35,9 +44,9 @@ def ran(task: Task, one: Chosen, **settings: Any) -> Tried:
 
 
 def test_looks_by_hand():
-    assert Halving().looks(90) == {10: 1, 30: 3}
-    assert Halving(factor=2, rungs=3).looks(80) == {10: 1, 20: 2, 40: 4}
-    assert Halving().looks(2) == {1: 3} and Whole().looks(90) == {}
+    assert AsynchronousHalving().looks(90) == {10: 1, 30: 3}
+    assert AsynchronousHalving(factor=2, rungs=3).looks(80) == {10: 1, 20: 2, 40: 4}
+    assert AsynchronousHalving().looks(2) == {1: 3} and Whole().looks(90) == {}
 
 
 def test_a_trial_is_a_plain_training_and_looking_changes_nothing():
@@ -112,7 +121,12 @@ def test_a_trial_is_the_same_after_json():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Halving(factor=1), lambda: Halving(rungs=0), lambda: TreeParzen(drawn=0)]
+    "make",
+    [
+        lambda: AsynchronousHalving(factor=1),
+        lambda: AsynchronousHalving(rungs=0),
+        lambda: TreeParzen(drawn=0),
+    ],
 )
 def test_bad_input(make: Any):
     with pytest.raises(ValueError, match="give"):

@@ -17,10 +17,10 @@ from shoestring.kit import AdamW, Constant, StudyHeld, Training, Unclipped
 from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
 from shoestring.search import (
+    AsynchronousHalving,
     Chosen,
     Drawn,
     End,
-    Halving,
     Knobs,
     Tried,
     Tuned,
@@ -290,4 +290,4 @@ def test_a_default_that_did_not_end_is_not_compared():
     found = Tuned(best=ended, default=first, trials=(first, ended), knobs=(), seconds=1.0)
     assert found.cost == Cost(settings=0, seconds=1.0)
     assert found.gained is None and found.pays and "no difference is known" in str(found)
-    assert Halving() == Halving(factor=3, rungs=2)
+    assert AsynchronousHalving() == AsynchronousHalving(factor=3, rungs=2)
