@@ -15,7 +15,7 @@ from shoestring.artifact import save
 from shoestring.core import Stage, Task
 from shoestring.kit import listening
 from shoestring.plan.aiming import MOST_PASSES, TAUGHT
-from shoestring.plan.clock import Clock, TimeUpError
+from shoestring.kit.clock import Clock, TimeUpError
 from shoestring.plan.experiments import Proposal
 from shoestring.plan.job import Job
 from shoestring.plan.moves import Arm, Move, moves, round_steps

@@ -79,6 +79,7 @@ _ROOMS = (
     "quantize",
     "recipes",
     "report",
+    "search",
     "tasks",
     "unlabelled",
 )

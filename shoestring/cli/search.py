@@ -141,7 +141,7 @@ def compress(
     """
     machine, machines = _part(part, storage)
     limits, meters, timed = _limits(source, budget, runtime, target)
-    say, tell = _printers(as_json, quiet or bool(worker))
+    say, tell = printers(as_json, quiet or bool(worker))
     say(f"loading {source or 'the demo'}")  # and torch, which takes seconds
     from shoestring.core import Ledger
     from shoestring.plan.workers import join
@@ -341,7 +341,7 @@ def _unless_logged(say: Callable[[str], None]) -> Callable[[str], None]:
     return lambda text: None if logs_to_console() else say(text)
 
 
-def _printers(
+def printers(
     as_json: bool, quiet: bool
 ) -> tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]:
     """A function that prints lines for people, and one that prints events as JSON.

@@ -11,8 +11,8 @@ from torch import nn
 
 from shoestring.core import Budget, Gauge, Task, check_task, unwrapped
 from shoestring.kit import export
+from shoestring.kit.clock import Clock
 from shoestring.plan.checks import checked_limits, checked_meters, seconds_of
-from shoestring.plan.clock import Clock
 from shoestring.plan.labels import labels_first
 from shoestring.plan.pool import has_pool, pool_first
 

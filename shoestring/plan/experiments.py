@@ -28,8 +28,8 @@ from shoestring.kit import (
     restore,
     resuming,
 )
+from shoestring.kit.clock import TimeUpError
 from shoestring.kit.study.trial import Key
-from shoestring.plan.clock import TimeUpError
 from shoestring.plan.frontier import undominated
 from shoestring.plan.judge import quick_judge
 from shoestring.plan.moves import Move

@@ -10,9 +10,9 @@ from typing import Any
 from shoestring.core import Budget
 from shoestring.core.budget import is_lower, is_of_score
 from shoestring.kit import Trial, compressible
+from shoestring.kit.clock import duration
 from shoestring.plan.aiming import FEWEST_STEPS, TAUGHT
 from shoestring.plan.arms import MARGIN, shares_of_smaller, speed_limits
-from shoestring.plan.clock import duration
 from shoestring.plan.rounds import SHRINK
 from shoestring.plan.search import FIRST_SECONDS, FIRST_SHARE, Search
 from shoestring.plan.verdict import is_large, limit_of, wants_smaller

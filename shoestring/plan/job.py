@@ -18,6 +18,7 @@ from shoestring.artifact import save
 from shoestring.artifact.format.names import NOTE
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, unwrapped
 from shoestring.kit import Trial, listening, parameter_bytes
+from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.plan.aiming import LOOKED_AGAIN
 from shoestring.plan.bought import Bought
 from shoestring.plan.checks import (
@@ -27,7 +28,6 @@ from shoestring.plan.checks import (
     remark_on_drop,
     seconds_of,
 )
-from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.folder import folder_of
 from shoestring.plan.forecast import forecast_of

@@ -27,10 +27,10 @@ from shoestring.core.labels import LabelTask, label_task
 from shoestring.core.technique import gist, settings
 from shoestring.core.view import View
 from shoestring.kit import Training, clone, export, listening, resuming, train
+from shoestring.kit.clock import Clock, TimeUpError
 from shoestring.plan.bought import Best, Bought, error_of_difference
 from shoestring.plan.buyers import buyer, sized
 from shoestring.plan.checks import checked_limits, checked_meters, seconds_of
-from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.folder import folder_of
 from shoestring.plan.label_rows import LabelRows
 from shoestring.plan.label_store import LabelStore, digest_of_training

@@ -21,9 +21,9 @@ from shoestring.artifact.format.protobuf import onnx_bytes
 from shoestring.artifact.format.saving import check_place
 from shoestring.core import Budget, Gauge, Ledger, Task, batches, check_task, evaluating, unwrapped
 from shoestring.core.prove import proof
+from shoestring.kit.clock import duration
 from shoestring.meters import Latency, Ratio, alternate, ratio
 from shoestring.plan.blocking import blocking
-from shoestring.plan.clock import duration
 from shoestring.plan.command import command_line
 from shoestring.plan.compress import also_logged, searching
 from shoestring.plan.folder import check_not_searched

@@ -21,8 +21,8 @@ from shoestring.core import BudgetError, Ledger, Task, Technique, apply, score, 
 from shoestring.core.labels import LabelTask
 from shoestring.core.merits import merits
 from shoestring.kit import listening, parameters_of, resuming
+from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.plan.bought import error_of_difference
-from shoestring.plan.clock import Clock, TimeUpError, duration
 from shoestring.plan.folder import LEARNT, folder_of
 from shoestring.plan.label_store import digest_of_pool, digest_of_training
 from shoestring.plan.learners import Timed, learners, timed

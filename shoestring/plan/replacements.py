@@ -32,6 +32,7 @@ from shoestring.core.kinds import are_probabilities
 from shoestring.core.technique import steps_of
 from shoestring.distill import Replace
 from shoestring.kit import AdamW, Training
+from shoestring.kit.clock import TimeUpError
 from shoestring.models.families import (
     Ending,
     Images,
@@ -40,7 +41,6 @@ from shoestring.models.families import (
     Texts,
     VGGFamily,
 )
-from shoestring.plan.clock import TimeUpError
 from shoestring.plan.moves import Move
 
 _BATCHES = 8

@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from shoestring.kit import compressible
+from shoestring.kit.clock import TimeUpError
 from shoestring.meters import Operations, UnmeasuredWarning
 from shoestring.plan.arms import speed_limits
-from shoestring.plan.clock import TimeUpError
 from shoestring.plan.moves import LARGE, Move, moves, sooner
 from shoestring.plan.rounds import Rounds
 from shoestring.plan.standing import Standing

@@ -9,7 +9,7 @@ from typing import Any
 from shoestring.core import Budget
 from shoestring.core.budget import scores_limited
 from shoestring.kit import Trial
-from shoestring.plan.clock import Clock, duration
+from shoestring.kit.clock import Clock, duration
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.verdict import Verdict, better, judge, limit_of, wants_smaller
 

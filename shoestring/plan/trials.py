@@ -17,8 +17,8 @@ from shoestring.core import Meter, Task, Technique, chain, check_task, seeded
 from shoestring.core.cost import Cost
 from shoestring.core.ledger import machine, versions
 from shoestring.kit import Study, Trial
+from shoestring.kit.clock import TimeUpError
 from shoestring.kit.weights.layers import NoLayerError
-from shoestring.plan.clock import TimeUpError
 from shoestring.plan.judge import Judge
 from shoestring.plan.relative_latency import RelativeLatency
 from shoestring.plan.weighing import Weighing, fault_of, hearing

@@ -10,8 +10,8 @@ from typing import Any
 from shoestring.core import ActsOnLayers, Stage
 from shoestring.core.budget import is_of_score
 from shoestring.kit import Trial, compressible
+from shoestring.kit.clock import TimeUpError
 from shoestring.plan.arms import UNTRAINED_DIALS
-from shoestring.plan.clock import TimeUpError
 from shoestring.plan.fallback import fallback
 from shoestring.plan.moves import Move, moves
 from shoestring.plan.proposal import Proposal

@@ -58,16 +58,17 @@ def join(
 
     No file is delivered. The arguments are those of `compress`.
     """
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     model, task = build()
     model, task, found = data_first(model, task, budget, path, **settings)
     Job.of(model, task, budget, path, **{**settings, **found}).search()
 
 
-def _end_with_parent() -> None:
-    """Wait for the end of standard input, when the process that holds its other end is gone.
+def end_with_parent() -> None:
+    """Stop this process, from now on, once the process that holds standard input's end is gone."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
-    Then stop at once.
-    """
+
+def _wait_for_parent() -> None:
     os.read(0, 1)
     os._exit(0)

@@ -6,22 +6,41 @@ Needs the extra `train`.
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
 from shoestring.search.cluster import tune_on_cluster
 from shoestring.search.default_training import DefaultTraining, default_training
+from shoestring.search.estimates import CodedBytes, CountedOperations
+from shoestring.search.finding import Method, find
+from shoestring.search.found import Candidate, Found
+from shoestring.search.halving import Halving
+from shoestring.search.hashing import HashedRows, RowEach, Rows
 from shoestring.search.knobs import Chosen, Knobs
 from shoestring.search.learning_rate import Ending, RangeTest, RateLoss, range_test
 from shoestring.search.operations import (
     OPERATIONS,
     Convolution,
     GroupedShuffled,
+    Inverted,
     MaxPooled,
     MeanPooled,
     Operation,
     Separable,
     Unchanged,
 )
+from shoestring.search.proposing import Screening, SearchWarning
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Space
+from shoestring.search.spaces import space_of
+from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.tables import Norm, TableNetwork, Tables
+from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
 from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, Whole
 from shoestring.search.tuning import Tuned, UntunedError, tune
+from shoestring.search.zero_cost import (
+    GradientNorm,
+    LinearRegions,
+    Parameters,
+    UnscoredWarning,
+    Weighed,
+    ZeroCost,
+)
 
 __all__ = [
     "OPERATIONS",
@@ -29,12 +48,15 @@ __all__ = [
     "AsynchronousHalving",
     "AtRandom",
     "Block",
+    "Candidate",
     "CellNetwork",
     "Cells",
     "Chosen",
+    "CodedBytes",
     "Combiner",
     "Controller",
     "Convolution",
+    "CountedOperations",
     "Course",
     "Decision",
     "DefaultTraining",
@@ -42,25 +64,54 @@ __all__ = [
     "End",
     "Ending",
     "Evolution",
+    "Found",
+    "GradientNorm",
+    "Grams",
     "GroupedShuffled",
+    "Halving",
+    "HashedRows",
+    "Head",
+    "Inverted",
     "Knobs",
+    "LinearRegions",
     "MaxPooled",
     "MeanPooled",
+    "Method",
+    "Norm",
     "Operation",
+    "Parameters",
     "Picks",
+    "Pooling",
     "RangeTest",
     "RateLoss",
+    "RowEach",
+    "Rows",
+    "Screening",
+    "SearchWarning",
     "Searcher",
     "Separable",
+    "Shortcut",
     "Space",
+    "Stage",
+    "StageNetwork",
+    "Stages",
+    "TableNetwork",
+    "Tables",
+    "TextNetwork",
+    "Texts",
     "TreeParzen",
     "Tried",
     "Tuned",
     "Unchanged",
+    "UnscoredWarning",
     "UntunedError",
+    "Weighed",
     "Whole",
+    "ZeroCost",
     "default_training",
+    "find",
     "range_test",
+    "space_of",
     "tune",
     "tune_on_cluster",
 ]

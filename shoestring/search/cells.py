@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from shoestring.search.operations import OPERATIONS, PARTS, Operation
+from shoestring.search.operations import OPERATIONS, Operation, check_groups, check_strides, parts
 from shoestring.search.space import Architecture, Decision, Space
 
 _NODES = "abcdefghijklmnopqrstuvwxyz"
@@ -47,10 +47,11 @@ class CellNetwork(Architecture):
     twice; there is no auxiliary classifier.
 
     `normal`, `reduction`: blocks of either cell. Maps that no block reads are what a cell gives.
-    `width`: channels of a block in the first cells, a multiple of 8.
+    `width`: channels of a block in the first cells, a multiple of the groups of its operations.
     `depth`: normal cells at each size, 1 or more.
     `sizes`: of the picture: 1 more than there are reductions.
     `channels`, `classes`: of pictures, and of answers.
+    `stride`: of the first convolution: 1, or 2, which halves pictures before the first cell.
     """
 
     normal: tuple[Block, ...]
@@ -60,6 +61,7 @@ class CellNetwork(Architecture):
     sizes: int
     channels: int
     classes: int
+    stride: int = 1
 
     def code(self) -> str:
         """The network as a module of Python: its cells as classes, and `Network`."""
@@ -78,13 +80,18 @@ class CellNetwork(Architecture):
         return (
             '"""A network of cells that a search found; it needs torch only."""\n\n'
             "from torch import cat, nn\n\n\n"
-            + PARTS
+            + parts(
+                one
+                for block in (*self.normal, *self.reduction)
+                for one in (block.left, block.right)
+            )
             + _FIT
             + _cell("NormalCell", self.normal, 1)
             + _cell("ReductionCell", self.reduction, 2)
             + _NETWORK.format(
                 channels=self.channels,
                 width=self.width,
+                stride=self.stride,
                 cells="".join(cells),
                 last=last,
                 classes=self.classes,
@@ -106,7 +113,7 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first = nn.Sequential(*layer({channels}, {width}, 3), nn.ReLU())
+        self.first = nn.Sequential(*layer({channels}, {width}, 3, {stride}), nn.ReLU())
         cells = [
 {cells}        ]
         self.cells = nn.ModuleList(cells)
@@ -170,18 +177,22 @@ class Cells(Space):
     `channels`, `classes`: of pictures, and of answers.
     `blocks`: of a cell, 1 or more.
     `operations`, `combiners`: what a block chooses from.
-    `widths`: channels of a block in the first cells, multiples of 8.
+    `widths`: channels of a block in the first cells, multiples of the groups of all operations.
     `depths`: normal cells at each size, 1 or more.
+    `strides`: of the first convolution, 1 or 2.
     `sizes`: of the picture, 1 or more: it is halved between them.
+
+    Raises ValueError for numbers out of range.
     """
 
     channels: int = 3
     classes: int = 10
-    blocks: int = 5
+    blocks: int = 3
     operations: tuple[Operation, ...] = OPERATIONS
     combiners: tuple[Combiner, ...] = (Combiner.SUM, Combiner.JOINED)
-    widths: tuple[int, ...] = (8, 16, 24, 32)
-    depths: tuple[int, ...] = (1, 2, 3)
+    widths: tuple[int, ...] = (8, 12, 16)
+    depths: tuple[int, ...] = (1, 2)
+    strides: tuple[int, ...] = (1, 2)
     sizes: int = 3
 
     def __post_init__(self) -> None:
@@ -191,16 +202,19 @@ class Cells(Space):
                 f"{self!r}: channels, classes, sizes, depths and widths must be 1 or more, and "
                 f"blocks 1 to {len(_NODES) - 2}"
             )
-        if any(width % 8 for width in self.widths):
-            raise ValueError(
-                f"widths {self.widths}: give multiples of 8, since groups of channels are shuffled"
-            )
+        check_groups(self.operations, self.widths)
+        check_strides(self.strides)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """Those of the normal cell, of the reduction cell, then the width and the depth."""
+        """Those of the normal cell, of the reduction cell, then width, depth and first stride."""
         of_cells = (one for kind in ("normal", "reduction") for one in self._of_cell(kind))
-        return (*of_cells, Decision("width", self.widths), Decision("depth", self.depths))
+        return (
+            *of_cells,
+            Decision("width", self.widths),
+            Decision("depth", self.depths),
+            Decision("first stride", self.strides),
+        )
 
     def _of_cell(self, kind: str) -> Iterator[Decision]:
         for number in range(self.blocks):
@@ -213,16 +227,14 @@ class Cells(Space):
 
     def made(self, picks: Sequence[int]) -> CellNetwork:
         """The network of these picks."""
-        decisions = self.decisions
-        chosen = [
-            one.options[pick] for one, pick in zip(decisions, self.checked(picks), strict=True)
-        ]
+        chosen = self.options(picks)
         blocks = [Block(*chosen[at : at + 5]) for at in range(0, 10 * self.blocks, 5)]
         return CellNetwork(
             normal=tuple(blocks[: self.blocks]),
             reduction=tuple(blocks[self.blocks :]),
-            width=chosen[-2],
-            depth=chosen[-1],
+            width=chosen[-3],
+            depth=chosen[-2],
+            stride=chosen[-1],
             sizes=self.sizes,
             channels=self.channels,
             classes=self.classes,

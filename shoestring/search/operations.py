@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
-PARTS = '''\
+LAYER = '''\
 def layer(taken, given, size=1, stride=1, groups=1, dilation=1):
     """A convolution and its batch norm; maps keep their size, or are halved."""
     padding = dilation * (size // 2)
@@ -14,28 +15,69 @@ def layer(taken, given, size=1, stride=1, groups=1, dilation=1):
     return [convolution, nn.BatchNorm2d(given)]
 
 
-def convolution(width, size, stride):
-    return nn.Sequential(*layer(width, width, size, stride), nn.ReLU())
+'''
+"""What all the others call, once in the code of a network."""
+_CONVOLUTION = """\
+def convolution(taken, given, size, stride):
+    return nn.Sequential(*layer(taken, given, size, stride), nn.ReLU())
 
 
-def separable(width, size, stride, dilation=1):
-    first = layer(width, width, size, stride, width, dilation)
-    return nn.Sequential(*first, *layer(width, width), nn.ReLU())
+"""
+_SEPARABLE = """\
+def separable(taken, given, size, stride, dilation=1):
+    first = layer(taken, taken, size, stride, taken, dilation)
+    return nn.Sequential(*first, *layer(taken, given), nn.ReLU())
 
 
-def shuffled(width, size, stride, groups):
+"""
+_INVERTED = """\
+def inverted(taken, given, size, stride, expansion):
+    wide = taken * expansion
     return nn.Sequential(
-        *layer(width, width, groups=groups),
+        *layer(taken, wide),
+        nn.ReLU(),
+        *layer(wide, wide, size, stride, wide),
+        nn.ReLU(),
+        *layer(wide, given),
+    )
+
+
+"""
+_SHUFFLED = """\
+def shuffled(taken, given, size, stride, groups):
+    return nn.Sequential(
+        *layer(taken, given, groups=groups),
         nn.ReLU(),
         nn.ChannelShuffle(groups),
-        *layer(width, width, size, stride, width),
-        *layer(width, width, groups=groups),
+        *layer(given, given, size, stride, given),
+        *layer(given, given, groups=groups),
         nn.ReLU(),
     )
 
 
-'''
-"""What the expressions of operations call, once in the code of a network."""
+"""
+
+
+def parts(operations: Iterable[Operation]) -> str:
+    """The functions that the expressions of these operations call, once in a network's code."""
+    used = {type(one) for one in operations}
+    return LAYER + "".join(part for kind, part in _PARTS.items() if kind in used)
+
+
+def check_groups(operations: Iterable[Operation], widths: Iterable[int]) -> None:
+    """Raise ValueError for a width that an operation cannot cut into its groups."""
+    for groups in (one.groups for one in operations if isinstance(one, GroupedShuffled)):
+        if wrong := [width for width in widths if width % groups]:
+            raise ValueError(
+                f"a width of {wrong[0]}: GroupedShuffled({groups}) has {groups} groups, "
+                f"so give widths that are multiples of {groups}, or leave it out"
+            )
+
+
+def check_strides(strides: Iterable[int]) -> None:
+    """Raise ValueError for strides that are not 1 or 2."""
+    if wrong := [one for one in strides if one not in (1, 2)]:
+        raise ValueError(f"a stride of {wrong[0]}: give strides of 1 or 2")
 
 
 class Operation(ABC):
@@ -54,7 +96,11 @@ class Convolution(Operation):
     size: int = 3
 
     def code(self, stride: int) -> str:
-        return f"convolution(width, {self.size}, {stride})"
+        return self.between("width", "width", stride)
+
+    def between(self, taken: str | int, given: str | int, stride: int) -> str:
+        """The same expression from `taken` to `given` channels."""
+        return f"convolution({taken}, {given}, {self.size}, {stride})"
 
 
 @final
@@ -70,8 +116,36 @@ class Separable(Operation):
     dilation: int = 1
 
     def code(self, stride: int) -> str:
+        return self.between("width", "width", stride)
+
+    def between(self, taken: str | int, given: str | int, stride: int) -> str:
+        """The same expression from `taken` to `given` channels."""
         dilated = f", {self.dilation}" if self.dilation > 1 else ""
-        return f"separable(width, {self.size}, {stride}{dilated})"
+        return f"separable({taken}, {given}, {self.size}, {stride}{dilated})"
+
+
+@final
+@dataclass(frozen=True)
+class Inverted(Operation):
+    """Each channel becomes several, is convolved on its own, and a few are mixed of them.
+
+    There is no ReLU at the end.
+
+    Source: Sandler et al. 2018, section 3.3 (inverted bottleneck). Differs: ReLU, not ReLU6.
+
+    `expansion`: how many each channel becomes, 1 or more.
+    `size`: of the convolution in each channel, in pixels, odd.
+    """
+
+    expansion: int = 3
+    size: int = 3
+
+    def code(self, stride: int) -> str:
+        return self.between("width", "width", stride)
+
+    def between(self, taken: str | int, given: str | int, stride: int) -> str:
+        """The same expression from `taken` to `given` channels."""
+        return f"inverted({taken}, {given}, {self.size}, {stride}, {self.expansion})"
 
 
 @final
@@ -87,7 +161,11 @@ class GroupedShuffled(Operation):
     size: int = 3
 
     def code(self, stride: int) -> str:
-        return f"shuffled(width, {self.size}, {stride}, {self.groups})"
+        return self.between("width", "width", stride)
+
+    def between(self, taken: str | int, given: str | int, stride: int) -> str:
+        """The same expression from `taken` to `given` channels."""
+        return f"shuffled({taken}, {given}, {self.size}, {stride}, {self.groups})"
 
 
 @final
@@ -120,6 +198,16 @@ class Unchanged(Operation):
     def code(self, stride: int) -> str:
         return "nn.Identity()" if stride == 1 else f"nn.MaxPool2d(1, {stride})"
 
+
+Widening = Convolution | Separable | Inverted | GroupedShuffled
+"""Operations that can change how many channels there are."""
+
+_PARTS: dict[type[Operation], str] = {
+    Convolution: _CONVOLUTION,
+    Separable: _SEPARABLE,
+    Inverted: _INVERTED,
+    GroupedShuffled: _SHUFFLED,
+}
 
 OPERATIONS: tuple[Operation, ...] = (
     Unchanged(),

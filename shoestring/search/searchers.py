@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from abc import ABC, abstractmethod
 from collections import deque
@@ -24,6 +25,10 @@ class Course(ABC):
     @abstractmethod
     def tell(self, picks: Picks, reward: float) -> None:
         """How good a network was: higher is better. It need not be one that was asked for."""
+
+    def refused(self, picks: Picks) -> None:
+        """A network that was asked for breaks a limit, and is not tried."""
+        return
 
 
 class Searcher(ABC):
@@ -88,11 +93,9 @@ class _Evolution(Course):
     def __init__(self, space: Space, how: Evolution, draw: random.Random) -> None:
         self.space, self.how, self.draw = space, how, draw
         self.living = deque[tuple[float, Picks]](maxlen=how.population)
-        self.begun = 0
 
     def ask(self) -> Picks:
-        if self.begun < self.how.population or not self.living:
-            self.begun += 1
+        if len(self.living) < self.how.population:
             return self.space.drawn(self.draw)
         some = self.draw.sample(list(self.living), min(self.how.drawn, len(self.living)))
         return self.space.changed(max(some)[1], self.draw)
@@ -110,7 +113,7 @@ class Controller(Searcher):
     for uncertainty that keeps it from always deciding alike.
 
     Source: Zoph & Le 2017, section 3.2; the bonus: Pham et al. 2018, section 3.1.
-    Differs: a step after each reward and with Adam.
+    Differs: a step after each reward and with Adam; what breaks a limit counts as the worst so far.
 
     `width`: of the recurrent network, 1 or more.
     `rate`: of learning, above 0.
@@ -146,16 +149,25 @@ class _Controller(Course):
             self.policy = _Policy([len(one.options) for one in space.decisions], how.width)
         self.optimizer = torch.optim.Adam(self.policy.parameters(), how.rate)
         self.mean: float | None = None
+        self.worst = math.inf
 
     def ask(self) -> Picks:
         with torch.no_grad():
             return self.policy.drawn(self.draw)
 
+    def refused(self, picks: Picks) -> None:
+        if self.mean is not None:  # else nothing tells how much worse than others it is
+            self._learn(picks, self.worst - self.mean)
+
     def tell(self, picks: Picks, reward: float) -> None:
         before = reward if self.mean is None else self.mean
         self.mean = self.how.baseline * before + (1 - self.how.baseline) * reward
+        self.worst = min(self.worst, reward)
+        self._learn(picks, reward - before)
+
+    def _learn(self, picks: Picks, advantage: float) -> None:
         likely, entropy = self.policy.judged(picks)
-        loss = -(reward - before) * likely - self.how.uncertainty * entropy
+        loss = -advantage * likely - self.how.uncertainty * entropy
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

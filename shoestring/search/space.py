@@ -87,6 +87,11 @@ class Space(ABC):
                 )
         return tuple(picks)
 
+    def options(self, picks: Sequence[int]) -> list[Any]:
+        """The options that these picks take; raises ValueError where they do not fit."""
+        taken = zip(self.decisions, self.checked(picks), strict=True)
+        return [one.options[pick] for one, pick in taken]
+
     @property
     def count(self) -> int:
         """How many picks there are; several may make the same network."""

@@ -30,11 +30,11 @@ from shoestring.core import (
 )
 from shoestring.core.labels import label_task
 from shoestring.kit import AdamW, Supervised, Training, clone, export, parameters_of, train
+from shoestring.kit.clock import Clock
 from shoestring.label import Margin, Random
 from shoestring.plan import compress, forecast, label_store, labels
 from shoestring.plan.bought import Best, Bought, error_of_difference
 from shoestring.plan.buyers import buyer, buyers, sized
-from shoestring.plan.clock import Clock
 from shoestring.plan.label_store import LabelStore
 from shoestring.plan.labels import Buying
 from shoestring.plan.moves import label_techniques, moves

@@ -22,10 +22,10 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, Cost, Ledger, Stage, Technique, score
 from shoestring.kit import StudyHeld, Supervised, clone, parameter_bytes
+from shoestring.kit.clock import Clock, TimeUpError
 from shoestring.meters import Latency, Ratio, alternate
 from shoestring.plan import Report, compress, main_job
 from shoestring.plan.aiming import Aiming
-from shoestring.plan.clock import Clock, TimeUpError
 from shoestring.plan.proposal import open_proposals
 from shoestring.plan.untrained import Untrained
 from shoestring.plan.verdict import judge

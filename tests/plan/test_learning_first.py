@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from shoestring.core import Ledger, Stage, Task, Technique, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, clone, parameters_of, train
+from shoestring.kit.clock import Clock
 from shoestring.plan import compress, forecast, pool
 from shoestring.plan.before import data_first
-from shoestring.plan.clock import Clock
 from shoestring.plan.folder import folder_of
 from shoestring.plan.kept import kept_search
 from shoestring.plan.learners import learners

@@ -14,10 +14,10 @@ from zoo import classified
 from shoestring.core import Budget, Cost, chain, score, seeded
 from shoestring.distill import Replace
 from shoestring.kit import AdamW, Training, Trial, load_into, train
+from shoestring.kit.clock import Clock
 from shoestring.meters import Operations
 from shoestring.models import Ending, Images, NgramFamily, TextEncoder, VGGFamily
 from shoestring.plan.arms import gentlest_by
-from shoestring.plan.clock import Clock
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.moves import Arm, Move, moves
 from shoestring.plan.proposal import Proposal

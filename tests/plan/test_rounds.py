@@ -17,9 +17,9 @@ from shoestring.artifact import bill, load
 from shoestring.artifact.format.names import NOTE, names_beside
 from shoestring.core import ActsOnLayers, Budget, Cost, Stage
 from shoestring.kit import Supervised, Trial, clone, parameters_of
+from shoestring.kit.clock import Clock
 from shoestring.meters import Latency
 from shoestring.plan import compress
-from shoestring.plan.clock import Clock
 from shoestring.plan.compress import searching
 from shoestring.plan.experiments import Experiments
 from shoestring.plan.forecast import forecast_of

@@ -86,7 +86,7 @@ def test_its_repr_evaluates_to_it():
     import shoestring.search as names
 
     architecture = SMALL.made(SMALL.drawn(random.Random(1)))
-    assert eval(repr(architecture), vars(names)) == architecture
+    assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
 @pytest.mark.slow
@@ -113,13 +113,17 @@ def test_files_of_every_operation_answer_as_the_networks(tmp_path: Path):
 
 def test_options_are_counted_where_maps_grow():
     names = Counter(len(one.options) for one in Cells(blocks=2).decisions)
-    assert names[2] == 4 + 4  # the maps of each first block, and four combiners
-    assert names[3] == 4 + 1  # the maps of each second block, and the depths
+    assert names[2] == 4 + 4 + 2  # the maps of each first block, four combiners, depth, stride
+    assert names[3] == 4 + 1  # the maps of each second block, and the widths
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"widths": (12,)}, "multiples of 8"), ({"blocks": 0}, "blocks 1 to 24")],
+    [
+        ({"widths": (10,)}, "multiples of 4"),
+        ({"blocks": 0}, "blocks 1 to 24"),
+        ({"strides": (3,)}, "stride of 3: give strides of 1 or 2"),
+    ],
 )
 def test_spaces_that_make_no_networks(settings: dict[str, object], said: str):
     with pytest.raises(ValueError, match=said):

@@ -100,7 +100,7 @@ def snapshot(
         )
     digest.update(torch.get_rng_state().numpy().tobytes())
     names = []
-    for more in (b"", _structure(model).encode(), _data(task)):
+    for more in (b"", _structure(model).encode(), data_digest(task)):
         digest.update(more)
         names.append(kept / f"training-{digest.hexdigest()[:20]}.pt")
     *older, path = names  # of versions whose names had neither structure nor data in them
@@ -111,7 +111,7 @@ def snapshot(
     return Snapshot(path, model, optimizer, singles, key)
 
 
-def _data(task: Task) -> bytes:
+def data_digest(task: Task) -> bytes:
     """What tells the training data from others: labels, and inputs, or twenty thousand of them.
 
     So do the views of the task that have a loss of their own, with their settings, and teachers. Of

@@ -150,9 +150,9 @@ def test_a_training_of_an_older_version_goes_on(tmp_path, monkeypatch):
         task, steps = classified((6,)), list[int]()
     # first names had no structure in them, then no data
     older, data = (lambda _: "", lambda _: b""), (resume._structure, lambda _: b"")
-    for structure, told in (older, data, (resume._structure, resume._data)):
+    for structure, told in (older, data, (resume._structure, resume.data_digest)):
         monkeypatch.setattr(resume, "_structure", structure)
-        monkeypatch.setattr(resume, "_data", told)
+        monkeypatch.setattr(resume, "data_digest", told)
         steps.clear()
         with resuming(tmp_path), seeded(1):
             train(nn.Linear(6, 4), task, Training(3), before_step=steps.append)

@@ -5,9 +5,9 @@ import threading
 import pytest
 
 from shoestring.artifact.progress import progress
+from shoestring.kit import clock as module
 from shoestring.kit import listening
-from shoestring.plan import clock as module
-from shoestring.plan.clock import ENDING, Clock, TimeUpError, duration
+from shoestring.kit.clock import ENDING, Clock, TimeUpError, duration
 
 
 @pytest.fixture

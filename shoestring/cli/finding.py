@@ -1,0 +1,148 @@
+"""The command that searches for a network: search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from shoestring.cli.ending import GOES_ON, INTERRUPTED, asked_to_end, if_interrupted, writing
+from shoestring.cli.search import (
+    BEGAN,
+    BUDGET_NOT_MET,
+    AsJson,
+    LedgerPath,
+    Quiet,
+    RuntimeName,
+    Seed,
+    Storage,
+    Worker,
+    Workers,
+    printers,
+)
+from shoestring.cli.source import call
+from shoestring.core.budget import limits_in_words
+
+MINUTES = 10.0
+
+
+class SearcherName(Enum):
+    """How networks are proposed, as the command line writes it."""
+
+    RANDOM = "random"
+    EVOLUTION = "evolution"
+    CONTROLLER = "controller"
+
+
+def search(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:FUNCTION",
+            show_default=False,
+            help="a function that returns a task, as MODULE:FUNCTION or path.py:FUNCTION; it may "
+            "return with it a trained model to beat, a space of shoestring.search, or both",
+        ),
+    ],
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            show_default=False,
+            help=f"limits, such as 'latency<=0.3ms, size<=50KB': {limits_in_words()} "
+            "\\[default: none]",
+        ),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(help="for the whole command", min=0.2, show_default=True)
+    ] = MINUTES,
+    by: Annotated[
+        SearcherName, typer.Option("--by", help="how networks are proposed")
+    ] = SearcherName.EVOLUTION,
+    runtime: RuntimeName = "onnxruntime",
+    out: Annotated[
+        Path,
+        typer.Option(help="the file to write; the network's code is beside it, as .py"),
+    ] = Path("found.shoe"),
+    workers: Workers = 1,
+    storage: Storage = None,
+    seed: Seed = 0,
+    ledger: LedgerPath = Path("shoestring.ledger"),
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    worker: Worker = 0,
+) -> None:
+    """Search for a network that keeps a budget on this machine, train it and compress it.
+
+    Networks are proposed and trained for a short time, the better ones longer; those that break a
+    limit are not trained. The best is trained longer, compressed into a file and proved on test
+    data, beside your own model where there is one. Ctrl-C ends the search; the same command goes on
+    from there. Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept); 1 an
+    error; 130 interrupted.
+    """
+    limits, meters = _limits(budget, runtime)
+    say, tell = printers(as_json, quiet or bool(worker))
+    say(f"loading {source}")  # and torch, which takes seconds
+    from shoestring.core import Ledger
+    from shoestring.plan.networks import NETWORKS, join_search, network_job
+    from shoestring.plan.workers import end_with_parent, helpers
+
+    settings: dict[str, Any] = {
+        "minutes": minutes,
+        "meters": meters,
+        "method": _method(by),
+        "seed": seed,
+        "storage": storage,
+    }
+    build: Callable[[], Any] = lambda: call(source)  # noqa: E731
+    if worker:
+        end_with_parent()
+        join_search(build, limits, out, worker=worker, **settings)
+        return
+    writing(out, then=lambda: GOES_ON if out.with_name(f"{out.name}{NETWORKS}").exists() else "")
+    with helpers(workers - 1):
+        report = network_job(
+            build,
+            limits,
+            out,
+            ledger=Ledger(ledger),
+            began=BEGAN,
+            asked=asked_to_end.is_set,
+            say=say,
+            tell=tell,
+            **settings,
+        )
+    print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
+    if report.compressed.outcome.interrupted:
+        if_interrupted(lambda: "")  # the report has printed it
+        raise typer.Exit(INTERRUPTED)
+    if not report.met:
+        raise typer.Exit(BUDGET_NOT_MET)
+
+
+def _limits(budget: str | None, runtime: str) -> tuple[Any, Any]:
+    """The budget and its meters; no torch is imported, so that a mistype is told at once."""
+    from shoestring.core import Budget
+    from shoestring.meters import Latency, default_meters, parse_runtime
+
+    limits = Budget.parse(budget) if budget and budget.strip() else Budget()
+    platform = parse_runtime(runtime)
+    timed = Latency(runtime=platform.runtime, threads=platform.threads)  # type: ignore[arg-type]
+    meters = [timed if isinstance(one, Latency) else one for one in default_meters(limits)]
+    return limits, meters
+
+
+def _method(by: SearcherName) -> Any:
+    """How the space is searched."""
+    from shoestring.search import AtRandom, Controller, Evolution, Method, Searcher
+
+    searchers: dict[SearcherName, Searcher] = {
+        SearcherName.RANDOM: AtRandom(),
+        SearcherName.EVOLUTION: Evolution(),
+        SearcherName.CONTROLLER: Controller(),
+    }
+    return Method(searcher=searchers[by])

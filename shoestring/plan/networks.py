@@ -1,0 +1,375 @@
+"""A network for a task and a budget: searched, trained longer, compressed, beside the reader's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from torch import nn
+
+from shoestring.artifact import load, save
+from shoestring.artifact.format.saving import check_place
+from shoestring.artifact.scratch import scratch_folder
+from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score, seeded
+from shoestring.core.limits import NAMED, SCORES
+from shoestring.core.resource import LIMITED
+from shoestring.kit import export, listening, pack, train
+from shoestring.kit.clock import Clock, TimeUpError
+from shoestring.meters import alternate
+from shoestring.plan.checks import checked_meters
+from shoestring.plan.compress import also_logged
+from shoestring.plan.frontier import TINY
+from shoestring.plan.main_job import Report, main_job
+from shoestring.search import Candidate, Found, Method, Space, find, space_of
+
+SEARCHING, TRAINING = 0.6, 0.15
+"""The shares of the time for the search, and for training what it found longer."""
+SHOWN = 5
+"""Networks of the search that are timed beside the reader's own and the delivered file."""
+NETWORKS = ".networks"
+"""The end of the name of the folder in which a search of networks keeps its trials."""
+_LONGER = 3.0
+"""For how many times the steps of a full training what was found is trained, at most."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A file in the comparison.
+
+    `name`: what it is, in words.
+    `score`: on validation data.
+    `milliseconds`: the median of a run; all files are timed in alternation.
+    `bytes`: of the file.
+    """
+
+    name: str
+    score: float
+    milliseconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkReport:
+    """What a search for a network came to.
+
+    `found`: what was searched.
+    `chosen`: the network that was delivered.
+    `points`: files timed in alternation: the reader's own, those of the search, the delivered one.
+    `compressed`: how the delivered file was made of the network, and what it scores on test data.
+    `code`: the path of the network's code.
+    `longer`: the validation score before and after it was trained longer; None where it was not.
+    """
+
+    found: Found
+    chosen: Candidate
+    points: tuple[Point, ...]
+    compressed: Report
+    code: Path
+    longer: tuple[float, float] | None
+    seconds: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the delivered file keeps the budget."""
+        return self.compressed.met
+
+    def as_text(self) -> str:
+        """The report as text."""
+        return "\n".join(
+            [
+                "",
+                str(self.found),
+                "",
+                "all files, timed in alternation; none beats those with a mark in score, "
+                "milliseconds and bytes",
+                *self._table(),
+                *(self._beside_own() or ()),
+                *self._trained_longer(),
+                self.compressed.as_text(),
+                f"the code of the network: {self.code} (plain Python; needs torch only)",
+            ]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON object."""
+        return {
+            **self.compressed.as_json(),
+            "found": self.found.as_json(),
+            "chosen": list(self.chosen.picks),
+            "code": str(self.code),
+            "points": [vars(one) for one in self.points],
+            "longer": self.longer,
+            "seconds": self.seconds,
+        }
+
+    def _table(self) -> list[str]:
+        lines = [f"{'score':>8}{'ms':>9}{'bytes':>12}"]
+        for one in sorted(self.points, key=lambda point: point.milliseconds):
+            mark = " " if any(_beats(other, one) for other in self.points) else "*"
+            lines.append(
+                f"{one.score:>8.4f}{one.milliseconds:>9.3f}{one.bytes:>12,} {mark} {one.name}"
+            )
+        return lines
+
+    def _beside_own(self) -> list[str]:
+        """A sentence that compares the delivered file with the reader's own model."""
+        own = next((one for one in self.points if one.name.startswith("yours")), None)
+        if own is None:
+            return []
+        ours = self.points[-1]
+        points = 100 * (ours.score - own.score)
+        return [
+            f"beside yours: {points:+.2f} points of the score, "
+            f"{ours.milliseconds / own.milliseconds:.2f} of its milliseconds, "
+            f"{own.bytes / ours.bytes:.1f} times fewer bytes"
+        ]
+
+    def _trained_longer(self) -> list[str]:
+        if self.longer is None:
+            return []
+        before, after = self.longer
+        kept = "kept" if after > before else "no better, and left"
+        return [f"trained longer: {before:.4f} to {after:.4f} on validation data, {kept}"]
+
+
+def network_job(
+    build: Callable[[], Sequence[Any]],
+    budget: Budget,
+    path: Path,
+    *,
+    minutes: float = 10.0,
+    meters: Sequence[Gauge] | None = None,
+    method: Method | None = None,
+    ledger: Ledger | None = None,
+    seed: int = 0,
+    storage: str | None = None,
+    began: float | None = None,
+    asked: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda text: None,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> NetworkReport:
+    """Search for a network that keeps a budget, train it, compress it into a file, and report.
+
+    `build`: returns a task, and with it a model to beat, a space to search, or both.
+    `budget`: limits of having the file; shares are of the model to beat.
+    `path`: of the file. The code of the network is beside it, as .py, and what was measured in
+        the folder of its name with `NETWORKS`, from which the next search goes on.
+    `minutes`: for all of it.
+    `method`: how the space is searched.
+
+    Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError.
+    """
+    started = monotonic() if began is None else began
+    say = also_logged(say)
+    check_place(path)
+    own, task, space = _parts(build(), say)
+    if not task.has_test:
+        raise ValueError("the task has no test split, on which what is found is proved: give one")
+    folder = path.with_name(f"{path.name}{NETWORKS}")
+    with scratch_folder() as scratch:
+        yours = None if own is None else _own_file(own, task, scratch)
+        limits = _absolute(budget, yours, task, meters)
+        found = find(
+            task,
+            space,
+            _searched(limits),
+            folder,
+            method=method or Method(),
+            meters=_on_files(limits, meters),
+            minutes=SEARCHING * minutes,
+            seed=seed,
+            storage=storage,
+            asked=asked,
+            began=started,
+            say=say,
+        )
+        chosen = found.best
+        say(f"  chosen: {chosen.architecture!r}")
+        code = path.with_suffix(".py")
+        save(code, str(chosen).encode())
+        clock = Clock(60 * minutes, started, say, asked)
+        network, longer = _trained(chosen, found, task, clock, (SEARCHING + TRAINING) * minutes)
+        left = max(minutes - (monotonic() - started) / 60, 0.1 * minutes)
+        compressed = main_job(
+            lambda: (network, task),
+            _of_file(limits, score(task.sealed(), network)),
+            path,
+            minutes=left,
+            meters=meters,
+            ledger=ledger,
+            seed=seed,
+            asked=asked,
+            say=say,
+            tell=tell,
+        )
+        points = _points(yours, found, path, compressed, task, scratch)
+    return NetworkReport(
+        found=found,
+        chosen=chosen,
+        points=points,
+        compressed=compressed,
+        code=code,
+        longer=longer,
+        seconds=monotonic() - started,
+    )
+
+
+def join_search(
+    build: Callable[[], Sequence[Any]], budget: Budget, path: Path, *, worker: int, **settings: Any
+) -> None:
+    """Search in the folder of another process, until the time of the search is up.
+
+    The settings are those of `network_job`.
+    """
+    own, task, space = _parts(build(), lambda text: None)
+    meters = settings.get("meters")
+    with scratch_folder() as scratch:
+        yours = None if own is None else _own_file(own, task, scratch)
+        limits = _absolute(budget, yours, task, meters)
+        find(
+            task,
+            space,
+            _searched(limits),
+            path.with_name(f"{path.name}{NETWORKS}"),
+            meters=_on_files(limits, meters),
+            minutes=SEARCHING * settings["minutes"],
+            seed=settings["seed"],
+            storage=settings.get("storage"),
+            worker=worker,
+        )
+
+
+def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Task, Space]:
+    """The model to beat, the task and the space that a function returned."""
+    parts = given if isinstance(given, tuple) else (given,)
+    models = [one for one in parts if isinstance(one, nn.Module)]
+    spaces = [one for one in parts if isinstance(one, Space)]
+    tasks = [one for one in parts if isinstance(one, Task)]
+    if len(parts) != len(models) + len(spaces) + len(tasks) or len(tasks) != 1:
+        kinds = ", ".join(type(one).__name__ for one in parts)
+        raise ValueError(
+            f"the function returned {kinds}: it must return a task, and may return with it a model "
+            "to beat and a space of shoestring.search"
+        )
+    check_task(tasks[0])
+    own = models[0] if models else None
+    space = spaces[0] if spaces else space_of(tasks[0], own)
+    if not spaces:
+        say(f"  searching {space!r}")
+    return own, tasks[0], space
+
+
+def _own_file(own: nn.Module, task: Task, scratch: Path) -> Path:
+    path = scratch / "yours.shoe"
+    save(path, pack(own, export(own, task)))
+    return path
+
+
+def _absolute(
+    budget: Budget, yours: Path | None, task: Task, meters: Sequence[Gauge] | None
+) -> Budget:
+    """The budget in numbers; shares are of the reader's own model."""
+    if not budget.relative:
+        return budget
+    if yours is None:
+        raise ValueError(
+            f"{budget.relative[0]} is a share of what came in, and no model to beat came in: give "
+            "a number, or return (model, task)"
+        )
+    cost = Cost(bytes=yours.stat().st_size)
+    for meter in checked_meters(budget, meters):
+        cost |= meter(yours, task.sealed())
+    return budget.against(cost)
+
+
+def _searched(limits: Budget) -> Budget:
+    """The limits that a network has before it is compressed."""
+    names = [name for name in limits.limits() if name not in LIMITED or LIMITED[name].getting]
+    own = {name: None for name in names if NAMED.fullmatch(name) is None}
+    return replace(limits, named={}, **own)  # type: ignore[arg-type]
+
+
+def _of_file(limits: Budget, value: float) -> Budget:
+    """The limits that its file has; time is counted for the whole command.
+
+    Where nothing limits the score, the file may lose a twentieth of it at most: else the best file
+    that keeps a small limit on bytes could be one that has forgotten all.
+
+    `value`: the score of the network.
+    """
+    limits = replace(limits, time=None)
+    if limits == Budget() or any(
+        name in SCORES or name in limits.named for name in limits.limits()
+    ):
+        return limits
+    return replace(limits, drop=TINY * abs(value))
+
+
+def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
+    """The meters of files, without that of bytes, which are counted anyway."""
+    return [one for one in checked_meters(_searched(limits), meters) if one.measures != "bytes"]
+
+
+def _trained(
+    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float
+) -> tuple[nn.Module, tuple[float, float] | None]:
+    """The network, trained for longer where that helps.
+
+    `until`: minutes after the begin of the command.
+    """
+    sealed, training = task.sealed(), found.training
+    seconds = 60 * until - clock.gone
+    begun = [one for one in found.trials if one.fidelity == 1 and one.cost.seconds]
+    took = max((one.cost.seconds or 0.0 for one in begun), default=0.0)
+    if chosen.share < 1:
+        with listening(clock), seeded(0):
+            network = chosen.untrained()
+            return train(network, sealed, training, what="training what was found"), None
+    times = min(seconds / took, _LONGER) if took else 0.0
+    kept, before = chosen.network(), chosen.score or -math.inf
+    if times < 1.2:
+        return kept, None
+    try:
+        with listening(clock), seeded(0):
+            other = chosen.untrained()
+            train(other, sealed, training.scaled(times), what="training what was found longer")
+    except TimeUpError:
+        return kept, None
+    after = score(sealed, other)
+    return (other if after > before else kept), (before, after)
+
+
+def _points(
+    yours: Path | None, found: Found, path: Path, report: Report, task: Task, scratch: Path
+) -> tuple[Point, ...]:
+    """The files, timed in alternation: the reader's own, the best of the search, the delivered."""
+    names, files, scores = list[str](), list[Path](), list[float]()
+    sealed = task.sealed()
+    if yours is not None:
+        names, files, scores = ["yours"], [yours], [score(sealed, load(yours))]
+    full = [one for one in found.candidates if one.file is not None and one.score is not None]
+    for number, one in enumerate(full[:SHOWN], 1):
+        file = scratch / f"network-{number}.shoe"
+        file.write_bytes(one.file or b"")
+        names.append(f"network {number} of the search")
+        files.append(file)
+        scores.append(one.score or 0.0)
+    names.append("delivered")
+    files.append(path)
+    scores.append(report.outcome.trial.score or 0.0)
+    timings = alternate(files, sealed)
+    return tuple(
+        Point(name, value, timing.median, file.stat().st_size)
+        for name, file, value, timing in zip(names, files, scores, timings, strict=True)
+    )
+
+
+def _beats(one: Point, other: Point) -> bool:
+    """Whether a point is at least as good in everything, and better in something."""
+    mine = (one.milliseconds, one.bytes, -one.score)
+    its = (other.milliseconds, other.bytes, -other.score)
+    return mine != its and all(a <= b for a, b in zip(mine, its, strict=True))

@@ -1,0 +1,398 @@
+"""Finding a network: a search of a space within limits, remembered, for one process or many."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from shutil import rmtree
+from statistics import fmean, median
+from time import monotonic, process_time
+from typing import Any, final
+
+import torch
+
+from shoestring.artifact import load
+from shoestring.artifact.scratch import scratch_folder
+from shoestring.core import Budget, BudgetError, Cost, Gauge, Task, check_task, score, seeded
+from shoestring.core.ledger import versions
+from shoestring.core.resource import LIMITED
+from shoestring.core.task import evaluating
+from shoestring.kit import (
+    AdamW,
+    Averaged,
+    Study,
+    Training,
+    Trial,
+    export,
+    listening,
+    pack,
+    resuming,
+    train,
+)
+from shoestring.kit.clock import Clock, TimeUpError, duration
+from shoestring.kit.training.resume import data_digest
+from shoestring.search.estimates import CodedBytes, CountedOperations
+from shoestring.search.found import Found
+from shoestring.search.halving import Halving
+from shoestring.search.limits import Fitting
+from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
+from shoestring.search.searchers import Evolution, Searcher
+from shoestring.search.space import Picks, Space
+from shoestring.search.steps import steps_for
+
+DEATHS = 2
+"""After how many processes died with a network it counts as failed."""
+FAILURES = 3
+"""After how many networks that failed, and none that did not, the search ends with their error."""
+SLACK = 1.25
+"""Times the seconds that a training is likely to take, which must be left for it to begin."""
+ESTIMATES: tuple[Gauge, ...] = (CountedOperations(), CodedBytes())
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """How a space is searched.
+
+    `searcher`: what proposes networks.
+    `screening`: a first round without training, by a score of untrained networks; None for none.
+    `halving`: which of them are trained longer.
+    """
+
+    searcher: Searcher = field(default_factory=Evolution)
+    screening: Screening | None = None
+    halving: Halving = field(default_factory=Halving)
+
+
+def find(
+    task: Task,
+    space: Space,
+    limits: str | Budget = "",
+    folder: str | Path | None = None,
+    *,
+    method: Method = Method(),
+    training: Training | None = None,
+    estimates: Sequence[Gauge] = ESTIMATES,
+    meters: Sequence[Gauge] = (),
+    minutes: float = 10.0,
+    most: int | None = None,
+    seed: int = 0,
+    storage: str | None = None,
+    worker: int = 0,
+    asked: Callable[[], bool] = lambda: False,
+    began: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Found:
+    """Search a space for the network with the highest validation score that keeps limits.
+
+    Networks that break a limit by their estimates are not trained. The others are trained for a
+    part of a training, and the better ones for a longer part; each is scored on validation data.
+    Those that are trained fully become files, on which the meters decide. Whatever was measured
+    stays in the folder, from which the next search of the same task, space and training goes on;
+    KeyboardInterrupt ends the search, and what was found so far is returned.
+
+    `limits`: on having a network, in numbers: size, latency, operations, memory.
+    `folder`: of the study; None for a temporary one. Several processes may share it.
+    `training`: of a network that is trained fully. None: AdamW, for as many steps as let the time
+        train about a dozen networks fully. After few steps batch norms need their average
+        statistics: `Training(..., statistics=Averaged())`.
+    `estimates`: meters of an untrained network. A limit that none of them measures is decided on
+        the files alone.
+    `meters`: of files, beside their bytes.
+    `minutes`: for all of it, above 0.
+    `most`: how many networks are begun at most, 1 or more; None for as many as there is time for.
+    `worker`: the number of this process among those that share the folder, from 0.
+    `asked`: whether somebody asked for the end, besides KeyboardInterrupt.
+    `began`: the time from which minutes count, by time.monotonic(); None for now.
+    `say`: gets lines of progress.
+
+    Raises BudgetError where no network of the space keeps the limits (it names the nearest), and
+    for limits that a search cannot keep; ValueError for settings out of range; the error of the
+    first network where the first ones all fail; StudyError.
+    """
+    check_task(task)
+    budget = _checked(limits)
+    if not minutes > 0:
+        raise ValueError(f"{minutes!r} minutes: give a number above 0")
+    if most is not None and most < 1:
+        raise ValueError(f"at most {most!r} networks: give 1 or more, or None")
+    clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
+    task = task.sealed()
+    fitting = Fitting(space, task, budget, estimates)
+    with ExitStack() as stack:
+        path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
+        stack.enter_context(listening(clock))
+        first = fitting.drawn(random.Random(seed))
+        if training is None:
+            steps = steps_for(space, task, fitting, path, clock.left, method.halving, seed)
+            training = Training(steps, AdamW(3e-3), statistics=Averaged())
+            say(f"  a full training has {steps:,} steps")
+        identity = _identity(task, space, training, seed, first)
+        study = stack.enter_context(Study(path, identity, storage=storage))
+        search = _Search(study, fitting, method, training, meters, clock, most, seed, worker, say)
+        return search.found(search.run())
+
+
+def _checked(limits: str | Budget) -> Budget:
+    """The limits; raises BudgetError for those that a search of networks cannot keep."""
+    text = limits if isinstance(limits, str) else str(limits)
+    budget = Budget.parse(text) if text.strip() else Budget()
+    for name in budget.limits():
+        if name not in LIMITED or LIMITED[name].getting:
+            raise BudgetError(
+                f"a search of networks is within limits on having one, and {name} is none: "
+                "leave it out"
+            )
+    if budget.relative:
+        raise BudgetError(
+            f"{budget.relative[0]} is a share of what came in, and nothing came in: give a number, "
+            "or use Budget.against(cost) with the cost of the model to beat"
+        )
+    return budget
+
+
+def _identity(task: Task, space: Space, training: Training, seed: int, picks: Picks) -> str:
+    """What trials belong to: the data, the space and the training.
+
+    The score of an untrained network tells validation data apart, and that the task and the space
+    fit each other.
+    """
+    with seeded(seed):
+        network = space.made(picks).network()
+        try:
+            untrained = score(task, network)
+        except RuntimeError as error:
+            raise ValueError(
+                f"a network of the space fails on the task's validation data ({error}): give a "
+                "space with the task's inputs and answers"
+            ) from error
+    seen = task.name, data_digest(task), space, training, seed, untrained, versions()
+    return hashlib.sha256(repr(seen).encode()).hexdigest()
+
+
+@dataclass
+class _Search:
+    """One search of this process."""
+
+    study: Study
+    fitting: Fitting
+    method: Method
+    training: Training
+    meters: Sequence[Gauge]
+    clock: Clock
+    most: int | None
+    seed: int
+    worker: int
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        number = self.seed + 1000 * self.worker
+        self.space, self.task = self.fitting.space, self.fitting.task
+        self.shortest = self.method.halving.shares[0]
+        self.proposals = Proposals(
+            self.fitting, self.method.searcher, self.method.screening, self.shortest, number
+        )
+
+    def run(self) -> bool:
+        """Search until the time is up or nothing is left to try; whether it was interrupted."""
+        try:
+            while not self.clock.is_up and self._one():
+                self.clock.heed()
+        except TimeUpError:
+            pass
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def found(self, interrupted: bool) -> Found:
+        """What was found so far."""
+        trials = self._within()
+        scored = [one for one in trials if one.score is not None]
+        if trials and not scored:
+            raise RuntimeError(f"no network could be trained: {trials[0].note}")
+        self._warn_of_noise(scored)
+        files = {one.technique: self.study.read(one) for one in scored if self.study.holds(one)}
+        return Found(
+            space=self.space,
+            limits=self.fitting.limits,
+            training=self.training,
+            trials=tuple(trials),
+            estimates={one.technique: self.fitting.cost(picks_of(one.technique)) for one in trials},
+            files=files,
+            refused=self.fitting.refused,
+            seconds=self.clock.gone,
+            interrupted=interrupted,
+        )
+
+    def _one(self) -> bool:
+        """Make one trial; False where none is left, or there is no time for one."""
+        trials = self._within()
+        self.proposals.tell(trials)
+        self._fail(trials)
+        for trial, share in [*self._last_chance(trials), *self.method.halving.next(trials)]:
+            picks = picks_of(trial.technique)
+            if self._has_time(trials, picks, share) and self._tried(picks, share):
+                return True
+        if self.most is not None and len({one.technique for one in trials}) >= self.most:
+            return False
+        names = [
+            *(one.technique for one in trials),
+            *(one.technique for one in self.study.claimed()),
+        ]
+        known = {self.space.made(picks_of(name)) for name in names}
+        picks = self.proposals.next(known)
+        if picks is None or not self._has_time(trials, picks, self.shortest):
+            return False
+        self._tried(picks, self.shortest)
+        return True
+
+    def _within(self) -> list[Trial]:
+        """The trials of networks that keep these limits: a search before had others, perhaps."""
+        return [one for one in self.study.trials() if self.fitting.keeps(picks_of(one.technique))]
+
+    def _last_chance(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
+        """The best network, where the time left is what a full training of it takes."""
+        scored = [one for one in trials if one.score is not None]
+        if not scored or any(one.fidelity == 1 for one in scored):
+            return
+        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
+        if 2 * self._seconds(trials, picks_of(best.technique), 1.0) >= self.clock.left:
+            yield best, 1.0
+
+    def _fail(self, trials: Sequence[Trial]) -> None:
+        """Raise an error where the first networks all failed."""
+        if len(trials) >= FAILURES and all(one.score is None for one in trials):
+            raise RuntimeError(
+                f"the first {len(trials)} networks all failed; the last: {trials[-1].note}"
+            )
+
+    def _has_time(self, trials: Sequence[Trial], picks: Picks, share: float) -> bool:
+        """Whether a training of this length is likely to end in time."""
+        return SLACK * self._seconds(trials, picks, share) <= self.clock.left
+
+    def _seconds(self, trials: Sequence[Trial], picks: Picks, share: float) -> float:
+        """About how long a training takes; 0 where nothing tells."""
+        known = [
+            (self._operations(picks_of(one.technique)), one.cost.seconds / one.fidelity)
+            for one in trials
+            if one.cost.seconds
+        ]
+        return share * _at(self._operations(picks), known) if known else 0.0
+
+    def _operations(self, picks: Picks) -> float:
+        return float(self.fitting.cost(picks).operations or 1)
+
+    def _tried(self, picks: Picks, share: float) -> bool:
+        """Train a network for a share of a training; False where another process does."""
+        claim = self.study.claim(repr(picks), self.seed, share)
+        if claim is None:
+            return False
+        with claim:
+            trial = Trial(technique=repr(picks), seed=self.seed, fidelity=share)
+            if claim.deaths >= DEATHS:
+                claim.finish(replace(trial, note=f"{claim.deaths} processes died with it"))
+                return True
+            count = len({one.technique for one in self.study.trials()} | {repr(picks)})
+            self.clock.what = f"network {count}, {share:.0%} of a training"
+            trial, data = self._measured(trial, picks, share)
+            trial = claim.finish(trial, data)
+        rmtree(self.study.folder / "unfinished" / self._name(picks, share), ignore_errors=True)
+        self._say(trial, count)
+        return True
+
+    def _measured(self, trial: Trial, picks: Picks, share: float) -> tuple[Trial, bytes | None]:
+        """The trial of a network; of one that is trained fully, with its file."""
+        began, processor, data = monotonic(), process_time(), None
+        try:
+            with seeded(self.seed):
+                network = self.space.made(picks).network()
+                with resuming(self.study.folder / "unfinished" / self._name(picks, share)):
+                    train(network, self.task, self.training.scaled(share), what="training")
+            cost = Cost(seconds=monotonic() - began, processor_seconds=process_time() - processor)
+            trial = replace(trial, cost=cost)
+            if share == 1:
+                data = pack(network, export(network, self.task))
+                trial = self._of_file(trial, data)
+            else:
+                with evaluating(network), torch.no_grad():
+                    trial = self._scored(trial, network)
+        except (TimeUpError, KeyboardInterrupt):
+            raise
+        except Exception as error:  # of one network: a failure is a result too
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            trial = replace(trial, score=None, note=f"{type(error).__name__}: {error}")
+        return trial, data
+
+    def _name(self, picks: Picks, share: float) -> str:
+        seen = self.study.model, picks, share
+        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+
+    def _of_file(self, trial: Trial, data: bytes) -> Trial:
+        """The trial with the score and the cost of a file."""
+        with scratch_folder() as folder:
+            path = folder / "network.shoe"
+            path.write_bytes(data)
+            trial = self._scored(trial, load(path))
+            cost = trial.cost | Cost(bytes=len(data))
+            for meter in self.meters:
+                cost |= meter(path, self.task)
+        return replace(trial, cost=cost)
+
+    def _scored(self, trial: Trial, predict: Any) -> Trial:
+        """The trial with the score of a module, or of a file, and its standard error."""
+        value = score(self.task, predict)
+        if not math.isfinite(value):
+            raise ValueError(f"the score is {value}")
+        error = self.task.standard_error(predict, "validation")
+        if error is not None:
+            trial = replace(trial, noise={"score": (value - error, value + error)})
+        return replace(trial, score=value)
+
+    def _say(self, trial: Trial, count: int) -> None:
+        scored = [one for one in self.study.trials() if one.score is not None]
+        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0), default=None)
+        result = f"score {trial.score:.4f}" if trial.score is not None else f"failed, {trial.note}"
+        so_far = "" if best is None else f"; best so far {best.score:.4f}"
+        self.say(
+            f"  network {count}, {trial.fidelity:.0%} of a training: {result}{so_far}, "
+            f"{duration(self.clock.left)} left"
+        )
+        self.clock.rest()
+
+    def _warn_of_noise(self, scored: Sequence[Trial]) -> None:
+        """Warn where the scores of networks differ by no more than chance would make them."""
+        first = [one for one in scored if one.fidelity == self.shortest and "score" in one.noise]
+        if len(first) < 5:
+            return
+        errors = [(one.noise["score"][1] - one.noise["score"][0]) / 2 for one in first]
+        values = [one.score or 0.0 for one in first]
+        mean = sum(values) / len(values)
+        spread = math.sqrt(sum((one - mean) ** 2 for one in values) / (len(values) - 1))
+        if spread <= 1.2 * median(errors):
+            warnings.warn(
+                f"the scores of {len(first)} networks differ by {spread:.2g}, and their standard "
+                f"error is {median(errors):.2g}: which is the better is luck. Give more validation "
+                "examples, a longer training, or a space whose networks differ more",
+                SearchWarning,
+                stacklevel=3,
+            )
+
+
+def _at(place: float, known: Sequence[tuple[float, float]]) -> float:
+    """The value at a place of the line through what is known, which does not fall.
+
+    Small networks take about as long as each other, large ones in proportion to their operations.
+    """
+    places, values = zip(*known, strict=True)
+    middle, mean = fmean(places), median(values)
+    spread = sum((one - middle) ** 2 for one in places)
+    slope = sum((x - middle) * (y - mean) for x, y in known) / spread if spread else 0.0
+    slope = min(max(slope, 0.0), mean / middle)
+    return mean + slope * (place - middle)

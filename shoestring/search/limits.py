@@ -1,0 +1,124 @@
+"""The networks of a space that keep the limits, by estimates, before any of them is trained."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from shoestring.core import Budget, BudgetError, Cost, Gauge, Share, Task
+from shoestring.core.limits import phrase
+from shoestring.core.resource import LIMITED
+from shoestring.search.space import Picks, Space
+
+DRAWS = 40
+"""Networks that are drawn to begin with, where one is looked for that keeps the limits."""
+STEPS = 300
+"""How often a decision is changed to come nearer to the limits."""
+
+
+class Asked(Protocol):
+    """What proposes a network, such as `Course.ask`."""
+
+    def __call__(self) -> Picks: ...
+
+
+@dataclass
+class Fitting:
+    """Tells which networks of a space keep limits, by estimates of untrained ones.
+
+    `limits`: in numbers. Only those count here that an estimate is of; the others are decided on
+        the files of networks that are trained.
+    `estimates`: meters that read an untrained network.
+    """
+
+    space: Space
+    task: Task
+    limits: Budget
+    estimates: Sequence[Gauge]
+
+    def __post_init__(self) -> None:
+        self._costs: dict[Picks, Cost] = {}
+        measured = {one.measures for one in self.estimates}
+        self.limited: dict[str, float] = {}
+        for name, limit in self.limits.limits().items():
+            if name in LIMITED and LIMITED[name].field in measured:
+                assert not isinstance(limit, Share)
+                self.limited[name] = limit
+
+    def cost(self, picks: Picks) -> Cost:
+        """What a network is estimated to cost; it is built once."""
+        if picks not in self._costs:
+            network, cost = self.space.made(picks).network(), Cost()
+            for estimate in self.estimates:
+                cost |= estimate(network, self.task)
+            self._costs[picks] = cost
+        return self._costs[picks]
+
+    def over(self, picks: Picks) -> Mapping[str, float]:
+        """The limits that a network breaks: by how many times its estimate is above each."""
+        cost = self.cost(picks)
+        found = dict[str, float]()
+        for name, limit in self.limited.items():
+            value = getattr(cost, LIMITED[name].field)
+            if value is not None and value > limit:
+                found[name] = value / limit
+        return found
+
+    @property
+    def refused(self) -> int:
+        """How many networks were looked at that break a limit, by their estimates."""
+        return sum(bool(self.over(picks)) for picks in self._costs)
+
+    def keeps(self, picks: Picks) -> bool:
+        """Whether a network keeps the limits, by its estimates."""
+        return not self.over(picks)
+
+    def nearer(self, picks: Picks, draw: random.Random) -> Picks:
+        """A network near this one that keeps the limits.
+
+        One decision after the other is changed, where the network then breaks the limits by less.
+        Raises BudgetError where that ends at a network that still breaks one.
+        """
+        excess = self._excess(picks)
+        for _ in range(STEPS):
+            if not excess:
+                return picks
+            other = self.space.changed(picks, draw)
+            if (less := self._excess(other)) <= excess:
+                picks, excess = other, less
+        if not excess:
+            return picks
+        raise BudgetError(self._blocked(picks))
+
+    def drawn(self, draw: random.Random) -> Picks:
+        """A network at random that keeps the limits.
+
+        It is drawn until one keeps them; where none of `DRAWS` does, the nearest is changed.
+        Raises BudgetError where none is found: it names the nearest, and the limit that blocks.
+        """
+        seen = list[Picks]()
+        for _ in range(DRAWS):
+            picks = self.space.drawn(draw)
+            if self.keeps(picks):
+                return picks
+            seen.append(picks)
+        return self.nearer(min(seen, key=self._excess), draw)
+
+    def _excess(self, picks: Picks) -> float:
+        """How far a network is above the limits: the sum of logarithms, 0 where it keeps them."""
+        return sum(math.log(times) for times in self.over(picks).values())
+
+    def _blocked(self, picks: Picks) -> str:
+        """Why nothing fits, for an error."""
+        worst, _ = max(self.over(picks).items(), key=lambda pair: pair[1])
+        cost, resource = self.cost(picks), LIMITED[worst]
+        return (
+            f"of {len(self._costs):,} networks of the space none keeps "
+            f"{phrase(worst, self.limited[worst])}: the nearest is estimated at "
+            f"{f'{getattr(cost, resource.field):.4g} {resource.unit}'.strip()} "
+            f"({resource.about}). Allow that much, or give a space with smaller networks. The "
+            f"nearest: {self.space.made(picks)!r}"
+        )

@@ -1,0 +1,104 @@
+"""The space for a task: what its inputs look like says which networks are for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.artifact import tree
+from shoestring.core import LabelTask, Task
+from shoestring.core.task import evaluating
+from shoestring.kit.tracing.example import Example, examples_of, tensors
+from shoestring.search.space import Space
+from shoestring.search.stages import Head, Stages
+from shoestring.search.tables import Tables
+from shoestring.search.texts import Texts
+
+
+def space_of(task: Task, model: nn.Module | None = None) -> Space:
+    """The space of networks for the inputs of a task.
+
+    Pictures and spectrograms N×channels×H×W get `Stages`, ids N×T of which 0 is padding `Texts`,
+    tables (ids N×C, numbers N×D, or either alone) `Tables`. There are as many answers as the model
+    has logits; without a model, as there are classes among the labels.
+
+    `model`: one that does the task; None for none.
+
+    Raises ValueError for a task with other inputs, and where nothing tells the number of answers.
+    """
+    examples = examples_of(task)
+    if len(examples) != 1 or examples[0].entry or examples[0].kwargs:
+        raise _unknown("the model has several entries, or arguments by name")
+    example, labelled = examples[0], task.labelled()
+    given = tensors(example.args)
+    if len(given) != len(example.args):
+        raise _unknown("an input is no tensor")
+    classes = _classes(example, model, labelled)
+    if len(given) == 1 and given[0].ndim == 4 and given[0].is_floating_point():
+        return _pictures(example, given[0], classes)
+    if any(one.ndim != 2 for one in given) or labelled is None or len(given) > 2:
+        shapes = ", ".join(f"{one.dtype} {tuple(one.shape)}" for one in given)
+        raise _unknown(f"the inputs are {shapes}")
+    columns = tensors(labelled.inputs(labelled.known()))
+    ids = [one for one in columns if not one.is_floating_point()]
+    numbers = [one for one in columns if one.is_floating_point()]
+    if len(ids) > 1 or len(numbers) > 1 or (len(ids) == 1 and columns[0] is not ids[0]):
+        raise _unknown("a table is ids and then numbers, each once at most")
+    if ids and not numbers and _is_text(example, ids[0]):
+        return Texts(ids=_highest(task, ids[0]) + 1, classes=classes)
+    deviation = numbers[0].std(0) if numbers else torch.zeros(0)
+    return Tables(
+        sizes=tuple(int(one) + 1 for one in ids[0].amax(0)) if ids else (),
+        mean=tuple(numbers[0].mean(0).tolist()) if numbers else (),
+        deviation=tuple(torch.where(deviation > 0, deviation, 1.0).tolist()),
+        classes=classes,
+    )
+
+
+def _unknown(why: str) -> ValueError:
+    return ValueError(
+        f"no space of networks is known for this task ({why}): give one, such as "
+        "Stages(channels=3, classes=10, height=32, width=32)"
+    )
+
+
+def _classes(example: Example, model: nn.Module | None, labelled: LabelTask | None) -> int:
+    """How many answers there are."""
+    if model is not None:
+        with evaluating(model), torch.no_grad():
+            outputs = tensors(example.run(model))
+        if len(outputs) != 1 or outputs[0].ndim != 2:
+            raise _unknown(f"the model returns {len(outputs)} tensors, not logits N×classes alone")
+        return outputs[0].shape[1]
+    labels = None if labelled is None else tree.leaves(labelled.labels(labelled.known()))
+    only = labels[0] if labels and len(labels) == 1 else None
+    if isinstance(only, Tensor) and only.ndim == 1 and not only.is_floating_point():
+        return int(only.max()) + 1
+    raise _unknown("nothing tells the number of answers: labels are no classes, and no model came")
+
+
+def _pictures(example: Example, pictures: Tensor, classes: int) -> Stages:
+    """The space for pictures; where their size varies, without heads that need a fixed one."""
+    varies = any(axis in (2, 3) for axis in example.axes.get(id(pictures), {}))
+    _, channels, height, width = pictures.shape
+    heads = (Head.MEAN,) if varies else tuple(Head)
+    return Stages(channels=channels, classes=classes, height=height, width=width, heads=heads)
+
+
+def _is_text(example: Example, ids: Tensor) -> bool:
+    """Whether ids are of texts, not of columns: their number varies, or 0 is at the end of some."""
+    if any(1 in axes for axes in example.axes.values()):
+        return True
+    return bool(((ids[:, -1] == 0) & (ids[:, 0] != 0)).any())
+
+
+def _highest(task: Task, ids: Tensor) -> int:
+    """The highest id, in training and in validation."""
+    highest = int(ids.max())
+    for batch in task.sealed().batches("validation"):
+        leaves: list[Any] = [one for one in tree.leaves(batch) if isinstance(one, Tensor)]
+        own = [one for one in leaves if one.ndim == 2 and not one.is_floating_point()]
+        highest = max([highest, *(int(one.max()) for one in own if one.numel())])
+    return highest

@@ -1,0 +1,70 @@
+"""How long a full training of a network should be, where nobody says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from pathlib import Path
+from statistics import median
+from time import monotonic
+
+from shoestring.artifact import save
+from shoestring.core import Task, seeded
+from shoestring.kit import Training, train
+from shoestring.kit.training.resume import data_digest
+from shoestring.search.halving import Halving
+from shoestring.search.limits import Fitting
+from shoestring.search.space import Space
+
+FULL, FEWEST_FULL = 12, 4
+"""How many full trainings the time of a search is for, by default, and at least."""
+FEWEST = 40
+"""Steps of the shortest training, where there is time: scores after fewer tell little."""
+MOST = 6000
+"""Steps of a full training, at most."""
+_NETWORKS, _TRIED = 3, 4
+"""How many networks are timed, and for how many steps each."""
+_NOTE = "steps.json"
+
+
+def steps_for(
+    space: Space,
+    task: Task,
+    fitting: Fitting,
+    folder: Path,
+    seconds: float,
+    halving: Halving,
+    seed: int,
+) -> int:
+    """The steps of a full training, of which `FULL` take about so many seconds.
+
+    Where the shortest training would then have too few steps it is for fewer trainings. A few
+    networks are timed for a few steps. The number is kept in the folder, since trials of
+    trainings of different lengths cannot be compared.
+    """
+    seen = task.name, data_digest(task), space, seed, halving
+    key = hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
+    path = folder / _NOTE
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    if key not in known:
+        draw, rates = random.Random(seed), list[float]()
+        for _ in range(_NETWORKS):
+            rates.append(_seconds_a_step(space, task, fitting, draw, seed))
+        most = seconds / max(median(rates), 1e-6)
+        steps = max(most / FULL, min(FEWEST / halving.shares[0], most / FEWEST_FULL))
+        known[key] = min(max(round(steps), 1), MOST)
+        folder.mkdir(parents=True, exist_ok=True)
+        save(path, json.dumps(known).encode())
+    return known[key]
+
+
+def _seconds_a_step(
+    space: Space, task: Task, fitting: Fitting, draw: random.Random, seed: int
+) -> float:
+    with seeded(seed):
+        network = space.made(fitting.drawn(draw)).network()
+        train(network, task, Training(1), what="timing a step")  # the first one is slower
+        began = monotonic()
+        train(network, task, Training(_TRIED), what="timing a step")
+    return (monotonic() - began) / _TRIED

@@ -1,0 +1,106 @@
+"""A search for a network, from a function of the reader's to a file that keeps a budget."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from made_networks import Dense, rings
+
+from shoestring.artifact import load
+from shoestring.core import Budget, BudgetError, score, seeded
+from shoestring.kit import AdamW, Supervised, Training, train
+from shoestring.plan.networks import NETWORKS, Point, _beats, _of_file, _searched, network_job
+from shoestring.search import AtRandom, Halving, Method
+
+METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+
+
+def own() -> torch.nn.Module:
+    """The model to beat: one layer, which cannot tell rings apart."""
+    with seeded(0):
+        model = torch.nn.Linear(2, 2)
+        return train(model, rings(), Training(50, AdamW(1e-2)))
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    path = tmp_path_factory.mktemp("found") / "found.shoe"
+    budget = Budget.parse("operations<=3000, size<=3KB")
+    return network_job(
+        lambda: (own(), rings(), Dense()), budget, path, minutes=0.5, method=METHOD, seed=1
+    )
+
+
+def test_the_file_keeps_the_budget_and_beats_the_model_that_came_in(report):
+    path = report.compressed.outcome.file
+    assert report.met and path.stat().st_size <= 3000
+    assert score(rings().sealed(), load(path)) > score(rings().sealed(), own()) + 0.1
+    yours, *others, delivered = report.points
+    assert (yours.name, delivered.name) == ("yours", "delivered") and others
+    assert delivered.bytes == path.stat().st_size
+    assert "beside yours: +" in report.as_text()
+    assert report.as_json()["points"][0]["name"] == "yours"
+
+
+def test_the_code_beside_the_file_is_the_network(report):
+    spec = importlib.util.spec_from_file_location("found", report.code)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    shapes = [tuple(one.shape) for one in module.Network().parameters()]
+    assert shapes == [tuple(one.shape) for one in report.chosen.untrained().parameters()]
+
+
+def test_what_was_measured_is_beside_the_file(report):
+    path = report.compressed.outcome.file
+    assert path.with_name(f"{path.name}{NETWORKS}").is_dir()
+
+
+def test_no_point_with_a_mark_is_beaten():
+    best = Point("a", 0.9, 1.0, 100)
+    assert _beats(best, Point("b", 0.9, 1.0, 101))
+    assert not _beats(best, Point("b", 0.91, 2.0, 200))
+    assert not _beats(best, best)
+
+
+def test_where_nothing_limits_the_score_it_may_fall_by_a_twentieth():
+    assert _of_file(Budget.parse("size<=3KB, time<=1min"), 0.8).drop == pytest.approx(0.04)
+    assert _of_file(Budget.parse("size<=3KB, score>=0.7"), 0.8).drop is None
+    assert _of_file(Budget(), 0.8) == Budget()
+
+
+def test_limits_on_the_score_are_not_those_of_a_search():
+    budget = Budget.parse("size<=3KB, drop<=1%, score(recall)>=0.5, time<=1min")
+    assert str(_searched(budget)) == "size<=3KB"
+
+
+def short(build, tmp_path: Path, budget: str = "") -> None:
+    limits = Budget.parse(budget) if budget else Budget()
+    network_job(build, limits, tmp_path / "f.shoe", minutes=0.2, method=METHOD)
+
+
+def test_a_share_needs_a_model_to_beat(tmp_path):
+    with pytest.raises(ValueError, match="no model to beat came in"):
+        short(lambda: (rings(), Dense()), tmp_path, "size<=50%")
+
+
+def test_nothing_fits_is_an_error_before_anything_is_trained(tmp_path):
+    with pytest.raises(BudgetError, match="none keeps operations<=2"):
+        short(lambda: (rings(), Dense()), tmp_path, "operations<=2")
+
+
+def test_what_is_no_task_is_an_error_that_says_what_to_return(tmp_path):
+    with pytest.raises(ValueError, match="returned Linear: it must return a task"):
+        short(own, tmp_path)
+    with pytest.raises(ValueError, match="returned Supervised, Supervised"):
+        short(lambda: (rings(), rings()), tmp_path)
+
+
+def test_a_task_without_a_test_split_is_an_error(tmp_path):
+    task = rings()
+    untested = Supervised(train=task.train, validation=task.validation, test=None, name="u")
+    with pytest.raises(ValueError, match="no test split"):
+        short(lambda: (untested, Dense()), tmp_path)

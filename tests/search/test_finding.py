@@ -1,0 +1,236 @@
+"""A search finds what it should, within its limits, and goes on where it was."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import torch
+from made_networks import Dense, parameters, rings
+
+from shoestring.core import BudgetError, Cost, score
+from shoestring.kit import AdamW, Supervised, Training
+from shoestring.search import (
+    AtRandom,
+    Evolution,
+    Found,
+    Halving,
+    Method,
+    SearchWarning,
+    find,
+)
+
+SHORT = Training(120, AdamW(1e-2))
+METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+
+
+def searched(folder: Path | None = None, limits: str = "", most: int = 9, **more) -> Found:
+    return find(rings(), Dense(), limits, folder, method=METHOD, training=SHORT, most=most, **more)
+
+
+def test_the_best_network_tells_rings_apart_and_its_file_is_what_was_scored():
+    found = searched()
+    best = found.best
+    assert best.share == 1 and best.score is not None and best.score > 0.85
+    assert score(rings().sealed(), best.network()) == pytest.approx(best.score, abs=1e-9)
+    assert best.cost.bytes == len(best.file or b"")
+    assert best.score == max(one.score or 0 for one in found.candidates if one.share == 1)
+    namespace: dict[str, type[torch.nn.Module]] = {}
+    exec(str(best), namespace)  # what is printed is the network
+    assert parameters(namespace["Network"]()) == parameters(best.untrained())
+
+
+def test_as_many_networks_are_begun_as_were_asked_for_and_a_third_goes_on():
+    found = searched(most=9)
+    shares = [trial.fidelity for trial in found.trials]
+    assert shares.count(0.25) == 9 and shares.count(1.0) == 3
+    full = {trial.technique for trial in found.trials if trial.fidelity == 1}
+    firsts = {one.technique: one.score or 0 for one in found.trials if one.fidelity == 0.25}
+    assert max(firsts, key=lambda name: firsts[name]) in full
+
+
+def test_no_network_above_the_limits_is_trained():
+    found = searched(limits="operations<=200")
+    assert found.refused and found.trials
+    for one in found.candidates:
+        assert one.estimate.operations is not None and one.estimate.operations <= 200
+        assert not one.over
+
+
+def test_a_second_search_goes_on_and_trains_nothing_twice(tmp_path):
+    first = searched(tmp_path, most=4)
+    again = searched(tmp_path, most=4)
+    assert again.trials == first.trials
+    more = searched(tmp_path, most=7)
+    assert more.trials[: len(first.trials)] == first.trials
+    assert len({one.technique for one in more.trials}) == 7
+
+
+def test_limits_of_a_later_search_leave_out_what_breaks_them(tmp_path):
+    searched(tmp_path, most=8)
+    small = searched(tmp_path, "operations<=60", most=3)
+    assert all((one.estimate.operations or 0) <= 60 for one in small.candidates)
+
+
+def test_other_data_are_another_search(tmp_path):
+    searched(tmp_path, most=2)
+    found = find(
+        rings(seed=1), Dense(), "", tmp_path, method=METHOD, training=SHORT, most=2, seed=5
+    )
+    assert len(found.trials) == 2
+
+
+def test_nothing_fits_is_an_error_with_the_nearest_network():
+    with pytest.raises(
+        BudgetError, match=r"none keeps operations<=5: the nearest is estimated at 8 \("
+    ):
+        searched(limits="operations<=5")
+
+
+def test_an_interrupted_search_returns_what_it_has_and_the_next_goes_on(tmp_path):
+    calls = 0
+
+    def asked() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls > 300
+
+    found = searched(tmp_path, most=30, asked=asked)
+    assert found.interrupted and 0 < len(found.trials) < 30
+    assert searched(tmp_path, most=1).trials[: len(found.trials)] == found.trials
+
+
+def test_the_time_is_kept_and_there_is_a_network_by_then():
+    began = monotonic()
+    found = find(rings(), Dense(), minutes=0.1, method=Method(searcher=Evolution()))
+    assert monotonic() - began < 0.1 * 60 * 1.03 + 5  # a file may still be written at the end
+    assert found.best.score is not None
+
+
+def test_a_network_that_fails_is_a_result_and_if_all_fail_so_does_the_search():
+    class Broken(Supervised):
+        def loss(self, model, batch):
+            raise RuntimeError("no loss today")
+
+    task = rings()
+    broken = Broken(
+        train=task.train, validation=task.validation, test=task.test, name="b", batch_size=64
+    )
+    with pytest.raises(RuntimeError, match=r"first 3 networks all failed.*no loss today"):
+        find(broken, Dense(), training=SHORT, method=METHOD)
+
+
+@pytest.mark.slow
+def test_a_network_whose_process_died_twice_counts_as_failed(tmp_path):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "import shoestring.search.finding as finding\n"
+        "from made_networks import Dense, rings\n"
+        "finding.train = lambda *a, **k: os._exit(9)\n"
+        "from shoestring.kit import AdamW, Training\n"
+        "from shoestring.search import AtRandom, Halving, Method\n"
+        "finding.find(rings(), Dense(), '', sys.argv[1],\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    training=Training(120, AdamW(1e-2)), most=9)\n"
+    )
+    folder = tmp_path / "study"
+    for _ in range(2):
+        dead = subprocess.run([sys.executable, script, folder], capture_output=True, text=True)
+        assert dead.returncode == 9, dead.stderr
+    found = searched(folder, most=4)
+    failed = [one for one in found.candidates if one.score is None]
+    assert [one.note for one in failed] == ["2 processes died with it"]
+
+
+def test_scores_that_are_noise_are_said():
+    draw = torch.Generator().manual_seed(0)
+
+    def split(count: int):
+        return torch.randn(count, 2, generator=draw), torch.randint(0, 2, (count,), generator=draw)
+
+    noise = Supervised(
+        train=split(200), validation=split(60), test=split(60), name="noise", batch_size=64
+    )
+    with pytest.warns(SearchWarning, match=r"differ by .* standard error is .*luck"):
+        find(noise, Dense(), training=Training(40), method=METHOD, most=6)
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "words"),
+    [
+        ({"minutes": 0.0}, ValueError, "give a number above 0"),
+        ({"most": 0}, ValueError, "give 1 or more"),
+        ({"limits": "latency<=50%"}, BudgetError, "share of what came in"),
+        ({"limits": "labels<=50"}, BudgetError, "leave it out"),
+        ({"limits": "drop<=1%"}, BudgetError, "leave it out"),
+    ],
+)
+def test_settings_out_of_range_are_errors(more, error, words):
+    with pytest.raises(error, match=words):
+        searched(**{"most": 1, **more})
+
+
+def test_a_space_of_other_inputs_is_an_error_with_both():
+    wrong = Supervised(
+        train=(torch.randn(9, 3), torch.zeros(9, dtype=torch.long)),
+        validation=(torch.randn(9, 3), torch.zeros(9, dtype=torch.long)),
+        test=None,
+        name="three",
+    )
+    with pytest.raises(ValueError, match="space with the task's inputs"):
+        find(wrong, Dense(), training=SHORT, estimates=())
+
+
+class Slow:
+    """A meter of files that says each takes as many milliseconds as it has kilobytes."""
+
+    measures = "milliseconds"
+
+    def why_not(self) -> None:
+        return None
+
+    def __call__(self, subject, task) -> Cost:
+        return Cost(milliseconds=Path(subject).stat().st_size / 1000)
+
+
+def test_the_file_decides_on_what_no_estimate_is_of():
+    loose = searched(limits="latency<=1000ms", meters=(Slow(),))
+    assert loose.best.cost.milliseconds == (loose.best.cost.bytes or 0) / 1000
+    with pytest.raises(ValueError, match=r"keeps latency<=0\.1ms as a file.*nearest: latency"):
+        _ = searched(limits="latency<=0.1ms", meters=(Slow(),)).best
+
+
+def test_the_table_names_the_score_the_share_and_the_costs():
+    text = str(searched())
+    assert re.search(r"9 networks trained in .*, \d+ refused", text)
+    assert re.search(r"0\.9\d+\s+100%\s+[\d,]+\s+[\d,]+", text)
+
+
+@pytest.mark.slow
+def test_several_processes_share_a_study(tmp_path):
+    script = tmp_path / "searches.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
+        "from made_networks import Dense, rings\n"
+        "from shoestring.kit import AdamW, Training\n"
+        "from shoestring.search import AtRandom, Halving, Method, find\n"
+        "find(rings(), Dense(), '', sys.argv[1], worker=int(sys.argv[2]),\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    training=Training(120, AdamW(1e-2)), most=9)\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, script, tmp_path / "study", str(number)])
+        for number in range(2)
+    ]
+    assert [one.wait() for one in running] == [0, 0]
+    found = searched(tmp_path / "study", most=9)
+    keys = [trial.key for trial in found.trials]
+    assert len(keys) == len(set(keys))
+    assert len({one.technique for one in found.trials}) >= 9

@@ -1,0 +1,111 @@
+"""Proposals: new networks within the limits, the best of several by a score, and a collapse."""
+
+from __future__ import annotations
+
+import pytest
+from made_networks import Dense, parameters, rings
+
+from shoestring.core import Budget
+from shoestring.kit import Trial
+from shoestring.search import (
+    AtRandom,
+    CountedOperations,
+    Course,
+    Picks,
+    Screening,
+    Searcher,
+    SearchWarning,
+    Space,
+)
+from shoestring.search import Parameters as ParameterCount
+from shoestring.search.limits import Fitting
+from shoestring.search.proposing import Proposals, picks_of
+
+SPACE = Dense()
+
+
+def proposals(searcher: Searcher, screening: Screening | None = None, limit: str = "") -> Proposals:
+    budget = Budget.parse(limit) if limit else Budget()
+    fitting = Fitting(SPACE, rings(), budget, (CountedOperations(),))
+    return Proposals(fitting, searcher, screening, 0.25, 0)
+
+
+class Stubborn(Searcher):
+    """Proposes one network, whatever it hears, and keeps what it heard."""
+
+    def __init__(self) -> None:
+        self.heard = list[tuple[Picks, float]]()
+
+    def begun(self, space: Space, seed: int) -> Course:
+        searcher = self
+
+        class Same(Course):
+            def ask(self) -> Picks:
+                return (1, 1, 0)
+
+            def tell(self, picks: Picks, reward: float) -> None:
+                searcher.heard.append((picks, reward))
+
+        return Same()
+
+
+def test_every_network_of_a_small_space_is_proposed_once_and_then_none():
+    some, known = proposals(AtRandom(), limit="operations<=40"), set()
+    while (picks := some.next(known)) is not None:
+        network = SPACE.made(picks)
+        assert network not in known and some.fitting.keeps(picks)
+        known.add(network)
+    within = [
+        picks
+        for width in range(6)
+        for depth in range(3)
+        for activation in range(2)
+        if some.fitting.keeps(picks := (width, depth, activation))
+    ]
+    assert len(known) >= 0.9 * len(within)
+
+
+def test_a_searcher_that_repeats_itself_is_named_once_and_others_are_drawn():
+    some, known = proposals(Stubborn()), {SPACE.made((1, 1, 0))}
+    with pytest.warns(SearchWarning, match="it has collapsed"):
+        first = some.next(known)
+    assert first is not None and SPACE.made(first) not in known
+    assert some.next(known) is not None  # no second warning, which would be an error here
+
+
+def test_of_several_networks_the_one_with_the_best_score_is_proposed():
+    plain = proposals(AtRandom()).next(set())
+    best = proposals(AtRandom(), Screening(ParameterCount(), of=30)).next(set())
+    assert plain is not None and best is not None
+    # of 30 networks that differ, of 36, one is among the seven largest
+    sizes = sorted(
+        parameters(SPACE.made((w, d, a)).network())
+        for w in range(6)
+        for d in range(3)
+        for a in range(2)
+    )
+    assert parameters(SPACE.made(best).network()) >= sizes[-7]
+
+
+def test_what_failed_counts_as_the_worst_so_far_and_each_is_told_once():
+    searcher = Stubborn()
+    some = proposals(searcher)
+    names = [repr(picks) for picks in ((1, 1, 0), (2, 1, 0), (3, 1, 0))]
+    trials = [
+        Trial(technique=name, fidelity=0.25, score=score)
+        for name, score in zip(names, (0.7, 0.4, None), strict=True)
+    ]
+    longer = Trial(technique=names[0], fidelity=1.0, score=0.9)
+    some.tell([*trials, longer])
+    some.tell([*trials, longer])
+    assert searcher.heard == [((1, 1, 0), 0.7), ((2, 1, 0), 0.4), ((3, 1, 0), 0.4)]
+
+
+def test_a_name_gives_its_picks():
+    assert picks_of("(3, 0, 12)") == (3, 0, 12)
+    assert picks_of("(3,)") == (3,)
+
+
+def test_screening_of_one_is_an_error():
+    with pytest.raises(ValueError, match="2 or more"):
+        Screening(ParameterCount(), of=1)
