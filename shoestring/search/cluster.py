@@ -33,7 +33,7 @@ def tune_on_cluster(
 
     It uses the cluster that `ray.init` joined, or starts Ray on this machine. The default training
     runs here, before the time begins. Trials that are going on when the time is up are not told.
-    Each machine of the cluster needs Shoestring; the task and `build` are sent to it.
+    Each machine of the cluster needs Shoestring, and what else the task and `build` import.
 
     Needs the extra `cluster`.
     Source: Liaw et al. 2018 (Ray Tune); `by` and `stopping` have theirs.

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from torch import nn
 
 from shoestring.kit import AdamW, Training
+from shoestring.models import DigitsLeNet
 from shoestring.search import AsynchronousHalving, Chosen, End, Knobs, Tried, tune_on_cluster
 from shoestring.search.cluster import _ended, _Trial
 from shoestring.tasks import digits
@@ -56,11 +56,7 @@ def test_a_worker_makes_the_training_of_the_values_that_were_picked():
 def test_without_ray(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ModuleNotFoundError, match=r"tune_on_cluster: .*extra `cluster`"):
-        tune_on_cluster(digits(), network, minutes=1, steps=9)
-
-
-def network() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+        tune_on_cluster(digits(), DigitsLeNet, minutes=1, steps=9)
 
 
 @pytest.mark.slow
@@ -69,7 +65,7 @@ def test_trials_on_a_small_cluster():
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
     try:
-        found = tune_on_cluster(digits(), network, minutes=3, steps=180, most=6)
+        found = tune_on_cluster(digits(), DigitsLeNet, minutes=3, steps=180, most=6)
     finally:
         ray.shutdown()
     assert found.default.end is End.FINISHED and 4 <= len(found.trials) <= 7
