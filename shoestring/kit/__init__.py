@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Within,
     )
     from shoestring.kit.training.settings import (
+        Adagrad,
         AdamW,
         Averaged,
         Clipped,
@@ -161,6 +162,7 @@ _HOMES = {
     "shoestring.kit.tracing.tape": ["Tape", "record"],
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
     "shoestring.kit.training.settings": [
+        "Adagrad",
         "AdamW",
         "Averaged",
         "Clipped",
@@ -193,6 +195,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Adagrad",
     "AdamW",
     "Agreement",
     "Averaged",

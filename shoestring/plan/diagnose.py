@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
-from shoestring.kit import AdamW, Training
+from shoestring.kit import Adagrad, AdamW, Training
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
 from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
@@ -155,7 +155,7 @@ def _look(
         frozen=tuple(name for name, one in model.named_parameters() if not one.requires_grad),
         gradients=first,
         updates=_updates(model, first, second, training.optimizer),
-        rate=training.optimizer.learning_rate,
+        optimizer=training.optimizer,
         # A gradient that a zero stops says nothing about depth; one that underflows to 0 does.
         chain=tuple(
             one
@@ -231,9 +231,15 @@ def _routings(numbers: dict[str, Tensor]) -> tuple[Routing, ...]:
 
 
 def _updates(
-    model: nn.Module, first: dict[str, Tensor], second: dict[str, Tensor], optimizer: AdamW
+    model: nn.Module,
+    first: dict[str, Tensor],
+    second: dict[str, Tensor],
+    optimizer: AdamW | Adagrad,
 ) -> dict[str, float]:
-    """The share of each parameter that a step of Adam with these moments changes."""
+    """The share of each parameter that a step of Adam with these moments changes.
+
+    The first step of Adagrad is the same.
+    """
     shares: dict[str, float] = {}
     for name, weight in model.named_parameters():
         values = _as_real(weight.detach()).float()

@@ -52,7 +52,7 @@ class LayerHealth:
 class RateTried:
     """What some steps at a learning rate did to the loss of the batches that were looked at.
 
-    `rate`: of AdamW.
+    `rate`: of the optimizer.
     `before`, `after`: the mean loss of the batches; `after` is NaN or infinite where it diverged.
     """
 

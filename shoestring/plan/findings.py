@@ -227,15 +227,15 @@ def _rate(seen: Seen) -> Iterator[Finding]:
             name="learning rate too high",
             says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
             f"and at {slow.rate:g} to {slow.after:.4g}",
-            do=f"Use AdamW({slow.rate:g}), or a longer warm-up (Cosine(0.1)) and Clipped(1.0), all "
-            "of shoestring.kit",
+            do=f"Use {type(seen.optimizer).__name__}({slow.rate:g}), or a longer warm-up "
+            "(Cosine(0.1)) and Clipped(1.0), all of shoestring.kit",
         )
     elif not seen.zero_starts and gained(fast) > max(8 * gained(now), 0.003 * abs(fast.before)):
         yield Finding(
             name="learning rate too low",
             says=f"steps at {now.rate:g} take the loss from {now.before:.4g} to {now.after:.4g}, "
             f"and at {fast.rate:g} to {fast.after:.4g}",
-            do=f"Use shoestring.kit.AdamW({fast.rate:g})",
+            do=f"Use shoestring.kit.{type(seen.optimizer).__name__}({fast.rate:g})",
         )
     elif max(gained(one) for one in seen.rates) < 0.01 * abs(now.before):
         yield Finding(

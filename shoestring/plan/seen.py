@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shoestring.kit.health.signals import Signal
 from shoestring.kit.routing.shares import Routing
+from shoestring.kit.training.settings import Adagrad, AdamW
 from shoestring.plan.diagnosis import RateTried
 
 
@@ -34,7 +35,7 @@ class Seen:
     `routings`: of the mixtures of experts, on the batches.
     `probable`: the same by the probabilities of the routers, in place of rows.
     `rows`: how many each of these mixtures divided.
-    `rate`: the learning rate.
+    `optimizer`: of the training, with its learning rate.
     `rates`: what rates did.
     `answered`: the shape of what the model gave for the last batch; () where that is no tensor.
     `probabilities`: of how many classes that is the probabilities though the loss takes logits; 0
@@ -53,7 +54,7 @@ class Seen:
     frozen: tuple[str, ...]
     gradients: Mapping[str, Tensor]
     updates: Mapping[str, float]
-    rate: float
+    optimizer: AdamW | Adagrad
     chain: tuple[Signal, ...] = ()
     zero_starts: Mapping[str, str] = field(default_factory=dict)
     routings: tuple[Routing, ...] = ()

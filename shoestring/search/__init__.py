@@ -4,6 +4,8 @@ Needs the extra `train`.
 """
 
 from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.cluster import tune_on_cluster
+from shoestring.search.default_training import DefaultTraining, default_training
 from shoestring.search.estimates import (
     CodedBytes,
     CountedOperations,
@@ -14,6 +16,8 @@ from shoestring.search.finding import ESTIMATES, Method, find
 from shoestring.search.found import Candidate, Found
 from shoestring.search.halving import Halving
 from shoestring.search.hashing import HashedRows, RowEach, Rows
+from shoestring.search.knobs import Chosen, Knobs
+from shoestring.search.learning_rate import Ending, RangeTest, RateLoss, range_test
 from shoestring.search.milliseconds import Drafted, Fit, OperationTable, Part, UnknownOperatorError
 from shoestring.search.operations import (
     OPERATIONS,
@@ -35,6 +39,8 @@ from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
 from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import Norm, TableNetwork, Tables
 from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
+from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, Whole
+from shoestring.search.tuning import Tuned, UntunedError, tune
 from shoestring.search.zero_cost import (
     GradientNorm,
     LinearRegions,
@@ -48,11 +54,13 @@ __all__ = [
     "ESTIMATES",
     "OPERATIONS",
     "Architecture",
+    "AsynchronousHalving",
     "AtRandom",
     "Block",
     "Candidate",
     "CellNetwork",
     "Cells",
+    "Chosen",
     "CodedBytes",
     "CollapsedError",
     "Combiner",
@@ -61,7 +69,11 @@ __all__ = [
     "CountedOperations",
     "Course",
     "Decision",
+    "DefaultTraining",
     "Drafted",
+    "Drawn",
+    "End",
+    "Ending",
     "Evolution",
     "Fit",
     "Found",
@@ -72,6 +84,7 @@ __all__ = [
     "HashedRows",
     "Head",
     "Inverted",
+    "Knobs",
     "LinearRegions",
     "MaxPooled",
     "MeanPooled",
@@ -83,6 +96,8 @@ __all__ = [
     "Part",
     "Picks",
     "Pooling",
+    "RangeTest",
+    "RateLoss",
     "Role",
     "Rounds",
     "RowEach",
@@ -104,12 +119,21 @@ __all__ = [
     "Tables",
     "TextNetwork",
     "Texts",
+    "TreeParzen",
+    "Tried",
+    "Tuned",
     "Unchanged",
     "UnestimatedWarning",
     "UnknownOperatorError",
     "UnscoredWarning",
+    "UntunedError",
     "Weighed",
+    "Whole",
     "ZeroCost",
+    "default_training",
     "find",
+    "range_test",
     "space_of",
+    "tune",
+    "tune_on_cluster",
 ]

@@ -63,7 +63,7 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
                 files = Path(path).absolute().with_name(f"{Path(path).name}.files")
                 files.mkdir(parents=True, exist_ok=True)
                 return OptunaStorage(
-                    JournalStorage(_Journal(path)), model, watch, f"the journal {path}", files
+                    JournalStorage(Journal(path)), model, watch, f"the journal {path}", files
                 )
         except (
             json.JSONDecodeError,
@@ -83,7 +83,7 @@ def open_optuna(storage: str, folder: Path, model: str, watch: Watch) -> OptunaS
         )
 
 
-class _Journal(BaseJournalBackend):
+class Journal(BaseJournalBackend):
     """Optuna's journal file, which also cuts off an incomplete last line before it writes.
 
     Such a line remains of a failed write or a power cut; the next line would be lost with it.

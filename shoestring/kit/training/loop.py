@@ -41,9 +41,9 @@ def train(
     Passes over the training split follow one another until the steps are used up. The task gets the
     model, and batches are moved to its device. An interrupted training leaves the model as it was
     after the last complete step. Weights of half precision are trained in single precision and
-    rounded after each step, since Adam's moments do not fit in half precision; so are moving
-    averages of their batch norms. Where every parameter is frozen nothing is trained, with a
-    SkippedWarning.
+    rounded after each step, since the moments of optimizers do not fit in half precision; so
+    are moving averages of their batch norms. Where every parameter is frozen nothing is trained,
+    with a SkippedWarning.
 
     `before_step`: called with the number of each step, from 0, before that step.
     `what`: names the training in progress lines and errors.

@@ -42,14 +42,47 @@ class AdamW:
     __repr__ = _brief
 
     def __post_init__(self) -> None:
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"the learning rate is {self.learning_rate}: it must be above 0, such as 1e-3"
-            )
+        _check_learning_rate(self.learning_rate, "1e-3")
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"the weight decay is {self.weight_decay}: it must be 0 or more")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"the momentum is {self.momentum}: it must be 0 or more and below 1")
+
+
+@dataclass(frozen=True)
+class Adagrad:
+    """Each weight has its own rate, which falls with the squares of all gradients that it had.
+
+    It is for inputs with a long tail: the vector of a word that comes rarely still learns at a high
+    rate when it comes, and stays as it is when it does not come.
+
+    Source: Duchi, Hazan & Singer 2011, figure 1 (diagonal matrices, no regulariser).
+
+    `learning_rate`: the highest rate, above 0. As rates fall by themselves, it is higher than
+        AdamW's, and the same for a schedule that falls too.
+    `accumulated`: the sum of squares that each weight begins with, 0 or more; above 0 the first
+        steps are smaller.
+
+    There is no weight decay: it would shrink what comes rarely the most.
+    Raises ValueError for numbers out of range.
+    """
+
+    learning_rate: float = 0.1
+    accumulated: float = 0.0
+
+    __repr__ = _brief
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate, "0.1")
+        if not 0 <= self.accumulated < math.inf:
+            raise ValueError(
+                f"the accumulated squares are {self.accumulated}: they must be 0 or more"
+            )
+
+
+def _check_learning_rate(rate: float, such_as: str) -> None:
+    if not 0 < rate < math.inf:
+        raise ValueError(f"the learning rate is {rate}: it must be above 0, such as {such_as}")
 
 
 def _check_warm_up(warm_up: float) -> None:
@@ -181,7 +214,8 @@ class Training:
     """How a model is trained: `Training(2000)`, `Training(2000, AdamW(3e-3))`.
 
     `steps`: how many batches, 0 or more; 0 trains nothing.
-    `optimizer`: AdamW(learning_rate, weight_decay).
+    `optimizer`: AdamW(learning_rate, weight_decay), or Adagrad(learning_rate) for inputs with a
+        long tail.
     `schedule`: of the learning rate, Cosine() or Constant().
     `precision`: of the loss, Single() or Mixed().
     `clipping`: of the gradients, Unclipped() or Clipped(norm).
@@ -192,7 +226,7 @@ class Training:
     """
 
     steps: int = 2000
-    optimizer: AdamW = AdamW()
+    optimizer: AdamW | Adagrad = AdamW()
     schedule: Cosine | Constant = Cosine()
     precision: Single | Mixed = Single()
     clipping: Unclipped | Clipped = Unclipped()
@@ -204,7 +238,7 @@ class Training:
         if not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"training for {self.steps!r} steps: give an integer, 0 or more")
         for name, kinds in (
-            ("optimizer", (AdamW,)),
+            ("optimizer", (AdamW, Adagrad)),
             ("schedule", (Cosine, Constant)),
             ("precision", (Single, Mixed)),
             ("clipping", (Unclipped, Clipped)),

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task, device_of
 from shoestring.kit.quantised.module import Grid
-from shoestring.kit.training.settings import Clipped, Mixed, Training
+from shoestring.kit.training.settings import Adagrad, AdamW, Clipped, Mixed, Training
 from shoestring.kit.weights.parameters import State
 
 _MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of torch
@@ -30,15 +30,14 @@ class Steps:
         self.model, self.task, self.training = model, task, training
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self.singles = [_single(p) for p in self._parameters]
-        self.optimizer = torch.optim.AdamW(
+        self.optimizer = _optimizer(
+            training.optimizer,
             _groups(
                 model,
                 dict(zip(self._parameters, self.singles, strict=True)),
                 training.optimizer.learning_rate,
             ),
-            betas=(training.optimizer.momentum, 0.999),
-            weight_decay=training.optimizer.weight_decay,
-            fused=all(map(_is_plain, self.singles)),  # one pass over the memory instead of ten
+            self.singles,
         )
 
     def backward(self, batch: Any) -> float:
@@ -60,6 +59,28 @@ class Steps:
             group["lr"] = group["highest"] * self.training.schedule.height(number, steps)
         _step(self.optimizer, self._parameters, self.singles, self.training)
         _keep_positive(self.optimizer)
+
+
+def _optimizer(
+    chosen: AdamW | Adagrad, groups: list[dict[str, Any]], singles: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Torch's optimizer of a training; where it can it makes one pass over the memory, not ten."""
+    fused = all(map(_is_plain, singles))
+    if isinstance(chosen, Adagrad):
+        return torch.optim.Adagrad(
+            groups,
+            chosen.learning_rate,
+            initial_accumulator_value=chosen.accumulated,
+            # torch has its fused Adagrad for the processor only
+            fused=(fused and all(p.device.type == "cpu" for p in singles)) or None,
+        )
+    return torch.optim.AdamW(
+        groups,
+        chosen.learning_rate,
+        betas=(chosen.momentum, 0.999),
+        weight_decay=chosen.weight_decay,
+        fused=fused,
+    )
 
 
 def in_precision(model: nn.Module, training: Training) -> AbstractContextManager[Any]:

@@ -14,6 +14,7 @@ from zoo import classified
 from shoestring.core import seeded
 from shoestring.core.taught import Taught
 from shoestring.kit import (
+    Adagrad,
     MixtureOfExperts,
     Ramp,
     Supervised,
@@ -70,8 +71,9 @@ def killed_at(monkeypatch, what: str, step: int):
         (Rate(price=1e-4, training=Training(260)), "rate"),
         (Magnitude(density=0.2, training=Training(260), ramp=Ramp(0.5, rounds=10)), "prun"),
         (Rate(training=Training(20)), "first"),
+        (Magnitude(density=0.2, training=Training(260, Adagrad(0.05))), "prun"),
     ],
-    ids=["rate", "pruning", "the training before"],
+    ids=["rate", "pruning", "the training before", "Adagrad"],
 )
 def test_as_if_it_had_not_been_killed(task, technique, what, tmp_path, monkeypatch, at_once):
     expected = state_of(program(task, technique))

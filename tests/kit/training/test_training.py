@@ -13,8 +13,9 @@ from torch.nn import functional
 
 import shoestring
 from shoestring import kit
-from shoestring.core import seeded
+from shoestring.core import Task, score, seeded
 from shoestring.kit import (
+    Adagrad,
     AdamW,
     Averaged,
     Clipped,
@@ -30,6 +31,7 @@ from shoestring.kit import (
     train,
 )
 from shoestring.models import DigitsLeNet
+from shoestring.quantize import QuantizationAware
 from shoestring.tasks import digits
 
 
@@ -43,6 +45,10 @@ def test_a_name_makes_it_again_and_tells_what_was_chosen():
             "precision=Mixed())",
         ),
         (Training(schedule=Cosine(0.1)), "Training(2000, schedule=Cosine(0.1))"),
+        (
+            Training(9, Adagrad(0.3, accumulated=0.01)),
+            "Training(9, optimizer=Adagrad(0.3, accumulated=0.01))",
+        ),
         (Ramp(), "Ramp(0.5)"),
         (Ramp(0.3, rounds=4), "Ramp(0.3, rounds=4)"),
         (Single(), "Single()"),
@@ -68,6 +74,8 @@ def test_it_is_frozen():
         (lambda: AdamW(0.0), "the learning rate is 0.0: it must be above 0"),
         (lambda: AdamW(float("nan")), "the learning rate is nan"),
         (lambda: AdamW(weight_decay=-0.1), "the weight decay is -0.1: it must be 0 or more"),
+        (lambda: Adagrad(0.0), "the learning rate is 0.0: it must be above 0, such as 0.1"),
+        (lambda: Adagrad(accumulated=-1.0), "the accumulated squares are -1.0: they must be 0"),
         (lambda: Cosine(1.5), "the warm-up is 1.5: it is a share"),
         (lambda: Constant(-0.1), "the warm-up is -0.1: it is a share"),
         (lambda: Ramp(1.1), "a ramp over 1.1 of the steps"),
@@ -83,7 +91,7 @@ def test_numbers_out_of_range(make: Any, said: str):
 
 def test_other_kinds_are_refused_with_the_choices():
     wrong: list[tuple[dict, str]] = [
-        ({"optimizer": 1e-3}, r"the optimizer is 0\.001: give AdamW\(\)"),
+        ({"optimizer": 1e-3}, r"the optimizer is 0\.001: give AdamW\(\) or Adagrad\(\)"),
         ({"schedule": "cosine"}, r"the schedule is 'cosine': give Cosine\(\) or Constant\(\)"),
         ({"precision": torch.bfloat16}, r"the precision is .*: give Single\(\) or Mixed\(\)"),
     ]
@@ -144,6 +152,73 @@ def test_the_loop_is_bit_for_bit_that_of_a_few_lines():
                 step += 1
     for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+class Gradients(Task):
+    """Whatever the weights are, the gradient of the only one is what a list says."""
+
+    def __init__(self, *gradients: float) -> None:
+        self.gradients = gradients
+
+    def batches(self, split: str) -> list[torch.Tensor]:
+        return [torch.tensor(one) for one in self.gradients]
+
+    def loss(self, model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        return (model.weight * batch.to(model.weight.dtype)).sum()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "within"), [(torch.float32, 1e-6), (torch.float64, 1e-9), (torch.bfloat16, 4e-3)]
+)
+def test_adagrad_by_hand(dtype: torch.dtype, within: float):
+    """A step is the gradient over the root of the sum of its squares: 3/3, 4/5, and 0 of 0."""
+    weight = nn.Linear(1, 1, bias=False).to(dtype)
+    nn.init.zeros_(weight.weight)
+    for steps, wanted in ((1, -0.5), (2, -0.9), (3, -0.9)):
+        model = train(
+            clone(weight),
+            Gradients(3.0, 4.0, 0.0),  # type: ignore[abstract]
+            Training(steps, Adagrad(0.5), Constant(0.0)),
+        )
+        assert float(model.weight.detach()) == pytest.approx(wanted, abs=within)
+    begun = Training(1, Adagrad(0.5, accumulated=16.0), Constant(0.0))  # 3 over the root of 16 + 9
+    moved = train(clone(weight), Gradients(3.0), begun)  # type: ignore[abstract]
+    assert float(moved.weight.detach()) == pytest.approx(-0.3, abs=within)
+
+
+def test_adagrad_learns_a_word_that_comes_once_as_far_as_one_that_always_comes():
+    """AdamW moves a weight on by its momentum after its gradient is gone; Adagrad does not."""
+    task = Gradients(1.0, 0.0, 0.0, 0.0)  # type: ignore[abstract]
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(weight.weight)
+    ends = {
+        type(one).__name__: float(
+            train(clone(weight), task, Training(4, one, Constant(0.0))).weight.detach()
+        )
+        for one in (AdamW(0.1), Adagrad(0.1))
+    }
+    assert ends["Adagrad"] == pytest.approx(-0.1) and ends["AdamW"] < -0.2
+
+
+def test_adagrad_with_scales_of_a_quantiser_and_channels_last():
+    """In its one pass over the memory and in torch's plain loop it is the same optimizer."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2))
+    split = torch.randn(32, 2, 4, 4), torch.randint(0, 2, (32,))
+    task = Supervised(train=split, validation=split, test=split, batch_size=32)
+    training = Training(6, Adagrad(0.05), Constant(0.0))
+    plain = clone(model)
+    optimizer = torch.optim.Adagrad(plain.parameters(), 0.05, foreach=False)
+    for _ in range(6):
+        optimizer.zero_grad()
+        task.loss(plain, next(iter(task.batches("train")))).backward()
+        optimizer.step()
+    for memory in (torch.contiguous_format, torch.channels_last):
+        trained = train(clone(model).to(memory_format=memory), task, training)  # type: ignore[call-overload]
+        for one, other in zip(trained.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
+    quantised = QuantizationAware(bits=4, training=training)(model, task)
+    assert score(task, quantised) > 0.7
 
 
 class Watching(nn.Linear):

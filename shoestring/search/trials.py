@@ -1,0 +1,266 @@
+"""Trials of trainings: one is run, stopped early where others were ahead, and remembered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from shoestring.core import Task, score, seeded
+from shoestring.core.task import evaluating
+from shoestring.kit import (
+    Adagrad,
+    AdamW,
+    Averaged,
+    Clipped,
+    Constant,
+    Cosine,
+    DivergedError,
+    Mixed,
+    MovingAverage,
+    Single,
+    Training,
+    Unclipped,
+    train,
+)
+from shoestring.search.knobs import Chosen
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class TreeParzen:
+    """Values are likelier where the better trials had theirs (TPE).
+
+    Source: Bergstra et al. 2011, section 4, by Optuna.
+
+    `drawn`: so many first trials are drawn at random, 1 or more.
+    """
+
+    drawn: int = 8
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.drawn, int) or self.drawn < 1:
+            raise ValueError(f"{self.drawn!r} trials at random: give an integer, 1 or more")
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """Optuna's."""
+        from optuna.samplers import TPESampler
+
+        return TPESampler(n_startup_trials=self.drawn, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Each value is as likely, always: what other ways have to beat.
+
+    Source: Bergstra & Bengio 2012.
+    """
+
+    def sampler(self, seed: int) -> BaseSampler:
+        """Optuna's."""
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsynchronousHalving:
+    """A trial that is not among the best at a rung goes no further (ASHA).
+
+    Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2, by
+    Optuna.
+    Differs: a trial that was stopped is not taken up again when others turn out worse.
+
+    `factor`: the best of so many go on, and the next rung is so many times as far, 2 or more.
+    `rungs`: how many, 1 or more; with 2 of a factor 3 at a ninth and at a third of the steps.
+    """
+
+    factor: int = 3
+    rungs: int = 2
+
+    def __post_init__(self) -> None:
+        if self.factor < 2 or self.rungs < 1:
+            raise ValueError(f"{self!r}: give a factor of 2 or more and 1 rung or more")
+
+    def pruner(self) -> BasePruner:
+        """Optuna's, which counts in parts of a training: 1, `factor`, its square."""
+        from optuna.pruners import SuccessiveHalvingPruner
+
+        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=self.factor)
+
+    def looks(self, steps: int) -> dict[int, int]:
+        """From the step before which a trial is judged to the part of a training that it has."""
+        parts = [self.factor**rung for rung in range(self.rungs)]
+        whole = self.factor**self.rungs
+        return {max(1, round(steps * part / whole)): part for part in parts}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """Every trial is trained to its end."""
+
+    def pruner(self) -> BasePruner:
+        """Optuna's that does nothing."""
+        from optuna.pruners import NopPruner
+
+        return NopPruner()
+
+    def looks(self, steps: int) -> dict[int, int]:
+        """Nowhere."""
+        return {}
+
+
+class End(Enum):
+    """How a trial ended."""
+
+    FINISHED = "trained to the end"
+    STOPPED = "stopped early: others were ahead"
+    DIVERGED = "the loss was no longer finite"
+    OUT_OF_TIME = "the time was up"
+    FAILED = "an error"
+    INTERRUPTED = "the program was killed"
+
+    def __repr__(self) -> str:
+        return f"End.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A trial of a training.
+
+    `chosen`: the training and its batch size.
+    `score`: on validation data, of the last look at it; None where nobody looked.
+    `error`: the standard error of the score; None where it is not known.
+    `share`: of the steps that were made until that look, 0 to 1.
+    `seconds`: that it took.
+    `end`: how it ended.
+    `note`: what failed; "" where nothing did.
+    """
+
+    chosen: Chosen
+    score: float | None = None
+    error: float | None = None
+    share: float = 0.0
+    seconds: float = 0.0
+    end: End
+    note: str = ""
+
+    def to_json(self) -> str:
+        """The trial as one line of JSON, which `from_json` reads."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return json.dumps({**values, "chosen": _plain(self.chosen), "end": self.end.name})
+
+    @classmethod
+    def from_json(cls, text: str) -> Tried:
+        """The trial of a line of JSON."""
+        values = json.loads(text)
+        chosen, end = _made(values.pop("chosen")), End[values.pop("end")]
+        return cls(chosen=chosen, end=end, **values)
+
+
+_KINDS: dict[str, Any] = {
+    one.__name__: one
+    for one in (
+        *(Chosen, Training, AdamW, Adagrad, Cosine, Constant, Single, Mixed),
+        *(Unclipped, Clipped, MovingAverage, Averaged),
+    )
+}
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: the name of its class and its fields."""
+    if type(value).__name__ not in _KINDS:
+        return value
+    own = {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    return [type(value).__name__, own]
+
+
+def _made(plain: Any) -> Any:
+    """The setting again."""
+    if not isinstance(plain, list):
+        return plain
+    name, own = plain
+    return _KINDS[name](**{field: _made(value) for field, value in own.items()})
+
+
+Look = Callable[[int, float], bool]
+"""Gets a part of a training, as `looks` counts them, and a score; returns whether to stop."""
+
+
+class _Ended(Exception):
+    """Leaves a training early."""
+
+    def __init__(self, end: End) -> None:
+        self.end = end
+
+
+def tried(
+    chosen: Chosen,
+    task: Task,
+    build: Callable[[], nn.Module],
+    *,
+    stopping: AsynchronousHalving | Whole,
+    look: Look,
+    until: float,
+    seed: int,
+) -> Tried:
+    """Train a new network as chosen and score it; it always returns.
+
+    `task`: sealed by the caller or not: the test split is not read.
+    `until`: on the clock of `time.monotonic`.
+    """
+    begun, steps, seen = monotonic(), chosen.training.steps, list[tuple[float, float]]()
+    looks = stopping.looks(steps)
+
+    def judged(model: nn.Module, share: float) -> float:
+        found = score(own, model)
+        if not math.isfinite(found):
+            raise ValueError(f"the validation score is {found}: see Task.score")
+        seen.append((found, share))
+        return found
+
+    def before_step(step: int) -> None:
+        if monotonic() > until:
+            raise _Ended(End.OUT_OF_TIME)
+        if step in looks and look(looks[step], judged(model, step / steps)):
+            raise _Ended(End.STOPPED)
+
+    end, note, error = End.FINISHED, "", None
+    try:
+        own = chosen.task(task).sealed()
+        with seeded(seed):
+            model = build()
+            train(model, own, chosen.training, before_step=before_step, what="a trial")
+        judged(model, 1.0)
+        error = _error(own, model)
+    except _Ended as ended:
+        end = ended.end
+    except DivergedError as diverged:
+        end, note = End.DIVERGED, str(diverged)
+    except Exception as failed:
+        end, note = End.FAILED, f"{type(failed).__name__}: {failed}"
+    last, share = seen[-1] if seen else (None, 0.0)
+    return Tried(
+        chosen=chosen,
+        score=last,
+        error=error,
+        share=share,
+        seconds=monotonic() - begun,
+        end=end,
+        note=note,
+    )
+
+
+def _error(task: Task, model: nn.Module) -> float | None:
+    with torch.no_grad(), evaluating(model):
+        return task.standard_error(model, "validation")
