@@ -38,36 +38,37 @@ class SearcherName(Enum):
     CONTROLLER = "controller"
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:FUNCTION",
+        show_default=False,
+        help="a function that returns a task, as MODULE:FUNCTION or path.py:FUNCTION; it may "
+        "return with it a trained model to beat, a space of shoestring.search, or both",
+    ),
+]
+Limits = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        show_default=False,
+        help=f"limits, such as 'latency<=0.3ms, size<=50KB': {limits_in_words()} \\[default: none]",
+    ),
+]
+Minutes = Annotated[float, typer.Option(help="for the whole command", min=0.2)]
+By = Annotated[SearcherName, typer.Option("--by", help="how networks are proposed")]
+Out = Annotated[
+    Path, typer.Option(help="the file to write; the network's code is beside it, as .py")
+]
+
+
 def search(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:FUNCTION",
-            show_default=False,
-            help="a function that returns a task, as MODULE:FUNCTION or path.py:FUNCTION; it may "
-            "return with it a trained model to beat, a space of shoestring.search, or both",
-        ),
-    ],
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            show_default=False,
-            help=f"limits, such as 'latency<=0.3ms, size<=50KB': {limits_in_words()} "
-            "\\[default: none]",
-        ),
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option(help="for the whole command", min=0.2, show_default=True)
-    ] = MINUTES,
-    by: Annotated[
-        SearcherName, typer.Option("--by", help="how networks are proposed")
-    ] = SearcherName.EVOLUTION,
+    source: Source,
+    budget: Limits = None,
+    minutes: Minutes = MINUTES,
+    by: By = SearcherName.EVOLUTION,
     runtime: RuntimeName = "onnxruntime",
-    out: Annotated[
-        Path,
-        typer.Option(help="the file to write; the network's code is beside it, as .py"),
-    ] = Path("found.shoe"),
+    out: Out = Path("found.shoe"),
     workers: Workers = 1,
     storage: Storage = None,
     seed: Seed = 0,
@@ -116,6 +117,11 @@ def search(
             tell=tell,
             **settings,
         )
+    _end(report, as_json)
+
+
+def _end(report: Any, as_json: bool) -> None:
+    """Print a report, and end with its exit status where that is not 0."""
     print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
     if report.compressed.outcome.interrupted:
         if_interrupted(lambda: "")  # the report has printed it

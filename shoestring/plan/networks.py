@@ -25,6 +25,7 @@ from shoestring.plan.checks import checked_meters
 from shoestring.plan.compress import also_logged
 from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
+from shoestring.plan.network_report import NetworkReport, Point
 from shoestring.search import (
     ESTIMATES,
     Candidate,
@@ -40,114 +41,14 @@ from shoestring.search import (
 
 SEARCHING, TRAINING = 0.6, 0.15
 """The shares of the time for the search, and for training what it found longer."""
-FITTED = 8
-"""Networks that are drawn to fit the table of milliseconds."""
+FITTED, FIT_FROM = 8, 300
+"""Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 SHOWN = 5
 """Networks of the search that are timed beside the reader's own and the delivered file."""
 NETWORKS = ".networks"
 """The end of the name of the folder in which a search of networks keeps its trials."""
 _LONGER = 3.0
 """For how many times the steps of a full training what was found is trained, at most."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """A file in the comparison.
-
-    `name`: what it is, in words.
-    `score`: on validation data.
-    `milliseconds`: the median of a run; all files are timed in alternation.
-    `bytes`: of the file.
-    """
-
-    name: str
-    score: float
-    milliseconds: float
-    bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkReport:
-    """What a search for a network came to.
-
-    `found`: what was searched.
-    `chosen`: the network that was delivered.
-    `points`: files timed in alternation: the reader's own, those of the search, the delivered one.
-    `compressed`: how the delivered file was made of the network, and what it scores on test data.
-    `code`: the path of the network's code.
-    `longer`: the validation score before and after it was trained longer; None where it was not.
-    """
-
-    found: Found
-    chosen: Candidate
-    points: tuple[Point, ...]
-    compressed: Report
-    code: Path
-    longer: tuple[float, float] | None
-    seconds: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the delivered file keeps the budget."""
-        return self.compressed.met
-
-    def as_text(self) -> str:
-        """The report as text."""
-        return "\n".join(
-            [
-                "",
-                str(self.found),
-                "",
-                "all files, timed in alternation; none beats those with a mark in score, "
-                "milliseconds and bytes",
-                *self._table(),
-                *(self._beside_own() or ()),
-                *self._trained_longer(),
-                self.compressed.as_text(),
-                f"the code of the network: {self.code} (plain Python; needs torch only)",
-            ]
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as one JSON object."""
-        return {
-            **self.compressed.as_json(),
-            "found": self.found.as_json(),
-            "chosen": list(self.chosen.picks),
-            "code": str(self.code),
-            "points": [vars(one) for one in self.points],
-            "longer": self.longer,
-            "seconds": self.seconds,
-        }
-
-    def _table(self) -> list[str]:
-        lines = [f"{'score':>8}{'ms':>9}{'bytes':>12}"]
-        for one in sorted(self.points, key=lambda point: point.milliseconds):
-            mark = " " if any(_beats(other, one) for other in self.points) else "*"
-            lines.append(
-                f"{one.score:>8.4f}{one.milliseconds:>9.3f}{one.bytes:>12,} {mark} {one.name}"
-            )
-        return lines
-
-    def _beside_own(self) -> list[str]:
-        """A sentence that compares the delivered file with the reader's own model."""
-        own = next((one for one in self.points if one.name.startswith("yours")), None)
-        if own is None:
-            return []
-        ours = self.points[-1]
-        points = 100 * (ours.score - own.score)
-        return [
-            f"beside yours: {points:+.2f} points of the score, "
-            f"{ours.milliseconds / own.milliseconds:.2f} of its milliseconds, "
-            f"{own.bytes / ours.bytes:.1f} times fewer bytes"
-        ]
-
-    def _trained_longer(self) -> list[str]:
-        if self.longer is None:
-            return []
-        before, after = self.longer
-        kept = "kept" if after > before else "no better, and left"
-        return [f"trained longer: {before:.4f} to {after:.4f} on validation data, {kept}"]
 
 
 def network_job(
@@ -174,46 +75,25 @@ def network_job(
         the folder of its name with `NETWORKS`, from which the next search goes on.
     `minutes`: for all of it.
     `method`: how the space is searched.
-
     Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError.
     """
-    started = monotonic() if began is None else began
     say = also_logged(say)
+    clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     check_place(path)
     own, task, space = _parts(build(), say)
-    if not task.has_test:
-        raise ValueError("the task has no test split, on which what is found is proved: give one")
-    folder = path.with_name(f"{path.name}{NETWORKS}")
     with scratch_folder() as scratch:
-        yours = None if own is None else _own_file(own, task, scratch)
+        yours = _own_file(own, task, scratch)
         limits = _absolute(budget, yours, task, meters)
-        found = find(
-            task,
-            space,
-            _searched(limits),
-            folder,
-            method=method or Method(),
-            estimates=_estimates(limits, meters, space, task, folder, seed, say),
-            meters=_on_files(limits, meters),
-            minutes=SEARCHING * minutes,
-            seed=seed,
-            storage=storage,
-            asked=asked,
-            began=started,
-            say=say,
-        )
-        chosen = found.best
-        say(f"  chosen: {chosen.architecture!r}")
-        code = path.with_suffix(".py")
+        search = _Search(task, space, limits, meters, path, seed, storage)
+        found = search.run(SEARCHING * minutes, method or Method(), clock)
+        chosen, code = found.best, path.with_suffix(".py")
         save(code, str(chosen).encode())
-        clock = Clock(60 * minutes, started, say, asked)
         network, longer = _trained(chosen, found, task, clock, (SEARCHING + TRAINING) * minutes)
-        left = max(minutes - (monotonic() - started) / 60, 0.1 * minutes)
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
             path,
-            minutes=left,
+            minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
             meters=meters,
             ledger=ledger,
             seed=seed,
@@ -229,34 +109,93 @@ def network_job(
         compressed=compressed,
         code=code,
         longer=longer,
-        seconds=monotonic() - started,
+        seconds=clock.gone,
     )
 
 
 def join_search(
-    build: Callable[[], Sequence[Any]], budget: Budget, path: Path, *, worker: int, **settings: Any
+    build: Callable[[], Sequence[Any]],
+    budget: Budget,
+    path: Path,
+    *,
+    worker: int,
+    minutes: float,
+    meters: Sequence[Gauge] | None,
+    method: Method | None,
+    seed: int,
+    storage: str | None,
 ) -> None:
     """Search in the folder of another process, until the time of the search is up.
 
-    The settings are those of `network_job`.
+    `worker`: its number, from 1. The other arguments are those of `network_job`.
     """
+    began = monotonic()
     own, task, space = _parts(build(), lambda text: None)
-    meters = settings.get("meters")
     with scratch_folder() as scratch:
-        yours = None if own is None else _own_file(own, task, scratch)
+        yours = _own_file(own, task, scratch)
         limits = _absolute(budget, yours, task, meters)
-        find(
-            task,
-            space,
-            _searched(limits),
-            folder := path.with_name(f"{path.name}{NETWORKS}"),
-            estimates=_estimates(limits, meters, space, task, folder, settings["seed"]),
-            meters=_on_files(limits, meters),
-            minutes=SEARCHING * settings["minutes"],
-            seed=settings["seed"],
-            storage=settings.get("storage"),
+        search = _Search(task, space, limits, meters, path, seed, storage)
+        search.run(SEARCHING * minutes, method or Method(), Clock(60 * minutes, began), worker)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The search of a job, which several processes can share."""
+
+    task: Task
+    space: Space
+    limits: Budget
+    meters: Sequence[Gauge] | None
+    path: Path
+    seed: int
+    storage: str | None
+
+    def run(self, minutes: float, method: Method, clock: Clock, worker: int = 0) -> Found:
+        """Search for so many minutes of a clock."""
+        folder = self.path.with_name(f"{self.path.name}{NETWORKS}")
+        return find(
+            self.task,
+            self.space,
+            _searched(self.limits),
+            folder,
+            method=method,
+            estimates=self._estimates(folder, clock),
+            meters=_on_files(self.limits, self.meters),
+            minutes=minutes,
+            seed=self.seed,
+            storage=self.storage,
             worker=worker,
+            asked=clock.asked,
+            began=clock.began,
+            say=clock.say,
         )
+
+    def _estimates(self, folder: Path, clock: Clock) -> list[Gauge]:
+        """What tells the cost of a network before it is trained.
+
+        Milliseconds come from a table of operations, which is fitted to a few networks of the space
+        where there is time for that.
+        """
+        of_files = _on_files(self.limits, self.meters)
+        timed = next((one for one in of_files if isinstance(one, Latency)), None)
+        if timed is None or timed.batch != 1:
+            return list(ESTIMATES)
+        table = OperationTable(meter=replace(timed, repeats=7), folder=folder / "milliseconds")
+        draw, began = random.Random(self.seed), monotonic()
+        networks = [self.space.made(self.space.drawn(draw)).network() for _ in range(FITTED)]
+        try:
+            if clock.seconds < FIT_FROM:
+                table(networks[0], self.task.sealed())
+            else:
+                table = table.fitted(networks, self.task.sealed())
+        except UnknownOperatorError as error:
+            clock.say(f"  {error}: milliseconds are decided on files alone")
+            return list(ESTIMATES)
+        clock.say(
+            f"  a table of {table.measurements} measured operations foretells milliseconds "
+            f"({duration(monotonic() - began)})"
+        )
+        return [*ESTIMATES, TabledMilliseconds(table=table)]
 
 
 def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Task, Space]:
@@ -272,6 +211,8 @@ def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Ta
             "to beat and a space of shoestring.search"
         )
     check_task(tasks[0])
+    if not tasks[0].has_test:
+        raise ValueError("the task has no test split, on which what is found is proved: give one")
     own = models[0] if models else None
     space = spaces[0] if spaces else space_of(tasks[0], own)
     if not spaces:
@@ -279,7 +220,10 @@ def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Ta
     return own, tasks[0], space
 
 
-def _own_file(own: nn.Module, task: Task, scratch: Path) -> Path:
+def _own_file(own: nn.Module | None, task: Task, scratch: Path) -> Path | None:
+    """The file of the reader's own model; None where there is none."""
+    if own is None:
+        return None
     path = scratch / "yours.shoe"
     save(path, pack(own, export(own, task)))
     return path
@@ -328,39 +272,6 @@ def _of_file(limits: Budget, value: float) -> Budget:
 def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
     """The meters of files, without that of bytes, which are counted anyway."""
     return [one for one in checked_meters(_searched(limits), meters) if one.measures != "bytes"]
-
-
-def _estimates(
-    limits: Budget,
-    meters: Sequence[Gauge] | None,
-    space: Space,
-    task: Task,
-    folder: Path,
-    seed: int,
-    say: Callable[[str], None] = lambda text: None,
-) -> list[Gauge]:
-    """What tells the cost of a network before it is trained.
-
-    Milliseconds come from a table of operations, fitted to a few networks of the space.
-    """
-    timed = next((one for one in _on_files(limits, meters) if isinstance(one, Latency)), None)
-    if timed is None or timed.batch != 1:
-        return list(ESTIMATES)
-    meter = replace(timed, repeats=7)
-    table = OperationTable(meter=meter, folder=folder / "milliseconds")
-    draw = random.Random(seed)
-    networks = [space.made(space.drawn(draw)).network() for _ in range(FITTED)]
-    began = monotonic()
-    try:
-        table = table.fitted(networks, task.sealed())
-    except UnknownOperatorError as error:
-        say(f"  {error}: milliseconds are decided on files alone")
-        return list(ESTIMATES)
-    say(
-        f"  a table of {table.measurements} measured operations foretells milliseconds "
-        f"({duration(monotonic() - began)})"
-    )
-    return [*ESTIMATES, TabledMilliseconds(table=table)]
 
 
 def _trained(
@@ -415,10 +326,3 @@ def _points(
         Point(name, value, timing.median, file.stat().st_size)
         for name, file, value, timing in zip(names, files, scores, timings, strict=True)
     )
-
-
-def _beats(one: Point, other: Point) -> bool:
-    """Whether a point is at least as good in everything, and better in something."""
-    mine = (one.milliseconds, one.bytes, -one.score)
-    its = (other.milliseconds, other.bytes, -other.score)
-    return mine != its and all(a <= b for a, b in zip(mine, its, strict=True))

@@ -11,32 +11,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
-from statistics import fmean, median
-from time import monotonic, process_time
-from typing import Any, final
+from statistics import median
+from time import monotonic
+from typing import final
 
-import torch
+from torch import nn
 
-from shoestring.artifact import load
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, BudgetError, Cost, Gauge, Task, check_task, score, seeded
+from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, score, seeded
 from shoestring.core.ledger import versions
 from shoestring.core.resource import LIMITED
-from shoestring.core.task import evaluating
 from shoestring.kit import (
-    AdamW,
     Averaged,
     Study,
     Training,
     Trial,
-    export,
     listening,
-    pack,
-    resuming,
-    train,
 )
 from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.kit.training.resume import data_digest
+from shoestring.search.default_training import default_training
 from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
@@ -44,7 +38,8 @@ from shoestring.search.limits import Fitting
 from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
 from shoestring.search.space import Picks, Space
-from shoestring.search.training_length import steps_for
+from shoestring.search.training_length import at, steps_for
+from shoestring.search.trying import Trying
 
 DEATHS = 2
 """After how many processes died with a network it counts as failed."""
@@ -99,9 +94,9 @@ def find(
 
     `limits`: on having a network, in numbers: size, latency, operations, memory.
     `folder`: of the study; None for a temporary one. Several processes may share it.
-    `training`: of a network that is trained fully. None: AdamW, for as many steps as let the time
-        train about a dozen networks fully. After few steps batch norms need their average
-        statistics: `Training(..., statistics=Averaged())`.
+    `training`: of a network that is trained fully. None: `default_training`, for as many steps as
+        let the time train about a dozen networks fully. After few steps batch norms need their
+        average statistics: `Training(..., statistics=Averaged())`.
     `estimates`: meters of an untrained network. A limit that none of them measures is decided on
         the files alone.
     `meters`: of files, beside their bytes.
@@ -111,32 +106,62 @@ def find(
     `asked`: whether somebody asked for the end, besides KeyboardInterrupt.
     `began`: the time from which minutes count, by time.monotonic(); None for now.
     `say`: gets lines of progress.
-
     Raises BudgetError where no network of the space keeps the limits (it names the nearest), and
     for limits that a search cannot keep; ValueError for settings out of range; the error of the
     first network where the first ones all fail; StudyError.
     """
     check_task(task)
-    budget = _checked(limits)
+    _check_numbers(minutes, most)
+    clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
+    task = task.sealed()
+    fitting = Fitting(space, task, _checked(limits), estimates)
+    with ExitStack() as stack:
+        path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
+        stack.enter_context(listening(clock))
+        training, identity = _begun(fitting, path, clock, method.halving, training, seed)
+        study = stack.enter_context(Study(path, identity, storage=storage))
+        search = _Search(study, fitting, method, training, meters, clock, most, seed, worker, say)
+        return search.found(search.run())
+
+
+def _check_numbers(minutes: float, most: int | None) -> None:
     if not minutes > 0:
         raise ValueError(f"{minutes!r} minutes: give a number above 0")
     if most is not None and most < 1:
         raise ValueError(f"at most {most!r} networks: give 1 or more, or None")
-    clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
-    task = task.sealed()
-    fitting = Fitting(space, task, budget, estimates)
-    with ExitStack() as stack:
-        path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
-        stack.enter_context(listening(clock))
-        first = fitting.drawn(random.Random(seed))
-        if training is None:
-            steps = steps_for(space, task, fitting, path, clock.left, method.halving, seed)
-            training = Training(steps, AdamW(3e-3), statistics=Averaged())
-            say(f"  a full training has {steps:,} steps")
-        identity = _identity(task, space, training, seed, first)
-        study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(study, fitting, method, training, meters, clock, most, seed, worker, say)
-        return search.found(search.run())
+
+
+def _begun(
+    fitting: Fitting,
+    folder: Path,
+    clock: Clock,
+    halving: Halving,
+    training: Training | None,
+    seed: int,
+) -> tuple[Training, str]:
+    """The training of a search, and what its trials belong to."""
+    try:
+        fitting.drawn(random.Random(seed))  # where nothing fits, it is said now
+        training = training or _default(fitting, folder, clock, halving, seed)
+        return training, _identity(fitting.task, fitting.space, training, seed)
+    except TimeUpError as error:
+        raise ValueError(
+            f"{clock.seconds / 60:.3g} minutes are too few for a search: {error}"
+        ) from None
+
+
+def _default(fitting: Fitting, folder: Path, clock: Clock, halving: Halving, seed: int) -> Training:
+    """The training of a network where nobody says: of so many steps that the time is enough."""
+    steps = steps_for(fitting.space, fitting.task, fitting, folder, clock.left, halving, seed)
+    chosen = default_training(_any_network(fitting.space, seed), fitting.task, steps)
+    clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
+    return replace(chosen.training, statistics=Averaged())
+
+
+def _any_network(space: Space, seed: int) -> nn.Module:
+    """A network of the space, the same whatever the limits are."""
+    with seeded(seed):
+        return space.made(space.drawn(random.Random(seed))).network()
 
 
 def _checked(limits: str | Budget) -> Budget:
@@ -157,21 +182,19 @@ def _checked(limits: str | Budget) -> Budget:
     return budget
 
 
-def _identity(task: Task, space: Space, training: Training, seed: int, picks: Picks) -> str:
+def _identity(task: Task, space: Space, training: Training, seed: int) -> str:
     """What trials belong to: the data, the space and the training.
 
     The score of an untrained network tells validation data apart, and that the task and the space
     fit each other.
     """
-    with seeded(seed):
-        network = space.made(picks).network()
-        try:
-            untrained = score(task, network)
-        except RuntimeError as error:
-            raise ValueError(
-                f"a network of the space fails on the task's validation data ({error}): give a "
-                "space with the task's inputs and answers"
-            ) from error
+    try:
+        untrained = score(task, _any_network(space, seed))
+    except RuntimeError as error:
+        raise ValueError(
+            f"a network of the space fails on the task's validation data ({error}): give a space "
+            "with the task's inputs and answers"
+        ) from error
     seen = task.name, data_digest(task), space, training, seed, untrained, versions()
     return hashlib.sha256(repr(seen).encode()).hexdigest()
 
@@ -195,6 +218,15 @@ class _Search:
         number = self.seed + 1000 * self.worker
         self.space, self.task = self.fitting.space, self.fitting.task
         self.shortest = self.method.halving.shares[0]
+        self.trying = Trying(
+            space=self.space,
+            task=self.task,
+            training=self.training,
+            meters=self.meters,
+            seed=self.seed,
+            folder=self.study.folder,
+            model=self.study.model,
+        )
         self.proposals = Proposals(
             self.fitting, self.method.searcher, self.method.screening, self.shortest, number
         )
@@ -283,7 +315,7 @@ class _Search:
             for one in trials
             if one.cost.seconds
         ]
-        return share * _at(self._operations(picks), known) if known else 0.0
+        return share * at(self._operations(picks), known) if known else 0.0
 
     def _operations(self, picks: Picks) -> float:
         return float(self.fitting.cost(picks).operations or 1)
@@ -300,60 +332,11 @@ class _Search:
                 return True
             count = len({one.technique for one in self.study.trials()} | {repr(picks)})
             self.clock.what = f"network {count}, {share:.0%} of a training"
-            trial, data = self._measured(trial, picks, share)
+            trial, data = self.trying(trial, picks, share)
             trial = claim.finish(trial, data)
-        rmtree(self.study.folder / "unfinished" / self._name(picks, share), ignore_errors=True)
+        rmtree(self.trying.unfinished(picks, share), ignore_errors=True)
         self._say(trial, count)
         return True
-
-    def _measured(self, trial: Trial, picks: Picks, share: float) -> tuple[Trial, bytes | None]:
-        """The trial of a network; of one that is trained fully, with its file."""
-        began, processor, data = monotonic(), process_time(), None
-        try:
-            with seeded(self.seed):
-                network = self.space.made(picks).network()
-                with resuming(self.study.folder / "unfinished" / self._name(picks, share)):
-                    train(network, self.task, self.training.scaled(share), what="training")
-            cost = Cost(seconds=monotonic() - began, processor_seconds=process_time() - processor)
-            trial = replace(trial, cost=cost)
-            if share == 1:
-                data = pack(network, export(network, self.task))
-                trial = self._of_file(trial, data)
-            else:
-                with evaluating(network), torch.no_grad():
-                    trial = self._scored(trial, network)
-        except (TimeUpError, KeyboardInterrupt):
-            raise
-        except Exception as error:  # of one network: a failure is a result too
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            trial = replace(trial, score=None, note=f"{type(error).__name__}: {error}")
-        return trial, data
-
-    def _name(self, picks: Picks, share: float) -> str:
-        seen = self.study.model, picks, share
-        return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
-
-    def _of_file(self, trial: Trial, data: bytes) -> Trial:
-        """The trial with the score and the cost of a file."""
-        with scratch_folder() as folder:
-            path = folder / "network.shoe"
-            path.write_bytes(data)
-            trial = self._scored(trial, load(path))
-            cost = trial.cost | Cost(bytes=len(data))
-            for meter in self.meters:
-                cost |= meter(path, self.task)
-        return replace(trial, cost=cost)
-
-    def _scored(self, trial: Trial, predict: Any) -> Trial:
-        """The trial with the score of a module, or of a file, and its standard error."""
-        value = score(self.task, predict)
-        if not math.isfinite(value):
-            raise ValueError(f"the score is {value}")
-        error = self.task.standard_error(predict, "validation")
-        if error is not None:
-            trial = replace(trial, noise={"score": (value - error, value + error)})
-        return replace(trial, score=value)
 
     def _say(self, trial: Trial, count: int) -> None:
         scored = [one for one in self.study.trials() if one.score is not None]
@@ -383,16 +366,3 @@ class _Search:
                 SearchWarning,
                 stacklevel=3,
             )
-
-
-def _at(place: float, known: Sequence[tuple[float, float]]) -> float:
-    """The value at a place of the line through what is known, which does not fall.
-
-    Small networks take about as long as each other, large ones in proportion to their operations.
-    """
-    places, values = zip(*known, strict=True)
-    middle, mean = fmean(places), median(values)
-    spread = sum((one - middle) ** 2 for one in places)
-    slope = sum((x - middle) * (y - mean) for x, y in known) / spread if spread else 0.0
-    slope = min(max(slope, 0.0), mean / middle)
-    return mean + slope * (place - middle)

@@ -41,6 +41,7 @@ class Fitting:
 
     def __post_init__(self) -> None:
         self._costs: dict[Picks, Cost] = {}
+        self._left: dict[Picks, int] = {}
         measured = {one.measures for one in self.estimates}
         self.limited: dict[str, float] = {}
         for name, limit in self.limits.limits().items():
@@ -49,17 +50,26 @@ class Fitting:
                 self.limited[name] = limit
 
     def cost(self, picks: Picks) -> Cost:
-        """What a network is estimated to cost; it is built once."""
+        """What a network is estimated to cost; it is built once.
+
+        Estimates are made in their order, the quick ones first, up to the first that breaks a
+        limit.
+        """
         if picks not in self._costs:
-            network, cost = self.space.made(picks).network(), Cost()
+            network, cost, left = self.space.made(picks).network(), Cost(), len(self.estimates)
             for estimate in self.estimates:
                 cost |= estimate(network, self.task)
-            self._costs[picks] = cost
+                left -= 1
+                if self._broken(cost):
+                    break
+            self._costs[picks], self._left[picks] = cost, left
         return self._costs[picks]
 
     def over(self, picks: Picks) -> Mapping[str, float]:
         """The limits that a network breaks: by how many times its estimate is above each."""
-        cost = self.cost(picks)
+        return self._broken(self.cost(picks))
+
+    def _broken(self, cost: Cost) -> dict[str, float]:
         found = dict[str, float]()
         for name, limit in self.limited.items():
             value = getattr(cost, LIMITED[name].field)
@@ -82,14 +92,13 @@ class Fitting:
         One decision after the other is changed, where the network then breaks the limits by less.
         Raises BudgetError where that ends at a network that still breaks one.
         """
-        excess = self._excess(picks)
         for _ in range(STEPS):
-            if not excess:
+            if self.keeps(picks):
                 return picks
             other = self.space.changed(picks, draw)
-            if (less := self._excess(other)) <= excess:
-                picks, excess = other, less
-        if not excess:
+            if self._excess(other) <= self._excess(picks):
+                picks = other
+        if self.keeps(picks):
             return picks
         raise BudgetError(self._blocked(picks))
 
@@ -107,9 +116,13 @@ class Fitting:
             seen.append(picks)
         return self.nearer(min(seen, key=self._excess), draw)
 
-    def _excess(self, picks: Picks) -> float:
-        """How far a network is above the limits: the sum of logarithms, 0 where it keeps them."""
-        return sum(math.log(times) for times in self.over(picks).values())
+    def _excess(self, picks: Picks) -> tuple[int, float]:
+        """How far a network is from the limits: (0, 0) where it keeps them.
+
+        The estimates that were not made, then the sum of the logarithms of what is above limits.
+        """
+        over = self.over(picks)
+        return self._left[picks], sum(math.log(times) for times in over.values())
 
     def _blocked(self, picks: Picks) -> str:
         """Why nothing fits, for an error."""

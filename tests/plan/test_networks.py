@@ -12,7 +12,8 @@ from made_networks import Dense, rings
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, train
-from shoestring.plan.networks import NETWORKS, Point, _beats, _of_file, _searched, network_job
+from shoestring.plan.network_report import Point, beats
+from shoestring.plan.networks import NETWORKS, _of_file, _searched, network_job
 from shoestring.search import AtRandom, Halving, Method
 
 METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
@@ -61,9 +62,9 @@ def test_what_was_measured_is_beside_the_file(report):
 
 def test_no_point_with_a_mark_is_beaten():
     best = Point("a", 0.9, 1.0, 100)
-    assert _beats(best, Point("b", 0.9, 1.0, 101))
-    assert not _beats(best, Point("b", 0.91, 2.0, 200))
-    assert not _beats(best, best)
+    assert beats(best, Point("b", 0.9, 1.0, 101))
+    assert not beats(best, Point("b", 0.91, 2.0, 200))
+    assert not beats(best, best)
 
 
 def test_where_nothing_limits_the_score_it_may_fall_by_a_twentieth():
