@@ -1,7 +1,7 @@
 """Milliseconds foretold without a file: `python benchmarks/operation_table.py`.
 
-Fifty networks, drawn at random from two spaces of cells for pictures of 32×32 pixels, 25 each. Each
-is written as a file, which is measured five times, on one thread and by the thread's own time; the
+Fifty networks for pictures of 32×32 pixels, 25 each of `Cells` and of `Stages`, drawn at random.
+Each is written as a file, which is measured five times, on one thread and by the thread's own time; the
 median is the truth. Foretold by: `OperationTable` as it is; fitted to 12 other networks of the
 space; `Drafted`, which measures a draft of the file. Beside it: a sixth
 measurement of the file; multiplications and parameters, each times a constant that suits the
@@ -31,14 +31,14 @@ from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Task
 from shoestring.meters import Latency
 from shoestring.meters.latency import ThreadTime
-from shoestring.search import Cells, Drafted, Fit, OperationTable
+from shoestring.search import Cells, Drafted, Fit, OperationTable, Stages
 from shoestring.search.steps import steps_of
 from shoestring.tasks import cifar10
 
 METER = Latency(clock=ThreadTime(), repeats=7)
 SPACES = {
-    "8 channels, 2 blocks": Cells(widths=(8,), depths=(1,), blocks=2, sizes=2),
-    "16 or 24 channels, 3 blocks": Cells(widths=(16, 24), depths=(1,), blocks=3, sizes=2),
+    "cells": Cells(depths=(1,), sizes=2),
+    "stages": Stages(),
 }
 NETWORKS, FITTED_TO, TIMES = 25, 12, 5
 FILE, ONE_FILE, TABLE, FITTED, DRAFT = "file", "file, once", "table", "table, fitted", "draft"

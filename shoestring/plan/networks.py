@@ -52,7 +52,7 @@ _LONGER = 3.0
 
 
 def network_job(
-    build: Callable[[], Sequence[Any]],
+    build: Callable[[], Any],
     budget: Budget,
     path: Path,
     *,
@@ -114,7 +114,7 @@ def network_job(
 
 
 def join_search(
-    build: Callable[[], Sequence[Any]],
+    build: Callable[[], Any],
     budget: Budget,
     path: Path,
     *,
