@@ -1,12 +1,12 @@
 """Milliseconds foretold without a file: `python benchmarks/operation_table.py`.
 
 Fifty networks for pictures of 32×32 pixels, 25 each of `Cells` and of `Stages`, drawn at random.
-Each is written as a file, which is measured five times, on one thread and by the thread's own time; the
-median is the truth. Foretold by: `OperationTable` as it is; fitted to 12 other networks of the
-space; `Drafted`, which measures a draft of the file. Beside it: a sixth
-measurement of the file; multiplications and parameters, each times a constant that suits the
-12 networks best, and multiplications with a constant beside. No network that a number is fitted to
-is among the fifty. Also the seconds that each way takes of the processor.
+Each is written as a file, which is measured five times, on one thread and by the thread's own time;
+the median is the truth. Foretold by: `OperationTable` as it is; fitted to 12 other networks of the
+space; `Drafted`, which measures a draft of the file. Beside it: a sixth measurement of the file;
+multiplications and parameters, each times a constant that suits the 12 networks best, and
+multiplications with a constant beside. No network that a number is fitted to is among the fifty.
+Also the seconds that each way takes of the processor.
 
 --quick: two small networks of each space, and a fit to four.
 """

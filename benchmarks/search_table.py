@@ -1,0 +1,63 @@
+"""The tables of `docs/search.md`, from what the benchmarks of searches wrote."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from operation_table import WAYS
+from rows import conditions_told, metrics, results, spread, values
+from search_methods import SPACES
+from search_methods import WAYS as METHODS
+
+NOT_YET = "Not measured yet."
+
+
+def search_milliseconds() -> str:
+    """A row for a way to foretell milliseconds: its errors on fifty networks."""
+    try:
+        found = results("operation_table")
+    except FileNotFoundError:
+        return NOT_YET
+    of_all = metrics(found, "both spaces")
+    lines = [
+        "| | median error | within 15 % | largest error | rank correlation |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    names = {"file, once": "the file, measured once more", "draft": "a draft, measured once"}
+    for way in WAYS:
+        if f"{way}: median error" not in of_all:
+            continue
+        lines.append(
+            f"| {names.get(way, way)} | {of_all[f'{way}: median error']:.1f} % | "
+            f"{of_all[f'{way}: within 15 %']:.0f} % | {of_all[f'{way}: largest error']:.0f} % | "
+            f"{of_all[f'{way}: rank correlation']:.3f} |"
+        )
+    return "\n".join([*lines, "", conditions_told(found)])
+
+
+def search_methods() -> str:
+    """A row for a way to search and a space: test scores, and in how many seeds it is ahead."""
+    try:
+        found = results("search_methods")
+    except FileNotFoundError:
+        return NOT_YET
+    lines = [
+        "| space | way | test accuracy, mean (seeds) | validation | seconds of a core | ahead of "
+        "random |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for space in SPACES:
+        for way in METHODS:
+            subject = f"{space}, {way}"
+            tests = values(found, subject, "test")
+            if not tests:
+                lines.append(f"| {space} | {way} | not measured yet | | | |")
+                continue
+            ahead = metrics(found, subject).get("ahead of random")
+            lines.append(
+                f"| {space} | {way} | {spread(tests, '.1f')} | "
+                f"{mean(values(found, subject, 'validation')):.1f} | "
+                f"{mean(values(found, subject, 'seconds of a core')):.0f} | "
+                f"{'' if ahead is None else f'{ahead:.0f} of {len(tests)}'} |"
+            )
+    return "\n".join([*lines, "", conditions_told(found)])
