@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -64,61 +65,108 @@ class CellNetwork(Architecture):
     stride: int = 1
 
     def code(self) -> str:
-        """The network as a module of Python: its cells as classes, and `Network`."""
-        normal, reduction = len(_loose(self.normal)), len(_loose(self.reduction))
-        before = last = self.width
-        cells, width, is_larger = list[str](), self.width, False
-        for size in range(self.sizes):
-            kinds = ["NormalCell"] * self.depth
-            if size:
-                width *= 2
-                kinds = ["ReductionCell", *kinds]
-            for kind in kinds:
-                cells.append(f"            {kind}({before}, {last}, {width}, {is_larger}),\n")
-                loose = normal if kind == "NormalCell" else reduction
-                before, last, is_larger = last, width * loose, kind == "ReductionCell"
+        """The network as a module of Python: its cells as classes, and `Network`.
+
+        Cells and inputs of cells that nothing reads are left out.
+        """
+        made, run, cells = list[str](), list[str](), self._cells()
+        for number, cell in enumerate(cells):
+            if not cell.is_read:
+                continue
+            sizes = f"{cell.before}, {cell.last}, {cell.width}, {cell.is_larger}"
+            made.append(f"        self.cell_{number} = {cell.kind}Cell({sizes})\n")
+            before, last = (_map_of(number - 1 - back) for back in (1, 0))
+            given = (
+                before if 0 in self._read(cell.kind) else "None",
+                last if 1 in self._read(cell.kind) else "None",
+            )
+            run.append(f"        cell_{number} = self.cell_{number}({', '.join(given)})\n")
+        kinds = {cell.kind for cell in cells if cell.is_read}
+        blocks = [block for kind in _KINDS if kind in kinds for block in self._blocks(kind)]
         return (
             '"""A network of cells that a search found; it needs torch only."""\n\n'
             "from torch import cat, nn\n\n\n"
-            + parts(
-                one
-                for block in (*self.normal, *self.reduction)
-                for one in (block.left, block.right)
-            )
+            + parts(one for block in blocks for one in (block.left, block.right))
             + _FIT
-            + _cell("NormalCell", self.normal, 1)
-            + _cell("ReductionCell", self.reduction, 2)
+            + "".join(_cell(kind, self._blocks(kind)) for kind in _KINDS if kind in kinds)
             + _NETWORK.format(
                 channels=self.channels,
                 width=self.width,
                 stride=self.stride,
-                cells="".join(cells),
-                last=last,
+                cells="".join(made),
+                run="".join(run),
+                last=_map_of(len(cells) - 1),
+                given=cells[-1].width * len(_loose(self._blocks(cells[-1].kind))),
                 classes=self.classes,
             )
         )
 
     def roles(self) -> Mapping[str, Role]:
         """By place, operation and the blocks that are read, whatever the width and the depth."""
-        roles, number = {"first": Role("first")}, 0
+        roles, places = {"first": Role("first")}, Counter[tuple[int, str]]()
         before = last = ("first",)
-        for size in range(self.sizes):
-            for cell in range(0 if size else 1, self.depth + 1):
-                kind, blocks = ("normal", self.normal) if cell else ("reduction", self.reduction)
-                where = (
-                    f"size {size + 1}, {kind} cell {cell}" if cell else f"size {size + 1}, {kind}"
-                )
-                name = f"cells.{number}"
-                roles[f"{name}.before"] = Role(f"{where}, before", before)
-                roles[f"{name}.last"] = Role(f"{where}, last", last)
-                for at, block in enumerate(blocks):
+        for number, cell in enumerate(self._cells()):
+            places[cell.size, cell.kind] += 1
+            kind = cell.kind.lower()
+            number_of_kind = places[cell.size, cell.kind]
+            where = f"size {cell.size + 1}, {kind}"
+            where += f" cell {number_of_kind}" if kind == "normal" else ""
+            if cell.is_read:
+                name, read = f"cell_{number}", self._read(cell.kind)
+                roles |= {f"{name}.before": Role(f"{where}, before", before)} if 0 in read else {}
+                roles |= {f"{name}.last": Role(f"{where}, last", last)} if 1 in read else {}
+                for at, block in enumerate(self._blocks(cell.kind)):
                     node, place = f"{name}.{_NODES[at + 2]}", f"{where}, block {at + 1}"
                     roles[f"{node}_left"] = Role(f"{place}, left: {block.left!r}")
                     roles[f"{node}_right"] = Role(f"{place}, right: {block.right!r}")
                     roles[f"{node}_joined"] = Role(f"{place}, joined", ("left", "right"))
-                given = tuple(f"{kind} block {one - 1}" for one in _loose(blocks))
-                before, last, number = last, given, number + 1
+            loose = _loose(self._blocks(cell.kind))
+            before, last = last, tuple(f"{kind} block {one - 1}" for one in loose)
         return roles | {"head": Role("head", last)}
+
+    def _blocks(self, kind: str) -> tuple[Block, ...]:
+        return self.normal if kind == "Normal" else self.reduction
+
+    def _read(self, kind: str) -> set[int]:
+        """Which of the two maps that a cell is given its blocks read."""
+        blocks = self._blocks(kind)
+        return {one for block in blocks for one in (block.first, block.second) if one < 2}
+
+    def _cells(self) -> list[_Placed]:
+        """The cells in their order, with their channels, and whether anything reads them."""
+        placed, width = list[_Placed](), self.width
+        before = last = self.width
+        for size in range(self.sizes):
+            width *= 2 if size else 1
+            for kind in ["Reduction"] * bool(size) + ["Normal"] * self.depth:
+                is_larger = bool(placed) and placed[-1].kind == "Reduction"
+                placed.append(_Placed(kind, size, before, last, width, is_larger))
+                before, last = last, width * len(_loose(self._blocks(kind)))
+        read = {len(placed) - 1}
+        for number in reversed(range(len(placed))):
+            if number in read:
+                read |= {number - 2 + one for one in self._read(placed[number].kind)}
+        return [one._replace(is_read=number in read) for number, one in enumerate(placed)]
+
+
+_KINDS = ("Normal", "Reduction")
+
+
+class _Placed(NamedTuple):
+    """A cell of a network: its channels, and whether a later one or the head reads it."""
+
+    kind: str
+    size: int
+    before: int
+    last: int
+    width: int
+    is_larger: bool
+    is_read: bool = True
+
+
+def _map_of(number: int) -> str:
+    """The name of what a cell gives; before the first cell, what the first convolution gives."""
+    return f"cell_{number}" if number >= 0 else "first"
 
 
 _FIT = '''\
@@ -136,22 +184,25 @@ class Network(nn.Module):
     def __init__(self):
         super().__init__()
         self.first = nn.Sequential(*layer({channels}, {width}, 3, {stride}), nn.ReLU())
-        cells = [
-{cells}        ]
-        self.cells = nn.ModuleList(cells)
-        self.head = nn.Linear({last}, {classes})
+{cells}        self.head = nn.Linear({given}, {classes})
 
     def forward(self, pictures):
-        before = last = self.first(pictures)
-        for cell in self.cells:
-            before, last = last, cell(before, last)
-        return self.head(last.mean((2, 3)))
+        first = self.first(pictures)
+{run}        return self.head({last}.mean((2, 3)))
 '''
 
 
-def _cell(name: str, blocks: Sequence[Block], stride: int) -> str:
-    """The class of a cell. `stride`: of operations on what the cell is given."""
+def _cell(kind: str, blocks: Sequence[Block]) -> str:
+    """The class of a cell."""
+    stride = 2 if kind == "Reduction" else 1  # of operations on what the cell is given
     made, run = list[str](), list[str]()
+    read = {one for block in blocks for one in (block.first, block.second)}
+    if 0 in read:
+        made.append("        self.before = fit(before, width, is_larger)\n")
+        run.append("        a = self.before(before)\n")
+    if 1 in read:
+        made.append("        self.last = fit(last, width, False)\n")
+        run.append("        b = self.last(last)\n")
     for number, block in enumerate(blocks):
         node, terms = _NODES[number + 2], list[str]()
         for side, given, operation in (
@@ -171,14 +222,11 @@ def _cell(name: str, blocks: Sequence[Block], stride: int) -> str:
     ends = [_NODES[one] for one in _loose(blocks)]
     given = ends[0] if len(ends) == 1 else f"cat([{', '.join(ends)}], 1)"
     return (
-        f"class {name}(nn.Module):\n"
+        f"class {kind}Cell(nn.Module):\n"
         "    def __init__(self, before, last, width, is_larger):\n"
         "        super().__init__()\n"
-        "        self.before = fit(before, width, is_larger)\n"
-        "        self.last = fit(last, width, False)\n"
         + "".join(made)
         + "\n    def forward(self, before, last):\n"
-        "        a, b = self.before(before), self.last(last)\n"
         + "".join(run)
         + f"        return {given}\n\n\n"
     )

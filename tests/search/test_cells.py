@@ -42,24 +42,43 @@ def test_a_block_adds_or_joins_and_loose_maps_are_given():
         Block(0, 1, Unchanged(), Unchanged()),
         Block(2, 2, Unchanged(), Unchanged()),
     )
-    cell = plain(sums).network().cells[0].eval()  # type: ignore[index, union-attr]
+    cell = plain(sums).network().get_submodule("cell_0").eval()
     maps = torch.rand(1, 8, 4, 4)
     with torch.no_grad():
         expected = 2 * (cell.before(maps) + cell.last(maps))
         assert torch.allclose(cell(maps, maps), expected)
     apart = (Block(0, 1, Unchanged(), Unchanged()), Block(1, 1, Unchanged(), Unchanged()))
-    assert plain(apart).network().cells[0](maps, maps).shape == (1, 16, 4, 4)  # type: ignore[index, operator]
+    assert plain(apart).network().get_submodule("cell_0")(maps, maps).shape == (1, 16, 4, 4)
     joined = (Block(0, 1, Unchanged(), Unchanged(), Combiner.JOINED),)
-    assert plain(joined).network().cells[0](maps, maps).shape == (1, 8, 4, 4)  # type: ignore[index, operator]
+    assert plain(joined).network().get_submodule("cell_0")(maps, maps).shape == (1, 8, 4, 4)
 
 
 def test_a_reduction_halves_and_widths_double():
     network = plain((Block(0, 1, Convolution(3), Unchanged()),)).network()
     maps, seen = torch.rand(1, 3, 12, 12), list[tuple[int, ...]]()
-    for cell in network.cells:  # type: ignore[union-attr]
+    for cell in list(network.children())[1:-1]:
         cell.register_forward_hook(lambda _, __, given: seen.append(tuple(given.shape[1:])))
     network(maps)
     assert seen == [(8, 12, 12), (16, 6, 6), (16, 6, 6)]
+
+
+def test_what_nothing_reads_is_left_out():
+    """Cells that read the cell before the last one alone: each second cell is read by nothing."""
+    blocks = (Block(0, 0, Convolution(3), Unchanged()),)
+    network = CellNetwork(
+        normal=blocks, reduction=blocks, width=8, depth=3, sizes=1, channels=3, classes=4
+    ).network()
+    assert [name for name, _ in network.named_children()] == ["first", "cell_0", "cell_2", "head"]
+    network(torch.rand(2, 3, 8, 8)).sum().backward()
+    assert all(one.grad is not None for one in network.parameters())
+
+
+def test_every_weight_of_a_network_has_a_gradient():
+    draw = random.Random(1)
+    for _ in range(10):
+        network = SMALL.made(SMALL.drawn(draw)).network()
+        network(torch.rand(2, 1, 12, 12)).sum().backward()
+        assert all(one.grad is not None for one in network.parameters())
 
 
 def test_its_code_runs_where_there_is_only_torch(tmp_path: Path):
