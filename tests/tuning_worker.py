@@ -23,7 +23,7 @@ class Far(Task):
 
     name = "far"
 
-    def batches(self, split: str) -> Iterator[Tensor]:
+    def batches(self, split: str, *, model: nn.Module | None = None) -> Iterator[Tensor]:
         for _ in range(9):
             yield torch.zeros(())
 
@@ -38,18 +38,19 @@ class Far(Task):
 
 
 class Hanging(Far):
-    """It stops in the middle of a trial, says so, and waits to be killed."""
+    """At the tenth step after so many trials it says so, and waits to be killed.
 
-    def __init__(self, trial: int, said: Path) -> None:
-        # at a tenth step; scores are told after the last one of a trial
-        self.left, self.said, self.trials = 10, said, trial
+    A trial that is trained to its end is scored once, there: so its scores count the trials.
+    """
+
+    def __init__(self, trials: int, said: Path) -> None:
+        self.trials, self.said, self.steps = trials, said, 0
 
     def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
-        if self.trials == 0:
-            self.left -= 1
-            if self.left == 0:
-                say(self.said, "in the middle")
-                time.sleep(600)
+        self.steps += self.trials == 0
+        if self.steps == 10:
+            say(self.said, "in the middle")
+            time.sleep(600)
         return super().loss(model, batch)
 
     def score(self, predict: Any, split: str) -> float:
@@ -83,6 +84,6 @@ def all_to_the_end(task: Task, folder: Path | None, most: int) -> Tuned:
     )
 
 
-def hang(folder: Path, trial: int, said: Path, most: int) -> None:
+def hang(folder: Path, trials: int, said: Path, most: int) -> None:
     """Tune until the middle of the trial after so many, and wait there to be killed."""
-    all_to_the_end(Hanging(trial, said), folder, most)  # type: ignore[abstract]
+    all_to_the_end(Hanging(trials, said), folder, most)  # type: ignore[abstract]

@@ -126,13 +126,12 @@ def tune(
     """Try trainings for some minutes, and return the one with the best validation score.
 
     The first trial has the default training (`default_training`), and is trained to its end however
-    long it takes; so there is always something to compare with. A network is scored on validation
-    data only, and the test split is sealed. All trials begin with the same seed.
+    long it takes, to compare with. A network is scored on validation data only, and the test split
+    is sealed. All trials begin with the same seed.
 
     With a folder, every trial is in a journal of Optuna there, and the same call goes on where it
-    was interrupted: trials that ended count with their seconds, and one that was interrupted begins
-    again. So more minutes continue it, and the same minutes go on for what is left of them. Trials
-    of other training data, another batch size or network, or of other settings are kept apart.
+    was interrupted: trials that ended count with their seconds, an interrupted one begins again.
+    Other training data, another batch size, network or setting make another tuning.
 
     Needs the extra `search`.
     Source: Akiba et al. 2019 (Optuna); `by` and `stopping` have theirs.
