@@ -19,6 +19,7 @@ from shoestring.core import Cost, Task, check_task, seeded
 from shoestring.kit import Training, listening, progress
 from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
+from shoestring.kit.training.resume import data_digest
 from shoestring.search.default_training import default_training
 from shoestring.search.knobs import Chosen, Knobs, batch_size
 from shoestring.search.trials import (
@@ -125,12 +126,12 @@ def tune(
     """Try trainings for some minutes, and return the one with the best validation score.
 
     The first trial has the default training (`default_training`), and is trained to its end however
-    long it takes; so there is always something to compare with. A network is scored on validation
-    data only, and the test split is sealed. All trials begin with the same seed.
+    long it takes, to compare with. A network is scored on validation data only, and the test split
+    is sealed. All trials begin with the same seed.
 
     With a folder, every trial is in a journal of Optuna there, and the same call goes on where it
-    was interrupted: trials that ended count with their seconds, and one that was interrupted begins
-    again. So more minutes continue it, and the same minutes go on for what is left of them.
+    was interrupted: trials that ended count with their seconds, an interrupted one begins again.
+    Other training data, another batch size, network or setting make another tuning.
 
     Needs the extra `search`.
     Source: Akiba et al. 2019 (Optuna); `by` and `stopping` have theirs.
@@ -341,9 +342,13 @@ def _journal(folder: str | Path | None) -> Iterator[Callable[[], Any]]:
 
 
 def _digest(task: Task, build: Callable[[], nn.Module], *settings: Any) -> str:
-    """A short name for what is tuned; addresses, which differ between processes, do not count."""
+    """A short name for what is tuned; addresses, which differ between processes, do not count.
+
+    The batch size counts, since those that are tried are multiples of it.
+    """
+    data = task.name, data_digest(task).hex(), batch_size(task)
     with seeded(0):
-        told = f"{task.name} {build()} {settings}"
+        told = f"{data} {build()} {settings}"
     return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", told).encode()).hexdigest()[:20]
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from study_workers import start, wait_for
 from torch import Tensor, nn
-from zoo import classified
+from tuning_worker import RATE_ALONE, STEPS, Far, all_to_the_end, hang, one_weight
+from zoo import CLASSES, classified
 
-from shoestring.core import Cost, Task
-from shoestring.kit import AdamW, Constant, StudyHeld, Training, Unclipped
+from shoestring.core import Cost
+from shoestring.kit import AdamW, StudyHeld, Training
 from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
 from shoestring.search import (
@@ -21,7 +25,6 @@ from shoestring.search import (
     Chosen,
     Drawn,
     End,
-    Knobs,
     Tried,
     Tuned,
     UntunedError,
@@ -30,37 +33,7 @@ from shoestring.search import (
     tune,
     tuning,
 )
-
-
-class Far(Task):
-    """The goal is a weight of 30: only a rate that is much higher than the default gets there."""
-
-    name = "far"
-
-    def batches(self, split: str) -> Iterator[Tensor]:
-        for _ in range(9):
-            yield torch.zeros(())
-
-    def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
-        (weight,) = model.parameters()
-        return (weight - 30).abs().sum()
-
-    def score(self, predict: Any, split: str) -> float:
-        (weight,) = predict.parameters()
-        assert split == "validation"
-        return -float((weight - 30).abs())
-
-
-def one_weight() -> nn.Module:
-    return nn.Linear(1, 1, bias=False)
-
-
-RATE_ALONE = Knobs(
-    optimizers=(AdamW(0.03),),
-    weight_decays=(1e-3, 1e-3),
-    schedules=(Constant(),),
-    clippings=(Unclipped(),),
-)
+from shoestring.search.default_training import LOOKED_AT
 
 
 def tuned(**settings: Any) -> Tuned:
@@ -155,6 +128,42 @@ def test_it_goes_on_where_it_was_killed(tmp_path: Path):
     assert values.count(interrupted) == 2  # the interrupted one, and its repetition
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_it_goes_on_after_a_kill_in_the_middle_of_a_trial(tmp_path: Path):
+    """Two trials ended and the third had made 9 steps: what comes of it is what comes of a tuning
+    that nobody killed.
+    """
+    folder, said = tmp_path / "tuning", tmp_path / "said"
+    process = start(hang, folder, 2, said, 3)
+    try:
+        assert wait_for(said, process) == "in the middle"
+        with pytest.raises(StudyHeld):
+            all_to_the_end(Far(), folder, 3)  # type: ignore[abstract]
+    finally:
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    before = [one.number for one in study_of(folder).get_trials() if "ended" in one.user_attrs]
+    assert before == [0, 1]
+
+    steps = 0
+
+    class Counted(Far):
+        def loss(self, model: nn.Module, batch: Tensor) -> Tensor:
+            nonlocal steps
+            steps += torch.is_grad_enabled()
+            return super().loss(model, batch)
+
+    found = all_to_the_end(Counted(), folder, 3)  # type: ignore[abstract]
+    whole = all_to_the_end(Far(), None, 3)  # type: ignore[abstract]
+    assert [(one.chosen, one.score) for one in found.trials] == [
+        (one.chosen, one.score) for one in whole.trials
+    ]
+    assert steps == STEPS + LOOKED_AT  # one training, and a look at which default there is
+    assert states(folder) == [False, False, True, False]
+
+
 def read(folder: Path) -> list[str]:
     return (folder / tuning.JOURNAL).read_text().splitlines()
 
@@ -185,6 +194,23 @@ def test_other_trainings_in_one_folder_are_kept_apart(tmp_path: Path):
     tuned(most=2, folder=tmp_path)
     assert len(tuned(most=1, folder=tmp_path, steps=36).trials) == 1
     assert len(tuned(most=1, folder=tmp_path).trials) == 2
+
+
+def test_other_data_under_the_same_name_are_kept_apart(tmp_path: Path):
+    """A score of other labels says nothing of these; the multiples of a batch size are of one."""
+    task = classified((3,), name="mine")
+    inputs, labels = task.train
+
+    def trials_of(other: Any, most: int) -> int:
+        given: dict[str, Any] = {"minutes": 5, "steps": 3, "most": most, "folder": tmp_path}
+        return len(tune(other, lambda: nn.Linear(3, CLASSES), **given).trials)
+
+    assert trials_of(task, 3) == 3
+    assert trials_of(replace(task, train=(inputs, (labels + 1) % CLASSES)), 1) == 1
+    assert trials_of(replace(task, train=((inputs[0] + 1e-3,), labels)), 1) == 1
+    assert trials_of(replace(task, batch_size=6), 2) == 2
+    same = replace(task, train=((inputs[0].clone(),), labels.clone()))
+    assert trials_of(same, 1) == 3  # all that it has are there, and none is added
 
 
 def test_a_folder_that_another_process_has(tmp_path: Path):
