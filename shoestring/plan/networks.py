@@ -41,6 +41,8 @@ from shoestring.search import (
 
 SEARCHING, TRAINING = 0.6, 0.15
 """The shares of the time for the search, and for training what it found longer."""
+UNTIL = SEARCHING + TRAINING
+"""The share of the time after which what was found is trained no longer."""
 FITTED, FIT_FROM = 8, 300
 """Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 SHOWN = 5
@@ -88,9 +90,7 @@ def network_job(
         found = search.run(SEARCHING * minutes, method or Method(), clock)
         chosen, code = found.best, path.with_suffix(".py")
         save(code, str(chosen).encode())
-        network, longer = _trained(
-            chosen, found, task, clock, (SEARCHING + TRAINING) * minutes, seed
-        )
+        network, longer = _trained(chosen, found, task, clock, UNTIL * minutes, seed)
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),

@@ -76,9 +76,8 @@ def test_a_searcher_that_repeats_itself_is_named_once_and_others_are_drawn():
 def test_picks_that_make_one_network_are_proposed_once():
     """Without layers, Dense has neither a width nor an activation: 12 picks are one network."""
     some = proposals(AtRandom())
-    linear = {SPACE.made((0, 0, 0)).code()}
-    assert {SPACE.made((width, 0, kind)).code() for width in range(6) for kind in range(2)} == linear
-    known = set(linear)
+    known = {SPACE.made((width, 0, kind)).code() for width in range(6) for kind in range(2)}
+    assert len(known) == 1
     while (picks := some.next(known)) is not None:
         assert picks[1] > 0  # a linear network is known
         known.add(SPACE.made(picks).code())

@@ -224,8 +224,8 @@ def test_rates_at_which_the_loss_diverges_are_drawn_less():
             (weight,) = model.parameters()
             return super().loss(model, batch) * (torch.nan if weight.abs() > 1.03 else 1)
 
-    found = tune(  # type: ignore[abstract]
-        Cliff(),
+    found = tune(
+        Cliff(),  # type: ignore[abstract]
         one_weight,
         minutes=5,
         steps=45,
