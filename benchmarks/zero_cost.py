@@ -4,9 +4,9 @@ For each seed 20 networks of `Stages` are drawn, scored on one batch, and traine
 passes: on spoken digits, with at most 16 channels, and on 5,000 pictures of CIFAR-10. Then the rank
 correlations (Spearman's and Kendall's) of each score with the validation accuracy. The baselines
 are the number of parameters and that of operations. `best of 20` is the accuracy of the network
-that a score ranks first, beside the mean of all, which is what choosing at random gives. Three
-seeds; the seed draws networks, first weights and batches. Goes on where it was interrupted; about
-an hour of one core.
+that a score ranks first (of several the mean), beside the mean of all, which is what choosing at
+random gives. Three seeds; the seed draws networks, first weights and batches. Goes on where it was
+interrupted; about an hour of one core.
 --quick: 5 networks, 320 examples, two passes, one seed: too few for a conclusion.
 """
 
@@ -125,14 +125,20 @@ def compared(rows: Rows, name: str, subjects: list[str], seed: int) -> None:
         values = [one.get(kind, -math.inf) for one in found]
         for metric, correlation in CORRELATIONS.items():
             rows.add(subject, metric, correlation(values, accuracies).statistic, "", seed)
-        first = max(zip(values, accuracies, strict=True))[1]
-        rows.add(subject, choices, first, "%", seed)
+        rows.add(subject, choices, of_first(values, accuracies), "%", seed)
         rows.add(subject, "done", 1, "", seed)
     subject = f"{name}, all"
     if not rows.done(subject, seed):
         rows.add(subject, "mean", mean(accuracies), "%", seed)
         rows.add(subject, choices, max(accuracies), "%", seed)
         rows.add(subject, "done", 1, "", seed)
+
+
+def of_first(values: list[float], accuracies: list[float]) -> float:
+    """The accuracy of the network with the highest value; of several, their mean."""
+    highest = max(values)
+    firsts = zip(values, accuracies, strict=True)
+    return mean(accuracy for value, accuracy in firsts if value == highest)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ from shoestring.search import (
 
 SEARCHING, TRAINING = 0.6, 0.15
 """The shares of the time for the search, and for training what it found longer."""
+UNTIL = SEARCHING + TRAINING
+"""The share of the time after which what was found is trained no longer."""
 FITTED, FIT_FROM = 8, 300
 """Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 SHOWN = 5
@@ -88,7 +90,7 @@ def network_job(
         found = search.run(SEARCHING * minutes, method or Method(), clock)
         chosen, code = found.best, path.with_suffix(".py")
         save(code, str(chosen).encode())
-        network, longer = _trained(chosen, found, task, clock, (SEARCHING + TRAINING) * minutes)
+        network, longer = _trained(chosen, found, task, clock, UNTIL * minutes, seed)
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
@@ -275,7 +277,7 @@ def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
 
 
 def _trained(
-    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float
+    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float, seed: int
 ) -> tuple[nn.Module, tuple[float, float] | None]:
     """The network, trained for longer where that helps.
 
@@ -286,7 +288,7 @@ def _trained(
     begun = [one for one in found.trials if one.fidelity == 1 and one.cost.seconds]
     took = max((one.cost.seconds or 0.0 for one in begun), default=0.0)
     if chosen.share < 1:
-        with listening(clock), seeded(0):
+        with listening(clock), seeded(seed):
             network = chosen.untrained()
             return train(network, sealed, training, what="training what was found"), None
     times = min(seconds / took, _LONGER) if took else 0.0
@@ -294,7 +296,7 @@ def _trained(
     if times < 1.2:
         return kept, None
     try:
-        with listening(clock), seeded(0):
+        with listening(clock), seeded(seed):
             other = chosen.untrained()
             train(other, sealed, training.scaled(times), what="training what was found longer")
     except TimeUpError:

@@ -277,7 +277,7 @@ class _Search:
             *(one.technique for one in trials),
             *(one.technique for one in self.study.claimed()),
         ]
-        known = {self.space.made(picks_of(name)) for name in names}
+        known = {self.space.made(picks_of(name)).code() for name in names}
         picks = self.proposals.next(known)
         if picks is None or not self._has_time(trials, picks, self.shortest):
             return False

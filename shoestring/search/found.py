@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,10 +100,7 @@ class Found:
             known = longest.get(trial.technique)
             if known is None or trial.fidelity > known.fidelity:
                 longest[trial.technique] = trial
-        ordered = sorted(
-            longest.values(), key=lambda one: (-one.fidelity, -(one.score or float("-inf")))
-        )
-        return tuple(map(self._candidate, ordered))
+        return tuple(map(self._candidate, sorted(longest.values(), key=_place)))
 
     @property
     def best(self) -> Candidate:
@@ -192,6 +190,11 @@ class Found:
             if value is not None and value > float(limit):  # type: ignore[arg-type]
                 found[name] = (float(value), float(limit))  # type: ignore[arg-type]
         return found
+
+
+def _place(one: Trial) -> tuple[float, float]:
+    """The longest trained first, then the best; a score of 0 is one, and may be the highest."""
+    return -one.fidelity, math.inf if one.score is None else -one.score
 
 
 def _times_over(one: Candidate) -> float:

@@ -12,7 +12,7 @@ from shoestring.core import seeded
 from shoestring.kit import Trial
 from shoestring.search.limits import Fitting
 from shoestring.search.searchers import Searcher
-from shoestring.search.space import Architecture, Picks
+from shoestring.search.space import Picks
 from shoestring.search.zero_cost import ZeroCost
 
 ASKED = 30
@@ -79,9 +79,10 @@ class Proposals:
             reward = min(scores) if trial.score is None else trial.score
             self._course.tell(picks_of(trial.technique), reward)
 
-    def next(self, known: Collection[Architecture]) -> Picks | None:
-        """A network that is not among those known; None where none is left.
+    def next(self, known: Collection[str]) -> Picks | None:
+        """A network whose code is not among those known; None where none is left.
 
+        Picks and architectures that differ may make one network, as in a stage without layers.
         Raises BudgetError where none keeps the limits.
         """
         if self.screening is None:
@@ -89,7 +90,7 @@ class Proposals:
         seen, some = set(known), list[Picks]()
         while len(some) < self.screening.of and (picks := self._one(seen)) is not None:
             some.append(picks)
-            seen.add(self.fitting.space.made(picks))
+            seen.add(self.fitting.space.made(picks).code())
         return max(some, key=self._score, default=None)
 
     def _score(self, picks: Picks) -> float:
@@ -99,11 +100,11 @@ class Proposals:
             network = self.fitting.space.made(picks).network()
         return self.screening.score(network, self.fitting.task, self.seed)
 
-    def _one(self, known: Collection[Architecture]) -> Picks | None:
+    def _one(self, known: Collection[str]) -> Picks | None:
         repeated, made = 0, self.fitting.space.made
         for _ in range(ASKED):
             picks = self._course.ask()
-            if made(picks) in known:
+            if made(picks).code() in known:
                 repeated += 1
             elif self.fitting.keeps(picks):
                 return picks
@@ -112,7 +113,7 @@ class Proposals:
         if repeated > ASKED // 2 and len(known) < self.fitting.space.count / 2:
             self._warn(repeated)
         for _ in range(ASKED):
-            if made(picks := self.fitting.drawn(self._draw)) not in known:
+            if made(picks := self.fitting.drawn(self._draw)).code() not in known:
                 return picks
         return None
 

@@ -98,7 +98,8 @@ class _Evolution(Course):
         if len(self.living) < self.how.population:
             return self.space.drawn(self.draw)
         some = self.draw.sample(list(self.living), min(self.how.drawn, len(self.living)))
-        return self.space.changed(max(some)[1], self.draw)
+        _, best = max(some, key=lambda one: one[0])  # of equal ones any, not the highest picks
+        return self.space.changed(best, self.draw)
 
     def tell(self, picks: Picks, reward: float) -> None:
         self.living.append((reward, picks))

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean, median
 from time import monotonic
 
-from shoestring.artifact import save
+from shoestring.artifact.format.saving import save_first
 from shoestring.core import Task, seeded
 from shoestring.kit import Training, train
 from shoestring.kit.training.resume import data_digest
@@ -26,7 +26,7 @@ MOST = 6000
 """Steps of a full training, at most."""
 _NETWORKS, _TRIED = 3, 4
 """How many networks are timed, and for how many steps each."""
-_NOTE = "steps.json"
+_NOTE = "steps-{}.json"
 
 
 def steps_for(
@@ -46,18 +46,17 @@ def steps_for(
     """
     seen = task.name, data_digest(task), space, seed, halving
     key = hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
-    path = folder / _NOTE
-    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    if key not in known:
+    path = folder / _NOTE.format(key)
+    if not path.exists():
         draw, rates = random.Random(seed), list[float]()
         for _ in range(_NETWORKS):
             rates.append(_seconds_a_step(space, task, fitting, draw, seed))
         most = seconds / max(median(rates), 1e-6)
         steps = max(most / FULL, min(FEWEST / halving.shares[0], most / FEWEST_FULL))
-        known[key] = min(max(round(steps), 1), MOST)
         folder.mkdir(parents=True, exist_ok=True)
-        save(path, json.dumps(known).encode())
-    return known[key]
+        # Processes that share the folder begin together: all take the number of the first.
+        save_first(path, json.dumps(min(max(round(steps), 1), MOST)).encode())
+    return json.loads(path.read_text())
 
 
 def _seconds_a_step(

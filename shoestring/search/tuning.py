@@ -238,7 +238,10 @@ class _Run:
             self.study.tell(trial, state=TrialState.FAIL)
             raise UntunedError(f"the default training failed, and so would others: {done.note}")
         trial.set_user_attr(_ENDED, done.to_json())
-        states = {End.FINISHED: TrialState.COMPLETE, End.STOPPED: TrialState.PRUNED}
+        # What diverged counts as the worst, so that its values are drawn less; an error does not.
+        states = {End.FINISHED: TrialState.COMPLETE} | dict.fromkeys(
+            (End.STOPPED, End.DIVERGED), TrialState.PRUNED
+        )
         state = states.get(done.end, TrialState.FAIL)
         values = done.score if state is TrialState.COMPLETE else None
         self.study.tell(trial, values, state=state)

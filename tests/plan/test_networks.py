@@ -12,9 +12,10 @@ from made_networks import Dense, rings
 from shoestring.artifact import load
 from shoestring.core import Budget, BudgetError, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, train
+from shoestring.kit.clock import Clock
 from shoestring.plan.network_report import Point, beats
-from shoestring.plan.networks import NETWORKS, _of_file, _searched, network_job
-from shoestring.search import AtRandom, Halving, Method
+from shoestring.plan.networks import NETWORKS, _of_file, _searched, _trained, network_job
+from shoestring.search import AtRandom, Halving, Method, find
 
 METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
 
@@ -58,6 +59,17 @@ def test_the_code_beside_the_file_is_the_network(report):
 def test_what_was_measured_is_beside_the_file(report):
     path = report.compressed.outcome.file
     assert path.with_name(f"{path.name}{NETWORKS}").is_dir()
+
+
+def test_what_was_found_is_trained_with_the_seed_of_the_command():
+    found = find(rings(), Dense(), method=METHOD, training=Training(8), most=1)
+    (chosen,) = found.candidates
+    assert chosen.share < 1
+    first, again, other = (
+        _trained(chosen, found, rings(), Clock(600.0), 450.0, seed)[0] for seed in (0, 0, 1)
+    )
+    weights = [next(one.parameters()) for one in (first, again, other)]
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 def test_no_point_with_a_mark_is_beaten():

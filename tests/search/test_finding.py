@@ -12,8 +12,8 @@ import pytest
 import torch
 from made_networks import Dense, parameters, rings
 
-from shoestring.core import BudgetError, Cost, score
-from shoestring.kit import AdamW, Supervised, Training
+from shoestring.core import Budget, BudgetError, Cost, score
+from shoestring.kit import AdamW, Supervised, Training, Trial
 from shoestring.search import (
     AtRandom,
     Evolution,
@@ -205,6 +205,27 @@ def test_the_file_decides_on_what_no_estimate_is_of():
     assert loose.best.cost.milliseconds == (loose.best.cost.bytes or 0) / 1000
     with pytest.raises(ValueError, match=r"keeps latency<=0\.1ms as a file.*nearest: latency"):
         _ = searched(limits="latency<=0.1ms", meters=(Slow(),)).best
+
+
+def test_a_score_of_0_is_no_failure():
+    """Where scores are errors below 0, a network without any error is the best."""
+    scores = (-0.5, None, 0.0, -2.0)
+    trials = tuple(
+        Trial(technique=repr((number, 0, 0)), seed=0, fidelity=1.0, score=one)
+        for number, one in enumerate(scores)
+    )
+    found = Found(
+        space=Dense(),
+        limits=Budget(),
+        training=SHORT,
+        trials=trials,
+        estimates={one.technique: Cost() for one in trials},
+        files={},
+        refused=0,
+        seconds=1.0,
+    )
+    assert [one.score for one in found.candidates] == [0.0, -0.5, -2.0, None]
+    assert found.best.score == 0.0
 
 
 def test_the_table_names_the_score_the_share_and_the_costs():

@@ -52,25 +52,35 @@ class Stubborn(Searcher):
 def test_every_network_of_a_small_space_is_proposed_once_and_then_none():
     some, known = proposals(AtRandom(), limit="operations<=40"), set()
     while (picks := some.next(known)) is not None:
-        network = SPACE.made(picks)
+        network = SPACE.made(picks).code()
         assert network not in known and some.fitting.keeps(picks)
         known.add(network)
-    within = [
-        picks
+    within = {
+        SPACE.made(picks).code()
         for width in range(6)
         for depth in range(3)
         for activation in range(2)
         if some.fitting.keeps(picks := (width, depth, activation))
-    ]
+    }
     assert len(known) >= 0.9 * len(within)
 
 
 def test_a_searcher_that_repeats_itself_is_named_once_and_others_are_drawn():
-    some, known = proposals(Stubborn()), {SPACE.made((1, 1, 0))}
+    some, known = proposals(Stubborn()), {SPACE.made((1, 1, 0)).code()}
     with pytest.warns(SearchWarning, match="it has collapsed"):
         first = some.next(known)
-    assert first is not None and SPACE.made(first) not in known
+    assert first is not None and SPACE.made(first).code() not in known
     assert some.next(known) is not None  # no second warning, which would be an error here
+
+
+def test_picks_that_make_one_network_are_proposed_once():
+    """Without layers, Dense has neither a width nor an activation: 12 picks are one network."""
+    some = proposals(AtRandom())
+    known = {SPACE.made((width, 0, kind)).code() for width in range(6) for kind in range(2)}
+    assert len(known) == 1
+    while (picks := some.next(known)) is not None:
+        assert picks[1] > 0  # a linear network is known
+        known.add(SPACE.made(picks).code())
 
 
 def test_of_several_networks_the_one_with_the_best_score_is_proposed():

@@ -48,6 +48,17 @@ def test_a_seed_gives_the_same_search_whatever_torch_draws(searcher: Searcher):
     assert found[0] == found[1] and len(set(found[0])) > 4
 
 
+def test_of_equal_networks_each_becomes_a_parent():
+    """A score of few validation examples is often that of several networks."""
+    course = Evolution(population=4, drawn=4).begun(SPACE, 0)
+    lowest, highest = (0,) * len(GOAL), tuple(len(one.options) - 1 for one in SPACE.decisions)
+    for picks in (lowest, highest, lowest, highest):
+        course.tell(picks, 0.5)
+    children = [course.ask() for _ in range(40)]
+    of_lowest = sum(sum(child) < sum(highest) / 2 for child in children)
+    assert 8 <= of_lowest <= 32  # 20 are likely
+
+
 def test_the_oldest_dies_and_not_the_worst():
     """Real et al. 2019: a network that was lucky once is forgotten."""
     course = Evolution(population=2, drawn=2).begun(SPACE, 0)

@@ -40,7 +40,25 @@ def test_the_number_is_kept_since_trainings_of_different_lengths_do_not_compare(
 ):
     first = steps(tmp_path, monkeypatch, seconds=12_000, a_step=1.0)
     assert steps(tmp_path, monkeypatch, seconds=50, a_step=9.0) == first
-    assert list(json.loads((tmp_path / "steps.json").read_text()).values()) == [first]
+    (note,) = tmp_path.glob("steps-*.json")
+    assert json.loads(note.read_text()) == first
+
+
+def test_processes_that_begin_together_take_the_number_of_the_first(tmp_path, monkeypatch):
+    """While this one times its steps, another one writes what it found."""
+    fitting = Fitting(Dense(), rings(), Budget(), (CountedOperations(),))
+    given = Dense(), rings(), fitting, tmp_path, 12_000, Halving(), 0
+    others = list[int]()
+
+    def timed(*_: object) -> float:
+        if not others:
+            others.append(0)
+            monkeypatch.setattr(module, "_seconds_a_step", lambda *_: 4.0)
+            others[0] = steps_for(*given)
+        return 1.0
+
+    monkeypatch.setattr(module, "_seconds_a_step", timed)
+    assert steps_for(*given) == others[0]
 
 
 def test_small_networks_take_as_long_as_each_other_and_large_ones_in_proportion():
