@@ -47,17 +47,23 @@ def steps_for(
     seen = task.name, data_digest(task), space, seed, halving
     key = hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
     path = folder / _NOTE
-    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
-    if key not in known:
+    if key not in (known := _known(path)):
         draw, rates = random.Random(seed), list[float]()
         for _ in range(_NETWORKS):
             rates.append(_seconds_a_step(space, task, fitting, draw, seed))
         most = seconds / max(median(rates), 1e-6)
         steps = max(most / FULL, min(FEWEST / halving.shares[0], most / FEWEST_FULL))
-        known[key] = min(max(round(steps), 1), MOST)
         folder.mkdir(parents=True, exist_ok=True)
-        save(path, json.dumps(known).encode())
+        # Of several processes that timed networks at one time, the first one decides for all.
+        known = _known(path)
+        if key not in known:
+            known[key] = min(max(round(steps), 1), MOST)
+            save(path, json.dumps(known).encode())
     return known[key]
+
+
+def _known(path: Path) -> dict[str, int]:
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _seconds_a_step(

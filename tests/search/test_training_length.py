@@ -43,6 +43,21 @@ def test_the_number_is_kept_since_trainings_of_different_lengths_do_not_compare(
     assert list(json.loads((tmp_path / "steps.json").read_text()).values()) == [first]
 
 
+def test_of_two_processes_that_time_at_once_the_first_decides(tmp_path, monkeypatch):
+    """Trials of trainings of different lengths would be two searches."""
+    first = steps(tmp_path, monkeypatch, seconds=12_000, a_step=1.0)
+    note = (tmp_path / "steps.json").read_text()
+    (tmp_path / "steps.json").unlink()
+
+    def meanwhile(*_) -> float:
+        (tmp_path / "steps.json").write_text(note)
+        return 0.1
+
+    monkeypatch.setattr(module, "_seconds_a_step", meanwhile)
+    fitting = Fitting(Dense(), rings(), Budget(), (CountedOperations(),))
+    assert steps_for(Dense(), rings(), fitting, tmp_path, 12_000, Halving(), 0) == first
+
+
 def test_small_networks_take_as_long_as_each_other_and_large_ones_in_proportion():
     alike = [(10.0, 2.0), (100.0, 2.1), (50.0, 1.9)]
     assert at(1.0, alike) == pytest.approx(2.0, rel=0.1)
