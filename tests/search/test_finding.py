@@ -186,6 +186,19 @@ def test_a_space_of_other_inputs_is_an_error_with_both():
     )
     with pytest.raises(ValueError, match="space with the task's inputs"):
         find(wrong, Dense(), training=SHORT, estimates=())
+    with pytest.raises(ValueError, match="space with the task's inputs"):
+        find(wrong, Dense(), training=SHORT)
+
+
+def test_labels_that_the_space_has_no_answers_for_are_an_error_that_says_so():
+    wrong = Supervised(
+        train=(torch.randn(9, 2), torch.full((9,), 2)),
+        validation=(torch.randn(9, 2), torch.zeros(9, dtype=torch.long)),
+        test=None,
+        name="a third class",
+    )
+    with pytest.raises(ValueError, match="an answer for each"):
+        find(wrong, Dense(), minutes=0.5)
 
 
 class Slow:
