@@ -384,6 +384,7 @@ def _trained_first(
     """
     took = (chosen.cost.seconds or 0.0) / chosen.share
     share = min(max(seconds / took, chosen.share), 1.0) if took else 1.0
+    clock.heed()
     clock.say(f"  no network was trained fully: the best is trained now, for {share:.0%}")
     try:
         with listening(clock), seeded(0):
