@@ -302,7 +302,9 @@ class _Search:
         ]
         known = {self.space.made(picks_of(name)) for name in names}
         picks = self.proposals.next(known)
-        if picks is None or not self._has_time(trials, picks, self.shortest):
+        if picks is None:
+            return self._all_known(trials)
+        if not self._has_time(trials, picks, self.shortest):
             return False
         self._tried(picks, self.shortest)
         return True
@@ -319,6 +321,15 @@ class _Search:
         best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
         if 2 * self._seconds(trials, picks_of(best.technique), 1.0) >= self.clock.left:
             yield best, 1.0
+
+    def _all_known(self, trials: Sequence[Trial]) -> bool:
+        """Train the best of a space without more networks fully, where halving kept none so far."""
+        scored = [one for one in trials if one.score is not None]
+        if not scored or any(one.fidelity == 1 for one in scored):
+            return False
+        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
+        picks = picks_of(best.technique)
+        return self._has_time(trials, picks, 1.0) and self._tried(picks, 1.0)
 
     def _fail(self, trials: Sequence[Trial]) -> None:
         """Raise an error where the first networks all failed."""

@@ -53,6 +53,13 @@ def test_as_many_networks_are_begun_as_were_asked_for_and_a_third_goes_on():
     assert max(firsts, key=lambda name: firsts[name]) in full
 
 
+def test_of_a_space_too_small_for_halving_the_best_is_trained_fully():
+    space = Dense(widths=(16,), depths=(1,))
+    found = find(rings(), space, method=METHOD, training=SHORT, minutes=2)
+    assert [one.share for one in found.candidates] == [1.0, 0.25]
+    assert found.best.network() is not None
+
+
 def test_no_network_above_the_limits_is_trained():
     found = searched(limits="operations<=200")
     assert found.refused and found.trials
