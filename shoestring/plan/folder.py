@@ -17,7 +17,7 @@ LABELS = "labels-"
 """What the names of the files begin with that keep labels which a search bought."""
 LEARNT = "learnt-"
 """What the names of the files begin with that say what was learnt from examples without labels."""
-_INSTEAD = "write to another file (--out)"
+INSTEAD = "write to another file (--out)"
 
 
 def folder_of(path: Path) -> Path:
@@ -31,7 +31,7 @@ def check_not_searched(path: Path) -> None:
     Raises NotADirectoryError where a file has the name of the search's folder.
     """
     _check_folder(folder_of(path))
-    check_free(folder_of(path), _INSTEAD)
+    check_free(folder_of(path), INSTEAD)
 
 
 def _check_folder(folder: Path) -> None:
@@ -39,7 +39,7 @@ def _check_folder(folder: Path) -> None:
         raise NotADirectoryError(
             errno.ENOTDIR,
             f"{folder} is a file, and a search keeps its trials in a folder of that name: move it "
-            f"away, or {_INSTEAD}",
+            f"away, or {INSTEAD}",
         )
 
 
@@ -65,7 +65,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     except FileExistsError:
         _check_folder(folder)
         new = False
-    with alone(folder, _INSTEAD):
+    with alone(folder, INSTEAD):
         try:
             yield
         except Exception:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -15,20 +17,22 @@ from torch import nn
 from shoestring.artifact import load, save
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score, seeded
-from shoestring.core.limits import NAMED, SCORES
+from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score, scores
+from shoestring.core.limits import NAMED, SCORES, named_score
 from shoestring.core.resource import LIMITED
-from shoestring.kit import export, listening, pack, train
-from shoestring.kit.clock import Clock, TimeUpError, duration
+from shoestring.kit import export, pack
+from shoestring.kit.clock import Clock, duration
+from shoestring.kit.study import alone
 from shoestring.meters import Latency, alternate
 from shoestring.plan.checks import checked_meters
 from shoestring.plan.compress import also_logged
+from shoestring.plan.folder import INSTEAD, check_not_searched
 from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.network_report import NetworkReport, Point
+from shoestring.plan.network_training import trained
 from shoestring.search import (
     ESTIMATES,
-    Candidate,
     Found,
     Method,
     OperationTable,
@@ -49,8 +53,10 @@ SHOWN = 5
 """Networks of the search that are timed beside the reader's own and the delivered file."""
 NETWORKS = ".networks"
 """The end of the name of the folder in which a search of networks keeps its trials."""
-_LONGER = 3.0
-"""For how many times the steps of a full training what was found is trained, at most."""
+CODES = "codes.txt"
+"""The file in it with a digest of each code that was written beside the delivered file."""
+_ROUNDING = 1e-9
+"""How much lower a score may be than a difference of two scores, which is rounded."""
 
 
 def network_job(
@@ -77,20 +83,26 @@ def network_job(
         the folder of its name with `NETWORKS`, from which the next search goes on.
     `minutes`: for all of it.
     `method`: how the space is searched.
-    Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError.
+    Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError;
+    FileExistsError where the place of the code has something that no search wrote; StudyHeld where
+    another command searches for the same file.
     """
     say = also_logged(say)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     check_place(path)
+    check_not_searched(path)
+    code, folder = path.with_suffix(".py"), path.with_name(f"{path.name}{NETWORKS}")
+    _check_code(code, path, folder)
     own, task, space = _parts(build(), say)
-    with scratch_folder() as scratch:
+    folder.mkdir(exist_ok=True)
+    with alone(folder, INSTEAD), scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
-        limits = _absolute(budget, yours, task, meters)
+        limits = _scores_of_yours(_absolute(budget, yours, task, meters), yours, task, say)
         search = _Search(task, space, limits, meters, path, seed, storage)
         found = search.run(SEARCHING * minutes, method or Method(), clock)
-        chosen, code = found.best, path.with_suffix(".py")
-        save(code, str(chosen).encode())
-        network, longer = _trained(chosen, found, task, clock, UNTIL * minutes, seed)
+        chosen = found.best
+        _write_code(code, str(chosen).encode(), path, folder)
+        network, longer = trained(chosen, found, task, clock, UNTIL * minutes, seed)
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
@@ -113,6 +125,40 @@ def network_job(
         longer=longer,
         seconds=clock.gone,
     )
+
+
+def _check_code(code: Path, path: Path, folder: Path) -> None:
+    """Raise FileExistsError where writing the code would lose what no search wrote.
+
+    That may be the reader's own module, or code of a search that the reader has changed since.
+    """
+    check_place(code)
+    if code == path:
+        raise FileExistsError(
+            errno.EEXIST, f"{path} is where the network's code goes: name a file that ends in .shoe"
+        )
+    written, known = code.exists(), folder / CODES
+    if written and (
+        not known.exists() or _digest(code.read_bytes()) not in known.read_text().split()
+    ):
+        raise FileExistsError(
+            errno.EEXIST,
+            f"{code} is there, and is no code that this search wrote, or was changed since: the "
+            f"network's code would replace it. Move it away, or {INSTEAD}",
+        )
+
+
+def _write_code(code: Path, text: bytes, path: Path, folder: Path) -> None:
+    """Write the code of a network, and note first that a search did."""
+    _check_code(code, path, folder)  # it may have been changed while the search ran
+    known = folder / CODES
+    before = known.read_text() if known.exists() else ""
+    save(known, f"{before}{_digest(text)}\n".encode())
+    save(code, text)
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def join_search(
@@ -248,6 +294,32 @@ def _absolute(
     return budget.against(cost)
 
 
+def _scores_of_yours(
+    limits: Budget, yours: Path | None, task: Task, say: Callable[[str], None]
+) -> Budget:
+    """The limits, where drops are from the scores of the reader's own model: as least scores.
+
+    Without such a model they stay, and are what the file may lose of the network's score.
+    """
+    drops = [name for name in limits.named if named_score(name)[0] == "drop"]
+    if yours is None or (limits.drop is None and not drops):
+        return limits
+    own, least = load(yours), dict(limits.named)
+    known = scores(task.sealed(), own)
+    limits.against(Cost(), known)  # raises where the task has no score of that name
+    for name in drops:
+        of = named_score(name)[1]
+        value = known[of] - least.pop(name) - _ROUNDING
+        least[f"score({of})"] = max(value, least.get(f"score({of})", -math.inf))
+    value = limits.score
+    if limits.drop is not None:
+        own_least = score(task.sealed(), own) - limits.drop - _ROUNDING
+        value = own_least if value is None else max(value, own_least)
+    absolute = replace(limits, drop=None, score=value, named=least)
+    say(f"  beside your model, the budget is {absolute}")
+    return absolute
+
+
 def _searched(limits: Budget) -> Budget:
     """The limits that a network has before it is compressed."""
     names = [name for name in limits.limits() if name not in LIMITED or LIMITED[name].getting]
@@ -274,35 +346,6 @@ def _of_file(limits: Budget, value: float) -> Budget:
 def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
     """The meters of files, without that of bytes, which are counted anyway."""
     return [one for one in checked_meters(_searched(limits), meters) if one.measures != "bytes"]
-
-
-def _trained(
-    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float, seed: int
-) -> tuple[nn.Module, tuple[float, float] | None]:
-    """The network, trained for longer where that helps.
-
-    `until`: minutes after the begin of the command.
-    """
-    sealed, training = task.sealed(), found.training
-    seconds = 60 * until - clock.gone
-    begun = [one for one in found.trials if one.fidelity == 1 and one.cost.seconds]
-    took = max((one.cost.seconds or 0.0 for one in begun), default=0.0)
-    if chosen.share < 1:
-        with listening(clock), seeded(seed):
-            network = chosen.untrained()
-            return train(network, sealed, training, what="training what was found"), None
-    times = min(seconds / took, _LONGER) if took else 0.0
-    kept, before = chosen.network(), chosen.score or -math.inf
-    if times < 1.2:
-        return kept, None
-    try:
-        with listening(clock), seeded(seed):
-            other = chosen.untrained()
-            train(other, sealed, training.scaled(times), what="training what was found longer")
-    except TimeUpError:
-        return kept, None
-    after = score(sealed, other)
-    return (other if after > before else kept), (before, after)
 
 
 def _points(

@@ -18,6 +18,8 @@ from shoestring.core import Budget, Task
 from shoestring.plan.before import data_first
 from shoestring.plan.job import Job
 
+_ENDING_SECONDS = 5.0
+"""The time that a process has to end by itself before it is killed."""
 WORKER = "--worker"
 """The option that makes a process a worker of another."""
 
@@ -46,9 +48,14 @@ def helpers(count: int) -> Iterator[None]:
                 f"{len(failed)} of {count} more workers ended early, with status {failed[0]}",
                 stacklevel=3,
             )
+        for process in running:  # so that each gives back what it was about to measure
+            process.terminate()
         for process in running:
-            process.kill()
-            process.wait()
+            try:
+                process.wait(_ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def join(

@@ -15,12 +15,13 @@ from statistics import median
 from time import monotonic
 from typing import final
 
-from torch import nn
+from torch import nn, no_grad
 
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, score, seeded
 from shoestring.core.ledger import versions
 from shoestring.core.resource import LIMITED
+from shoestring.core.task import evaluating
 from shoestring.kit import (
     Averaged,
     Study,
@@ -29,6 +30,7 @@ from shoestring.kit import (
     listening,
 )
 from shoestring.kit.clock import Clock, TimeUpError, duration
+from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.training.resume import data_digest
 from shoestring.search.default_training import default_training
 from shoestring.search.estimates import CodedBytes, CountedOperations
@@ -141,13 +143,19 @@ def _begun(
 ) -> tuple[Training, str]:
     """The training of a search, and what its trials belong to."""
     try:
+        _check_fits(fitting.task, fitting.space, seed)
         fitting.drawn(random.Random(seed))  # where nothing fits, it is said now
         training = training or _default(fitting, folder, clock, halving, seed)
         return training, _identity(fitting.task, fitting.space, training, seed)
     except TimeUpError as error:
         raise ValueError(
-            f"{clock.seconds / 60:.3g} minutes are too few for a search: {error}"
+            f"{clock.seconds / 60:.3g} minutes for the search alone are too few: {error}"
         ) from None
+    except IndexError as error:
+        raise ValueError(
+            f"a network of the space cannot be trained on the task ({error}): labels are classes "
+            "from 0 on, and the space must have an answer for each"
+        ) from error
 
 
 def _default(fitting: Fitting, folder: Path, clock: Clock, halving: Halving, seed: int) -> Training:
@@ -182,6 +190,24 @@ def _checked(limits: str | Budget) -> Budget:
     return budget
 
 
+def _check_fits(task: Task, space: Space, seed: int) -> None:
+    """Raise ValueError where a network of the space does not run on the task's inputs."""
+    network = _any_network(space, seed)
+    try:
+        with evaluating(network), no_grad():
+            for example in examples_of(task):
+                example.run(network)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise _misfit(error) from error
+
+
+def _misfit(error: Exception) -> ValueError:
+    return ValueError(
+        f"a network of the space fails on the task's validation data ({error}): give a space "
+        "with the task's inputs and answers"
+    )
+
+
 def _identity(task: Task, space: Space, training: Training, seed: int) -> str:
     """What trials belong to: the data, the space and the training.
 
@@ -191,10 +217,7 @@ def _identity(task: Task, space: Space, training: Training, seed: int) -> str:
     try:
         untrained = score(task, _any_network(space, seed))
     except RuntimeError as error:
-        raise ValueError(
-            f"a network of the space fails on the task's validation data ({error}): give a space "
-            "with the task's inputs and answers"
-        ) from error
+        raise _misfit(error) from error
     seen = task.name, data_digest(task), space, training, seed, untrained, versions()
     return hashlib.sha256(repr(seen).encode()).hexdigest()
 
@@ -279,7 +302,9 @@ class _Search:
         ]
         known = {self.space.made(picks_of(name)).code() for name in names}
         picks = self.proposals.next(known)
-        if picks is None or not self._has_time(trials, picks, self.shortest):
+        if picks is None:
+            return self._all_known(trials)
+        if not self._has_time(trials, picks, self.shortest):
             return False
         self._tried(picks, self.shortest)
         return True
@@ -296,6 +321,15 @@ class _Search:
         best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
         if 2 * self._seconds(trials, picks_of(best.technique), 1.0) >= self.clock.left:
             yield best, 1.0
+
+    def _all_known(self, trials: Sequence[Trial]) -> bool:
+        """Train the best of a space without more networks fully, where halving kept none so far."""
+        scored = [one for one in trials if one.score is not None]
+        if not scored or any(one.fidelity == 1 for one in scored):
+            return False
+        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
+        picks = picks_of(best.technique)
+        return self._has_time(trials, picks, 1.0) and self._tried(picks, 1.0)
 
     def _fail(self, trials: Sequence[Trial]) -> None:
         """Raise an error where the first networks all failed."""

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import torch
 from made_networks import Dense, rings
 
-from shoestring.artifact import load
+from shoestring.artifact import load, save
 from shoestring.core import Budget, BudgetError, score, seeded
-from shoestring.kit import AdamW, Supervised, Training, train
+from shoestring.kit import AdamW, Supervised, Training, export, pack, train
 from shoestring.kit.clock import Clock
+from shoestring.kit.study import StudyHeld, alone
 from shoestring.plan.network_report import Point, beats
-from shoestring.plan.networks import NETWORKS, _of_file, _searched, _trained, network_job
+from shoestring.plan.network_training import trained, trained_first
+from shoestring.plan.networks import (
+    NETWORKS,
+    _check_code,
+    _of_file,
+    _scores_of_yours,
+    _searched,
+    _write_code,
+    network_job,
+)
 from shoestring.search import AtRandom, Halving, Method, find
 
 METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
@@ -32,7 +43,7 @@ def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("found") / "found.shoe"
     budget = Budget.parse("operations<=3000, size<=3KB")
     return network_job(
-        lambda: (own(), rings(), Dense()), budget, path, minutes=0.5, method=METHOD, seed=1
+        lambda: (own(), rings(), Dense()), budget, path, minutes=1.0, method=METHOD, seed=1
     )
 
 
@@ -66,7 +77,7 @@ def test_what_was_found_is_trained_with_the_seed_of_the_command():
     (chosen,) = found.candidates
     assert chosen.share < 1
     first, again, other = (
-        _trained(chosen, found, rings(), Clock(600.0), 450.0, seed)[0] for seed in (0, 0, 1)
+        trained(chosen, found, rings(), Clock(600.0), 450.0, seed)[0] for seed in (0, 0, 1)
     )
     weights = [next(one.parameters()) for one in (first, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
@@ -117,3 +128,76 @@ def test_a_task_without_a_test_split_is_an_error(tmp_path):
     untested = Supervised(train=task.train, validation=task.validation, test=None, name="u")
     with pytest.raises(ValueError, match="no test split"):
         short(lambda: (untested, Dense()), tmp_path)
+
+
+def test_a_module_of_the_reader_is_not_replaced_by_the_code_of_a_network(tmp_path):
+    (tmp_path / "f.py").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"f\.py is there"):
+        short(lambda: pytest.fail("it was loaded"), tmp_path)
+    assert (tmp_path / "f.py").read_text() == "precious"
+    with pytest.raises(FileExistsError, match=r"ends in \.shoe"):
+        network_job(lambda: (rings(), Dense()), Budget(), tmp_path / "new.py", minutes=0.2)
+
+
+def test_code_that_a_search_wrote_is_replaced_unless_it_was_changed(tmp_path):
+    code, path, folder = tmp_path / "f.py", tmp_path / "f.shoe", tmp_path / "folder"
+    folder.mkdir()
+    for text in (b"one", b"other"):
+        _write_code(code, text, path, folder)
+        assert code.read_bytes() == text
+    code.write_bytes(b"one")  # as after a kill between two writes
+    _check_code(code, path, folder)
+    code.write_bytes(b"one, and a layer more")
+    with pytest.raises(FileExistsError, match="changed since"):
+        _check_code(code, path, folder)
+
+
+def test_two_commands_do_not_search_for_one_file(tmp_path):
+    folder = tmp_path / f"f.shoe{NETWORKS}"
+    folder.mkdir()
+    with alone(folder), pytest.raises(StudyHeld, match="--out"):
+        short(lambda: (rings(), Dense()), tmp_path)
+
+
+def test_a_drop_is_from_the_score_of_the_model_to_beat(tmp_path):
+    path, said = tmp_path / "yours.shoe", list[str]()
+    model = own()
+    save(path, pack(model, export(model, rings())))
+    came_in = score(rings().sealed(), load(path))
+    budget = Budget.parse("size<=3KB, drop<=1%")
+    limits = _scores_of_yours(budget, path, rings(), said.append)
+    assert limits.drop is None and limits.size == 3000
+    assert limits.score == pytest.approx(came_in - 0.01)
+    assert "score>=" in said[0]
+    higher = Budget.parse("score>=0.99, drop<=1%")
+    assert _scores_of_yours(higher, path, rings(), said.append).score == 0.99
+    assert _scores_of_yours(budget, None, rings(), said.append) == budget
+
+
+def test_a_drop_by_name_is_from_that_score_of_the_model_to_beat(tmp_path):
+    task = rings()
+    named = Supervised(
+        train=task.train,
+        validation=task.validation,
+        test=task.test,
+        metrics={"right": lambda out, y: (out.argmax(-1) == y).mean()},
+    )
+    path, model = tmp_path / "yours.shoe", own()
+    save(path, pack(model, export(model, named)))
+    limits = _scores_of_yours(Budget.parse("drop(right)<=1%"), path, named, lambda text: None)
+    came_in = score(named.sealed(), load(path))
+    assert limits.named == {"score(right)": pytest.approx(came_in - 0.01)}
+
+
+def test_where_no_network_was_trained_fully_the_best_is_trained_as_long_as_there_is_time():
+    halving = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+    found = find(rings(), Dense(), method=halving, training=Training(400, AdamW(1e-2)), most=1)
+    chosen = found.best
+    assert chosen.share == 0.25 and chosen.cost.seconds
+    said = list[str]()
+    clock = Clock(60.0, say=said.append)
+    network = trained_first(chosen, found, rings(), clock, 2 * chosen.cost.seconds)
+    assert said[0].endswith("for 50%")
+    assert score(rings().sealed(), network) > 0.5
+    with pytest.raises(ValueError, match="the same command goes on"):
+        trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0)

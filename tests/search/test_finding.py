@@ -53,6 +53,13 @@ def test_as_many_networks_are_begun_as_were_asked_for_and_a_third_goes_on():
     assert max(firsts, key=lambda name: firsts[name]) in full
 
 
+def test_of_a_space_too_small_for_halving_the_best_is_trained_fully():
+    space = Dense(widths=(16,), depths=(1,))
+    found = find(rings(), space, method=METHOD, training=SHORT, minutes=2)
+    assert [one.share for one in found.candidates] == [1.0, 0.25]
+    assert found.best.network() is not None
+
+
 def test_no_network_above_the_limits_is_trained():
     found = searched(limits="operations<=200")
     assert found.refused and found.trials
@@ -186,6 +193,19 @@ def test_a_space_of_other_inputs_is_an_error_with_both():
     )
     with pytest.raises(ValueError, match="space with the task's inputs"):
         find(wrong, Dense(), training=SHORT, estimates=())
+    with pytest.raises(ValueError, match="space with the task's inputs"):
+        find(wrong, Dense(), training=SHORT)
+
+
+def test_labels_that_the_space_has_no_answers_for_are_an_error_that_says_so():
+    wrong = Supervised(
+        train=(torch.randn(9, 2), torch.full((9,), 2)),
+        validation=(torch.randn(9, 2), torch.zeros(9, dtype=torch.long)),
+        test=None,
+        name="a third class",
+    )
+    with pytest.raises(ValueError, match="an answer for each"):
+        find(wrong, Dense(), minutes=0.5)
 
 
 class Slow:

@@ -1,0 +1,72 @@
+"""The network that a search found is trained longer, or for the first time fully."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from shoestring.core import Task, score, seeded
+from shoestring.kit import listening, train
+from shoestring.kit.clock import Clock, TimeUpError
+from shoestring.search import Candidate, Found
+
+LONGER = 3.0
+"""For how many times the steps of a full training what was found is trained, at most."""
+
+
+def trained(
+    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float, seed: int
+) -> tuple[nn.Module, tuple[float, float] | None]:
+    """The network, trained for longer where that helps.
+
+    `until`: minutes after the begin of the command.
+    `seed`: of the first weights and of the batches.
+
+    Returns the network, and its validation score before and after; None where it was not trained
+    longer. Raises what `trained_first` raises.
+    """
+    sealed, training = task.sealed(), found.training
+    seconds = 60 * until - clock.gone
+    begun = [one for one in found.trials if one.fidelity == 1 and one.cost.seconds]
+    took = max((one.cost.seconds or 0.0 for one in begun), default=0.0)
+    if chosen.share < 1:
+        return trained_first(chosen, found, task, clock, seconds, seed), None
+    times = min(seconds / took, LONGER) if took else 0.0
+    kept, before = chosen.network(), chosen.score or -math.inf
+    if times < 1.2 or found.interrupted:
+        return kept, None
+    try:
+        with listening(clock), seeded(seed):
+            other = chosen.untrained()
+            train(other, sealed, training.scaled(times), what="training what was found longer")
+    except (TimeUpError, KeyboardInterrupt):  # what was found is delivered as it is
+        return kept, None
+    after = score(sealed, other)
+    return (other if after > before else kept), (before, after)
+
+
+def trained_first(
+    chosen: Candidate, found: Found, task: Task, clock: Clock, seconds: float, seed: int
+) -> nn.Module:
+    """A network that the search had no time to train fully, trained as long as there is time now.
+
+    Raises ValueError where there is no time for that either.
+    """
+    took = (chosen.cost.seconds or 0.0) / chosen.share
+    share = min(max(seconds / took, chosen.share), 1.0) if took else 1.0
+    clock.heed()
+    clock.say(f"  no network was trained fully: the best is trained now, for {share:.0%}")
+    try:
+        with listening(clock), seeded(seed):
+            return train(
+                chosen.untrained(),
+                task.sealed(),
+                found.training.scaled(share),
+                what="training what was found",
+            )
+    except TimeUpError as error:
+        raise ValueError(
+            f"{clock.seconds / 60:.3g} minutes are too few: {error}. What the search measured is "
+            "kept: the same command goes on from there"
+        ) from None
