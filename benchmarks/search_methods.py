@@ -38,7 +38,7 @@ from shoestring.search import (
     Halving,
     LinearRegions,
     Method,
-    Parameters,
+    ParameterCount,
     Picks,
     Screening,
     Searcher,
@@ -109,7 +109,7 @@ WAYS = {
     "evolution": Way(Evolution(population=8, drawn=3)),
     "controller": Way(Controller(rate=2e-2)),
     "TPE (Optuna)": Way(TPE()),
-    "random, screened by parameters": Way(AtRandom(), Screening(Parameters())),
+    "random, screened by parameters": Way(AtRandom(), Screening(ParameterCount())),
     "random, screened by linear regions": Way(AtRandom(), Screening(LinearRegions())),
     "random, screened by the gradient norm": Way(AtRandom(), Screening(GradientNorm())),
     "evolution, screened by linear regions": Way(

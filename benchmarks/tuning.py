@@ -34,9 +34,9 @@ from shoestring.recipes.baselines import pictures, tabular
 from shoestring.recipes.running import few
 from shoestring.search import (
     Chosen,
-    Drawn,
     End,
-    Tried,
+    RandomSettings,
+    TriedSettings,
     Tuned,
     Whole,
     default_training,
@@ -123,7 +123,7 @@ def choose_and_train(
         rows.add(subject, "knobs", 1 + len(found.knobs), "settings")
         print(f"{subject}: {found.training!r}", file=sys.stderr)
         rows.add(subject, "done", 1, "")
-    best = Tried.from_json(kept.read_text()).chosen
+    best = TriedSettings.from_json(kept.read_text()).chosen
     optimizer = best.training.optimizer
     for seed in (0,) if rows.quick else SEEDS:
         if rows.done(subject, seed):
@@ -175,7 +175,7 @@ def by_random_search(
         problem.build,
         minutes=minutes,
         steps=steps,
-        by=Drawn(),
+        by=RandomSettings(),
         stopping=Whole(),
         folder=folder,
     )
@@ -205,7 +205,7 @@ def fresh(problem: Problem) -> nn.Module:
 def alone(training: Any, task: Supervised, knobs: tuple[str, ...], seconds: float) -> Tuned:
     """A training that was chosen without a trial."""
     chosen = Chosen(training=training, batch_size=task.batch_size)
-    one = Tried(chosen=chosen, end=End.FINISHED, seconds=seconds)
+    one = TriedSettings(chosen=chosen, end=End.FINISHED, seconds=seconds)
     return Tuned(best=one, default=one, trials=(), knobs=knobs, seconds=seconds)
 
 

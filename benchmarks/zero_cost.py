@@ -31,7 +31,7 @@ from shoestring.recipes.running import few
 from shoestring.search import (
     GradientNorm,
     LinearRegions,
-    Parameters,
+    ParameterCount,
     Stages,
     Weighed,
     ZeroCost,
@@ -41,7 +41,7 @@ from shoestring.tasks import cifar10, fsdd
 SCORES: dict[str, ZeroCost] = {
     "gradient norm": GradientNorm(),
     "linear regions": LinearRegions(),
-    "parameters": Parameters(),
+    "parameters": ParameterCount(),
     "operations": Weighed(meter=Operations()),
 }
 SPACES = {

@@ -3,7 +3,7 @@
 Needs the extra `train`.
 """
 
-from shoestring.search.cells import Block, CellNetwork, Cells, Combiner
+from shoestring.search.cells import Block, BlockCombiner, CellNetwork, Cells
 from shoestring.search.cluster import tune_on_cluster
 from shoestring.search.default_training import DefaultTraining, default_training
 from shoestring.search.estimates import (
@@ -17,7 +17,7 @@ from shoestring.search.found import Candidate, Found
 from shoestring.search.halving import Halving
 from shoestring.search.hashing import HashedRows, RowEach, Rows
 from shoestring.search.knobs import Chosen, Knobs
-from shoestring.search.learning_rate import Ending, RangeTest, RateLoss, range_test
+from shoestring.search.learning_rate import RangeEnding, RangeTest, RateLoss, range_test
 from shoestring.search.milliseconds import Drafted, Fit, OperationTable, Part, UnknownOperatorError
 from shoestring.search.operations import (
     OPERATIONS,
@@ -31,20 +31,27 @@ from shoestring.search.operations import (
     Unchanged,
 )
 from shoestring.search.proposing import Screening, SearchWarning
-from shoestring.search.rounds import CollapsedError, Rounds, Standing
+from shoestring.search.rounds import CollapsedError, RankingRounds, Standing
 from shoestring.search.searchers import AtRandom, Controller, Course, Evolution, Searcher
 from shoestring.search.space import Architecture, Decision, Picks, Role, Space
 from shoestring.search.spaces import space_of
-from shoestring.search.stages import Head, Shortcut, Stage, StageNetwork, Stages
+from shoestring.search.stages import Head, NetworkStage, Shortcut, StageNetwork, Stages
 from shoestring.search.supernet import Shared, Supernet
-from shoestring.search.tables import Norm, TableNetwork, Tables
-from shoestring.search.texts import Grams, Pooling, TextNetwork, Texts
-from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, Whole
+from shoestring.search.tables import TableNetwork, TableNorm, Tables
+from shoestring.search.texts import Grams, Ngrams, Pooling, TextNetwork
+from shoestring.search.trials import (
+    AsynchronousHalving,
+    End,
+    RandomSettings,
+    TreeParzen,
+    TriedSettings,
+    Whole,
+)
 from shoestring.search.tuning import Tuned, UntunedError, tune
 from shoestring.search.zero_cost import (
     GradientNorm,
     LinearRegions,
-    Parameters,
+    ParameterCount,
     UnscoredWarning,
     Weighed,
     ZeroCost,
@@ -57,13 +64,13 @@ __all__ = [
     "AsynchronousHalving",
     "AtRandom",
     "Block",
+    "BlockCombiner",
     "Candidate",
     "CellNetwork",
     "Cells",
     "Chosen",
     "CodedBytes",
     "CollapsedError",
-    "Combiner",
     "Controller",
     "Convolution",
     "CountedOperations",
@@ -71,9 +78,7 @@ __all__ = [
     "Decision",
     "DefaultTraining",
     "Drafted",
-    "Drawn",
     "End",
-    "Ending",
     "Evolution",
     "Fit",
     "Found",
@@ -89,17 +94,20 @@ __all__ = [
     "MaxPooled",
     "MeanPooled",
     "Method",
-    "Norm",
+    "NetworkStage",
+    "Ngrams",
     "Operation",
     "OperationTable",
-    "Parameters",
+    "ParameterCount",
     "Part",
     "Picks",
     "Pooling",
+    "RandomSettings",
+    "RangeEnding",
     "RangeTest",
+    "RankingRounds",
     "RateLoss",
     "Role",
-    "Rounds",
     "RowEach",
     "Rows",
     "Screening",
@@ -109,18 +117,17 @@ __all__ = [
     "Shared",
     "Shortcut",
     "Space",
-    "Stage",
     "StageNetwork",
     "Stages",
     "Standing",
     "Supernet",
     "TableNetwork",
+    "TableNorm",
     "TabledMilliseconds",
     "Tables",
     "TextNetwork",
-    "Texts",
     "TreeParzen",
-    "Tried",
+    "TriedSettings",
     "Tuned",
     "Unchanged",
     "UnestimatedWarning",

@@ -14,14 +14,14 @@ from shoestring.search.space import Architecture, Decision, Role, Space
 _NODES = "abcdefghijklmnopqrstuvwxyz"
 
 
-class Combiner(Enum):
+class BlockCombiner(Enum):
     """How the two results of a block become one."""
 
     SUM = "their sum"
     JOINED = "their channels side by side, and a convolution that halves them"
 
     def __repr__(self) -> str:
-        return f"Combiner.{self.name}"
+        return f"BlockCombiner.{self.name}"
 
 
 class Block(NamedTuple):
@@ -36,7 +36,7 @@ class Block(NamedTuple):
     second: int
     left: Operation
     right: Operation
-    combiner: Combiner = Combiner.SUM
+    combiner: BlockCombiner = BlockCombiner.SUM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ def _cell(kind: str, blocks: Sequence[Block]) -> str:
             own = stride if given < 2 else 1
             made.append(f"        self.{node}_{side} = {operation.code(own)}\n")
             terms.append(f"self.{node}_{side}({_NODES[given]})")
-        if block.combiner is Combiner.SUM:
+        if block.combiner is BlockCombiner.SUM:
             run.append(f"        {node} = {terms[0]} + {terms[1]}\n")
         else:
             made.append(
@@ -259,7 +259,7 @@ class Cells(Space):
     classes: int = 10
     blocks: int = 3
     operations: tuple[Operation, ...] = OPERATIONS
-    combiners: tuple[Combiner, ...] = (Combiner.SUM, Combiner.JOINED)
+    combiners: tuple[BlockCombiner, ...] = (BlockCombiner.SUM, BlockCombiner.JOINED)
     widths: tuple[int, ...] = (8, 12, 16)
     depths: tuple[int, ...] = (1, 2)
     strides: tuple[int, ...] = (1, 2)

@@ -12,7 +12,14 @@ from torch import nn
 from shoestring.artifact.errors import missing
 from shoestring.core import Task, check_task
 from shoestring.search.knobs import Chosen, Knobs
-from shoestring.search.trials import AsynchronousHalving, Drawn, End, TreeParzen, Tried, tried
+from shoestring.search.trials import (
+    AsynchronousHalving,
+    End,
+    RandomSettings,
+    TreeParzen,
+    TriedSettings,
+    tried,
+)
 from shoestring.search.tuning import Tuned, check_tuning, default_of, found_by
 
 
@@ -23,7 +30,7 @@ def tune_on_cluster(
     minutes: float,
     steps: int,
     knobs: Knobs | None = None,
-    by: TreeParzen | Drawn | None = None,
+    by: TreeParzen | RandomSettings | None = None,
     stopping: AsynchronousHalving | None = None,
     most: int = 1000,
     processors: float = 1.0,
@@ -78,7 +85,7 @@ def _tuner(
     most: int,
     seconds: float,
     processors: float,
-    by: TreeParzen | Drawn,
+    by: TreeParzen | RandomSettings,
 ) -> Any:
     """Ray's tuner of the trials, with its search by Optuna and its ASHA."""
     from ray import tune as ray_tune  # pyright: ignore[reportMissingImports]
@@ -108,7 +115,7 @@ def _tuner(
     )
 
 
-def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> Tried:
+def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) -> TriedSettings:
     return tried(
         default_of(task, build, steps, seed),
         task,
@@ -177,14 +184,14 @@ class _Noted:
         return self.values[name]
 
 
-def _ended(chosen: Chosen, result: Any, whole: int) -> Tried:
+def _ended(chosen: Chosen, result: Any, whole: int) -> TriedSettings:
     """What Ray knows of a trial that ended, in our words."""
     known = result.metrics or {}
     if "tried" in known:
-        return Tried.from_json(known["tried"])
+        return TriedSettings.from_json(known["tried"])
     if result.error is not None:
-        return Tried(chosen=chosen, end=End.FAILED, note=str(result.error).splitlines()[-1])
-    return Tried(
+        return TriedSettings(chosen=chosen, end=End.FAILED, note=str(result.error).splitlines()[-1])
+    return TriedSettings(
         chosen=chosen,
         score=known.get("score"),
         share=known.get("part", 0) / whole,

@@ -33,7 +33,7 @@ for a few steps only, and a training stays near its highest rate.
 """
 
 
-class Ending(Enum):
+class RangeEnding(Enum):
     """How a range test ended, and what to do."""
 
     FOUND = "The loss falls up to a rate, and rises above it"
@@ -53,7 +53,7 @@ class Ending(Enum):
     )
 
     def __repr__(self) -> str:
-        return f"Ending.{self.name}"
+        return f"RangeEnding.{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class RangeTest:
     first: float
     noise: float
     rate: float | None
-    ending: Ending
+    ending: RangeEnding
     seconds: float
 
     def applied(self, training: Training) -> Training:
@@ -174,7 +174,9 @@ def _check(model: nn.Module, task: Task, steps: int, seconds: float) -> None:
         )
 
 
-def suggested(rows: Sequence[RateLoss], first: float, noise: float) -> tuple[Ending, float | None]:
+def suggested(
+    rows: Sequence[RateLoss], first: float, noise: float
+) -> tuple[RangeEnding, float | None]:
     """How a range test with these rows ended, and the rate to use, in three digits; None for none.
 
     `rows`: as in RangeTest: only the last one may be too high; none where the first loss is not
@@ -183,16 +185,18 @@ def suggested(rows: Sequence[RateLoss], first: float, noise: float) -> tuple[End
     `noise`: the standard deviation of the loss from batch to batch.
     """
     if not math.isfinite(first):
-        return Ending.DIVERGES_AT_ONCE, None
+        return RangeEnding.DIVERGES_AT_ONCE, None
     diverged = is_too_high(rows[-1], first, noise)
     fine = rows[:-1] if diverged else rows
     if diverged and len(fine) < AT_ONCE:
-        return Ending.DIVERGES_AT_ONCE, None
+        return RangeEnding.DIVERGES_AT_ONCE, None
     lowest = min(fine, key=lambda row: row.loss)
     if not first - lowest.loss > CERTAIN * noise / math.sqrt(lowest.steps):
-        return Ending.NOISE, None
+        return RangeEnding.NOISE, None
     rises = diverged or rows[-1].loss - lowest.loss > CERTAIN * noise / math.sqrt(rows[-1].steps)
-    return Ending.FOUND if rises else Ending.NEVER_TOO_HIGH, float(f"{lowest.rate / BELOW:.3g}")
+    return RangeEnding.FOUND if rises else RangeEnding.NEVER_TOO_HIGH, float(
+        f"{lowest.rate / BELOW:.3g}"
+    )
 
 
 def is_too_high(row: RateLoss, first: float, noise: float) -> bool:

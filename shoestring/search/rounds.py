@@ -30,7 +30,7 @@ class Standing:
 
 @final
 @dataclass(frozen=True)
-class Rounds:
+class RankingRounds:
     """All candidates are scored on a few examples, the better third on more, and so on.
 
     Source: Jamieson & Talwalkar 2016, figure 1 (successive halving); Li et al. 2018, section 3 (a

@@ -14,13 +14,13 @@ from shoestring.kit.tracing.example import Example, examples_of, tensors
 from shoestring.search.space import Space
 from shoestring.search.stages import Head, Stages
 from shoestring.search.tables import Tables
-from shoestring.search.texts import Texts
+from shoestring.search.texts import Ngrams
 
 
 def space_of(task: Task, model: nn.Module | None = None) -> Space:
     """The space of networks for the inputs of a task.
 
-    Pictures and spectrograms N×channels×H×W get `Stages`, ids N×T of which 0 is padding `Texts`,
+    Pictures and spectrograms N×channels×H×W get `Stages`, ids N×T of which 0 is padding `Ngrams`,
     tables (ids N×C, numbers N×D, or either alone) `Tables`. There are as many answers as the model
     has logits; without a model, as there are classes among the labels.
 
@@ -47,7 +47,7 @@ def space_of(task: Task, model: nn.Module | None = None) -> Space:
     if len(ids) > 1 or len(numbers) > 1 or (len(ids) == 1 and columns[0] is not ids[0]):
         raise _unknown("a table is ids and then numbers, each once at most")
     if ids and not numbers and _is_text(example, ids[0]):
-        return Texts(ids=_highest(task, ids[0]) + 1, classes=classes)
+        return Ngrams(ids=_highest(task, ids[0]) + 1, classes=classes)
     deviation = numbers[0].std(0) if numbers else torch.zeros(0)
     return Tables(
         sizes=tuple(int(one) + 1 for one in ids[0].amax(0)) if ids else (),

@@ -40,7 +40,7 @@ class Head(Enum):
         return f"Head.{self.name}"
 
 
-class Stage(NamedTuple):
+class NetworkStage(NamedTuple):
     """Layers of one kind, one after the other.
 
     `operation`: of each layer.
@@ -72,7 +72,7 @@ class StageNetwork(Architecture):
 
     first: int
     stride: int
-    stages: tuple[Stage, ...]
+    stages: tuple[NetworkStage, ...]
     head: Head
     channels: int
     classes: int
@@ -248,7 +248,7 @@ class Stages(Space):
         """The network of these picks."""
         first, stride, *chosen, head = self.options(picks)
         stages = [
-            Stage(replace(operation, size=size), layers, width, stride, shortcut)
+            NetworkStage(replace(operation, size=size), layers, width, stride, shortcut)
             for operation, size, layers, width, stride, shortcut in (
                 chosen[at : at + 6] for at in range(0, len(chosen), 6)
             )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shoestring.artifact import tree
 from shoestring.core import Task, score, seeded
 from shoestring.kit import AdamW, Training, average_batch_norm, train
-from shoestring.search.rounds import CollapsedError, Rounds, Standing
+from shoestring.search.rounds import CollapsedError, RankingRounds, Standing
 from shoestring.search.shared_weights import SharedWeights
 from shoestring.search.space import Architecture, Picks, Space
 
@@ -135,13 +135,15 @@ class Shared:
     def _task(self, examples: int | None) -> Task:
         return self.task if examples is None else self.task.sampled(examples, 0)
 
-    def ranked(self, candidates: Iterable[Picks], rounds: Rounds | None = None) -> list[Standing]:
+    def ranked(
+        self, candidates: Iterable[Picks], rounds: RankingRounds | None = None
+    ) -> list[Standing]:
         """Candidates, the best first, by successive halving on the validation split.
 
-        `rounds`: None: Rounds().
-        Raises what `Rounds.ranked` raises.
+        `rounds`: None: RankingRounds().
+        Raises what `RankingRounds.ranked` raises.
         """
-        return (rounds or Rounds()).ranked(
+        return (rounds or RankingRounds()).ranked(
             candidates, lambda picks, examples: self.score(picks, examples=examples)
         )
 

@@ -11,14 +11,14 @@ from shoestring.search.hashing import FACTORS, HASHED, PRIME, HashedRows, RowEac
 from shoestring.search.space import Architecture, Decision, Role, Space
 
 
-class Norm(Enum):
+class TableNorm(Enum):
     """What follows each hidden layer, before its ReLU."""
 
     NONE = "nothing"
     BATCH = "batch norm"
 
     def __repr__(self) -> str:
-        return f"Norm.{self.name}"
+        return f"TableNorm.{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class TableNetwork(Architecture):
     rows: Rows
     width: int
     hidden: tuple[int, ...]
-    norm: Norm
+    norm: TableNorm
     classes: int
 
     def code(self) -> str:
@@ -70,7 +70,7 @@ class TableNetwork(Architecture):
         width, layers = len(self.sizes) * self.width + len(self.mean), list[str]()
         for one in self.hidden:
             layers.append(f"            nn.Linear({width}, {one}),\n")
-            if self.norm is Norm.BATCH:
+            if self.norm is TableNorm.BATCH:
                 layers.append(f"            nn.BatchNorm1d({one}),\n")
             layers.append("            nn.ReLU(),\n")
             width = one
@@ -103,7 +103,7 @@ class TableNetwork(Architecture):
         for number in range(len(self.hidden)):
             key = f"hidden layer {number + 1}, {self.norm!r}"
             roles[f"layers.{at}"] = Role(key, reads, channels)
-            if self.norm is Norm.BATCH:
+            if self.norm is TableNorm.BATCH:
                 roles[f"layers.{at + 1}"] = Role(f"{key}, its norm")
                 at += 1
             at, reads, channels = at + 2, (), ()
@@ -144,7 +144,7 @@ class Tables(Space):
     rows: tuple[Rows, ...] = (HashedRows(16), HashedRows(64), HashedRows(256), RowEach())
     widths: tuple[int, ...] = (1, 2, 4, 8, 16)
     hidden: tuple[tuple[int, ...], ...] = ((0, 8, 16, 32, 64, 128),) * 3
-    norms: tuple[Norm, ...] = (Norm.NONE, Norm.BATCH)
+    norms: tuple[TableNorm, ...] = (TableNorm.NONE, TableNorm.BATCH)
 
     def __post_init__(self) -> None:
         if not self.sizes and not self.mean:

@@ -175,7 +175,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Texts(Space):
+class Ngrams(Space):
     """Networks for ids N×T of texts (0 is padding) to logits N×classes.
 
     Source: Joulin et al. 2016; Botha et al. 2017; Weinberger et al. 2009.

@@ -60,7 +60,7 @@ class TreeParzen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class RandomSettings:
     """Each value is as likely, always: what other ways have to beat.
 
     Source: Bergstra & Bengio 2012.
@@ -135,7 +135,7 @@ class End(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tried:
+class TriedSettings:
     """A trial of a training.
 
     `chosen`: the training and its batch size.
@@ -161,7 +161,7 @@ class Tried:
         return json.dumps({**values, "chosen": _plain(self.chosen), "end": self.end.name})
 
     @classmethod
-    def from_json(cls, text: str) -> Tried:
+    def from_json(cls, text: str) -> TriedSettings:
         """The trial of a line of JSON."""
         values = json.loads(text)
         chosen, end = _made(values.pop("chosen")), End[values.pop("end")]
@@ -213,7 +213,7 @@ def tried(
     look: Look,
     until: float,
     seed: int,
-) -> Tried:
+) -> TriedSettings:
     """Train a new network as chosen and score it; it always returns.
 
     `task`: sealed by the caller or not: the test split is not read.
@@ -250,7 +250,7 @@ def tried(
     except Exception as failed:
         end, note = End.FAILED, f"{type(failed).__name__}: {failed}"
     last, share = seen[-1] if seen else (None, 0.0)
-    return Tried(
+    return TriedSettings(
         chosen=chosen,
         score=last,
         error=error,

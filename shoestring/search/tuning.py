@@ -24,10 +24,10 @@ from shoestring.search.default_training import default_training
 from shoestring.search.knobs import Chosen, Knobs, batch_size
 from shoestring.search.trials import (
     AsynchronousHalving,
-    Drawn,
     End,
+    RandomSettings,
     TreeParzen,
-    Tried,
+    TriedSettings,
     Whole,
     tried,
 )
@@ -50,9 +50,9 @@ class Tuned:
     `seconds`: of all trials together.
     """
 
-    best: Tried
-    default: Tried
-    trials: tuple[Tried, ...]
+    best: TriedSettings
+    default: TriedSettings
+    trials: tuple[TriedSettings, ...]
     knobs: tuple[str, ...]
     seconds: float
 
@@ -117,7 +117,7 @@ def tune(
     minutes: float,
     steps: int,
     knobs: Knobs | None = None,
-    by: TreeParzen | Drawn | None = None,
+    by: TreeParzen | RandomSettings | None = None,
     stopping: AsynchronousHalving | Whole | None = None,
     folder: str | Path | None = None,
     most: int | None = None,
@@ -185,7 +185,7 @@ class _Run:
     steps: int
     seed: int
 
-    def until(self, seconds: float, most: int | None) -> list[Tried]:
+    def until(self, seconds: float, most: int | None) -> list[TriedSettings]:
         """Try trainings until the time is up, and return all that ended."""
         ended = self.trials()
         used = begun_at = min(seconds, sum(one.seconds for one in ended))
@@ -246,22 +246,22 @@ class _Run:
         values = done.score if state is TrialState.COMPLETE else None
         self.study.tell(trial, values, state=state)
 
-    def trials(self) -> list[Tried]:
+    def trials(self) -> list[TriedSettings]:
         """Those that ended, in their order."""
         return [
-            Tried.from_json(one.user_attrs[_ENDED])
+            TriedSettings.from_json(one.user_attrs[_ENDED])
             for one in self.study.get_trials(deepcopy=False)
             if one.state.is_finished() and _ENDED in one.user_attrs
         ]
 
 
-def _rank(one: Tried) -> float:
+def _rank(one: TriedSettings) -> float:
     """The score of a trial that was trained to its end, the lowest there is for others."""
     ended = one.end is End.FINISHED and one.score is not None
     return float(one.score) if ended else -math.inf  # type: ignore[arg-type]
 
 
-def found_by(trials: list[Tried], knobs: tuple[str, ...]) -> Tuned:
+def found_by(trials: list[TriedSettings], knobs: tuple[str, ...]) -> Tuned:
     """What trials found, of which the first has the default training.
 
     Raises UntunedError where none was trained to its end.

@@ -129,7 +129,7 @@ class _Codes(TorchDispatchMode):
 
 @final
 @dataclass(frozen=True)
-class Parameters(ZeroCost):
+class ParameterCount(ZeroCost):
     """How many numbers are trained: the baseline that needs no batch.
 
     Source: none. Abdelfattah et al. 2021 and White et al. 2022 find that many scores are not ahead

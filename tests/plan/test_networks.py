@@ -196,8 +196,8 @@ def test_where_no_network_was_trained_fully_the_best_is_trained_as_long_as_there
     assert chosen.share == 0.25 and chosen.cost.seconds
     said = list[str]()
     clock = Clock(60.0, say=said.append)
-    network = trained_first(chosen, found, rings(), clock, 2 * chosen.cost.seconds)
+    network = trained_first(chosen, found, rings(), clock, 2 * chosen.cost.seconds, 0)
     assert said[0].endswith("for 50%")
     assert score(rings().sealed(), network) > 0.5
     with pytest.raises(ValueError, match="the same command goes on"):
-        trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0)
+        trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0, 0)

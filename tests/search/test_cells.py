@@ -16,7 +16,7 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, save
-from shoestring.search import Block, CellNetwork, Cells, Combiner, Convolution, Unchanged
+from shoestring.search import Block, BlockCombiner, CellNetwork, Cells, Convolution, Unchanged
 
 SMALL = Cells(channels=1, blocks=3, widths=(8, 16), depths=(1, 2))
 
@@ -49,7 +49,7 @@ def test_a_block_adds_or_joins_and_loose_maps_are_given():
         assert torch.allclose(cell(maps, maps), expected)
     apart = (Block(0, 1, Unchanged(), Unchanged()), Block(1, 1, Unchanged(), Unchanged()))
     assert plain(apart).network().get_submodule("cell_0")(maps, maps).shape == (1, 16, 4, 4)
-    joined = (Block(0, 1, Unchanged(), Unchanged(), Combiner.JOINED),)
+    joined = (Block(0, 1, Unchanged(), Unchanged(), BlockCombiner.JOINED),)
     assert plain(joined).network().get_submodule("cell_0")(maps, maps).shape == (1, 8, 4, 4)
 
 
@@ -115,7 +115,7 @@ def test_files_of_every_operation_answer_as_the_networks(tmp_path: Path):
     for operation in Cells().operations:
         with seeded(0):
             network = CellNetwork(
-                normal=(Block(0, 1, operation, operation, Combiner.JOINED),),
+                normal=(Block(0, 1, operation, operation, BlockCombiner.JOINED),),
                 reduction=(Block(0, 1, operation, operation),),
                 width=8,
                 depth=1,

@@ -10,7 +10,14 @@ import pytest
 
 from shoestring.kit import AdamW, Training
 from shoestring.models import DigitsLeNet
-from shoestring.search import AsynchronousHalving, Chosen, End, Knobs, Tried, tune_on_cluster
+from shoestring.search import (
+    AsynchronousHalving,
+    Chosen,
+    End,
+    Knobs,
+    TriedSettings,
+    tune_on_cluster,
+)
 from shoestring.search.cluster import _ended, _Trial
 from shoestring.tasks import digits
 
@@ -29,12 +36,14 @@ def test_what_ray_knows_of_a_trial():
     stopped = _ended(
         chosen, Result({"score": 0.5, "part": 3, "done": True, "time_total_s": 2.5}), 9
     )
-    assert stopped == Tried(chosen=chosen, score=0.5, share=1 / 3, seconds=2.5, end=End.STOPPED)
+    assert stopped == TriedSettings(
+        chosen=chosen, score=0.5, share=1 / 3, seconds=2.5, end=End.STOPPED
+    )
     cut = _ended(chosen, Result({"score": 0.5, "part": 1, "done": False}), 9)
     assert cut.end is End.OUT_OF_TIME and cut.share == 1 / 9
     dead = _ended(chosen, Result(error=RuntimeError("a long story\nthe worker died")), 9)
     assert dead.end is End.FAILED and dead.note == "the worker died" and dead.score is None
-    done = Tried(chosen=chosen, score=0.75, share=1.0, end=End.FINISHED)
+    done = TriedSettings(chosen=chosen, score=0.75, share=1.0, end=End.FINISHED)
     assert _ended(chosen, Result({"score": 0.75, "tried": done.to_json()}), 9) == done
 
 

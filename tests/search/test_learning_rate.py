@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import Task
 from shoestring.kit import Adagrad, AdamW, Training, clone, state_of
 from shoestring.models import DigitsLeNet
-from shoestring.search import Ending, RateLoss, learning_rate, range_test
+from shoestring.search import RangeEnding, RateLoss, learning_rate, range_test
 from shoestring.search.learning_rate import is_too_high, suggested
 from shoestring.tasks import digits
 
@@ -25,23 +25,23 @@ def rows(*losses: float) -> list[RateLoss]:
     ("losses", "noise", "ending", "rate"),
     [
         # falls to 0.5 at a rate of 100, and the last is above 1 + 4 · 0.1 / √4 = 1.2
-        ((1.0, 0.9, 0.5, 0.7, 1.0, 1.3), 0.1, Ending.FOUND, 100 / 3),
+        ((1.0, 0.9, 0.5, 0.7, 1.0, 1.3), 0.1, RangeEnding.FOUND, 100 / 3),
         # rises again, but is nowhere above the first loss
-        ((1.0, 0.9, 0.5, 0.8), 0.1, Ending.FOUND, 100 / 3),
+        ((1.0, 0.9, 0.5, 0.8), 0.1, RangeEnding.FOUND, 100 / 3),
         # the last is above the lowest by 0.1, which is no more than 4 · 0.1 / √4 = 0.2
-        ((1.0, 0.9, 0.5, 0.6), 0.1, Ending.NEVER_TOO_HIGH, 100 / 3),
-        ((1.0, 0.9, 0.7, 0.5), 0.1, Ending.NEVER_TOO_HIGH, 1000 / 3),
+        ((1.0, 0.9, 0.5, 0.6), 0.1, RangeEnding.NEVER_TOO_HIGH, 100 / 3),
+        ((1.0, 0.9, 0.7, 0.5), 0.1, RangeEnding.NEVER_TOO_HIGH, 1000 / 3),
         # of losses that are below 0 too
-        ((-1.0, -1.5, -9.0, math.inf), 0.1, Ending.DIVERGES_AT_ONCE, None),
-        ((-1.0, -1.0, -1.5, -9.0, math.inf), 0.1, Ending.FOUND, 1000 / 3),
-        ((math.nan,), 0.1, Ending.DIVERGES_AT_ONCE, None),
+        ((-1.0, -1.5, -9.0, math.inf), 0.1, RangeEnding.DIVERGES_AT_ONCE, None),
+        ((-1.0, -1.0, -1.5, -9.0, math.inf), 0.1, RangeEnding.FOUND, 1000 / 3),
+        ((math.nan,), 0.1, RangeEnding.DIVERGES_AT_ONCE, None),
         # 0.5 is no more than 0.2 · ... : with a noise of 0.3 a fall has to be above 0.6
-        ((1.0, 0.9, 0.5, 0.7, 1.0, 1.7), 0.3, Ending.NOISE, None),
-        ((1.0, 1.0, 1.0, 1.0), 0.0, Ending.NOISE, None),
+        ((1.0, 0.9, 0.5, 0.7, 1.0, 1.7), 0.3, RangeEnding.NOISE, None),
+        ((1.0, 1.0, 1.0, 1.0), 0.0, RangeEnding.NOISE, None),
     ],
 )
 def test_suggestions_by_hand(
-    losses: tuple[float, ...], noise: float, ending: Ending, rate: float | None
+    losses: tuple[float, ...], noise: float, ending: RangeEnding, rate: float | None
 ):
     first = -1.0 if losses[0] < 0 else 1.0
     found = suggested(rows(*losses), first, noise)
@@ -79,7 +79,7 @@ def test_a_bowl_is_gone_down_and_left_again():
     100 they go far too far.
     """
     found = range_test(ball(), Bowl(noise=0.1), Training(10, AdamW(0.1)))  # type: ignore[abstract]
-    assert found.ending is Ending.FOUND and found.rate is not None
+    assert found.ending is RangeEnding.FOUND and found.rate is not None
     assert [row.steps for row in found.rows[:-1]] == [8] * (len(found.rows) - 1)
     assert found.rows[0].rate == pytest.approx(1e-4) and abs(found.first - 0.5) < 0.1
     assert 0.01 < found.rate < 1
@@ -93,14 +93,14 @@ def test_a_bowl_is_gone_down_and_left_again():
 @pytest.mark.parametrize(
     ("task", "training", "ending"),
     [
-        (Bowl(noise=100.0), Training(10), Ending.NOISE),  # type: ignore[abstract]
-        (Bowl(slope=0.0), Training(10), Ending.NOISE),  # type: ignore[abstract]
-        (Bowl(slope=math.inf), Training(10), Ending.DIVERGES_AT_ONCE),  # type: ignore[abstract]
-        (Bowl(slope=math.nan), Training(10), Ending.DIVERGES_AT_ONCE),  # type: ignore[abstract]
-        (Bowl(), Training(10, AdamW(1e7)), Ending.DIVERGES_AT_ONCE),  # type: ignore[abstract]
+        (Bowl(noise=100.0), Training(10), RangeEnding.NOISE),  # type: ignore[abstract]
+        (Bowl(slope=0.0), Training(10), RangeEnding.NOISE),  # type: ignore[abstract]
+        (Bowl(slope=math.inf), Training(10), RangeEnding.DIVERGES_AT_ONCE),  # type: ignore[abstract]
+        (Bowl(slope=math.nan), Training(10), RangeEnding.DIVERGES_AT_ONCE),  # type: ignore[abstract]
+        (Bowl(), Training(10, AdamW(1e7)), RangeEnding.DIVERGES_AT_ONCE),  # type: ignore[abstract]
     ],
 )
-def test_where_there_is_no_rate(task: Task, training: Training, ending: Ending):
+def test_where_there_is_no_rate(task: Task, training: Training, ending: RangeEnding):
     found = range_test(ball(), task, training)
     assert found.ending is ending and found.rate is None
     with pytest.raises(ValueError, match=r"found no learning rate\. The loss"):
@@ -109,7 +109,7 @@ def test_where_there_is_no_rate(task: Task, training: Training, ending: Ending):
 
 def test_a_rate_that_is_never_too_high():
     found = range_test(ball(), Bowl(), Training(10, AdamW(1e-5)))  # type: ignore[abstract]
-    assert found.ending is Ending.NEVER_TOO_HIGH and len(found.rows) == 25
+    assert found.ending is RangeEnding.NEVER_TOO_HIGH and len(found.rows) == 25
     assert found.rate == pytest.approx(1e-2 / 3, rel=2e-3) and "no rate was too high" in str(found)
 
 

@@ -11,13 +11,13 @@ from shoestring.search import (
     AtRandom,
     CountedOperations,
     Course,
+    ParameterCount,
     Picks,
     Screening,
     Searcher,
     SearchWarning,
     Space,
 )
-from shoestring.search import Parameters as ParameterCount
 from shoestring.search.limits import Fitting
 from shoestring.search.proposing import Proposals, picks_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shoestring.search import CollapsedError, Rounds, Standing
+from shoestring.search import CollapsedError, RankingRounds, Standing
 
 NINE = [(number,) for number in range(9)]
 
@@ -17,7 +17,7 @@ def test_a_third_reaches_the_next_round():
         asked.append((picks[0], examples))
         return 8.5 if picks == (3,) and examples == 10 else float(picks[0])
 
-    rounds = Rounds(examples=(10, 30, None))
+    rounds = RankingRounds(examples=(10, 30, None))
     ranked = rounds.ranked(NINE, score)
     assert rounds.counts(9) == [9, 3, 1]
     assert asked[:9] == [(number, 10) for number in range(9)]
@@ -28,27 +28,27 @@ def test_a_third_reaches_the_next_round():
 
 
 def test_one_candidate_at_least_is_scored_on_all():
-    assert Rounds().counts(2) == [2, 1, 1]
-    only = Rounds(examples=(5, None)).ranked([(4,), (4,)], lambda picks, examples: 0.5)
+    assert RankingRounds().counts(2) == [2, 1, 1]
+    only = RankingRounds(examples=(5, None)).ranked([(4,), (4,)], lambda picks, examples: 0.5)
     assert only == [Standing((4,), 0.5, None)]  # the same candidate twice is one
 
 
 def test_scores_that_tell_nothing():
     with pytest.raises(CollapsedError, match=r"all 9 candidates score 0\.1 on 200 examples"):
-        Rounds().ranked(NINE, lambda picks, examples: 0.1)
+        RankingRounds().ranked(NINE, lambda picks, examples: 0.1)
     with pytest.raises(ValueError, match=r"the score of \(0,\) is NaN on 200 examples"):
-        Rounds().ranked(NINE, lambda picks, examples: float("nan"))
+        RankingRounds().ranked(NINE, lambda picks, examples: float("nan"))
     with pytest.raises(ValueError, match="no candidates"):
-        Rounds().ranked([], lambda picks, examples: 0.1)
+        RankingRounds().ranked([], lambda picks, examples: 0.1)
 
 
 @pytest.mark.parametrize("examples", [(), (0, 5), (10, 5), (None, 5), (5, 5)])
 def test_rounds_out_of_range(examples: tuple[int | None, ...]):
     with pytest.raises(ValueError, match="rising"):
-        Rounds(examples=examples)
+        RankingRounds(examples=examples)
 
 
 @pytest.mark.parametrize("kept", [0.0, 1.0, float("nan")])
 def test_shares_out_of_range(kept: float):
     with pytest.raises(ValueError, match="above 0 and below 1"):
-        Rounds(kept=kept)
+        RankingRounds(kept=kept)

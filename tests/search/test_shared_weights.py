@@ -20,16 +20,16 @@ from shoestring.search import (
     Convolution,
     GroupedShuffled,
     Head,
+    NetworkStage,
+    Ngrams,
     Operation,
     Role,
     Separable,
     Shortcut,
     Space,
-    Stage,
     StageNetwork,
     Stages,
     Tables,
-    Texts,
 )
 from shoestring.search.shared_weights import SharedWeights, slots_of
 
@@ -153,7 +153,7 @@ TABLES = Tables(sizes=(3, 9), mean=(0.0, 1.0, 2.0), deviation=(1.0,) * 3)
     ("space", "inputs"),
     [
         (Stages(height=16, width=16), (torch.rand(4, 3, 16, 16),)),
-        (Texts(ids=50), (torch.randint(0, 50, (4, 9)),)),
+        (Ngrams(ids=50), (torch.randint(0, 50, (4, 9)),)),
         (TABLES, (torch.randint(0, 3, (5, 2)), torch.rand(5, 3))),
     ],
 )
@@ -177,9 +177,9 @@ def test_stages_share_by_stage_layer_and_operation():
     """Also where an earlier stage has another number of layers, and with a shortcut."""
 
     def stages(layers: int, shortcut: Shortcut) -> StageNetwork:
-        first = Stage(Convolution(3), layers, 8)
+        first = NetworkStage(Convolution(3), layers, 8)
         return StageNetwork(
-            first=4, stride=1, stages=(first, Stage(Separable(3), 2, 8, 1, shortcut)),
+            first=4, stride=1, stages=(first, NetworkStage(Separable(3), 2, 8, 1, shortcut)),
             head=Head.MEAN, channels=3, classes=4, height=16, width=16,
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from shoestring.core import Vary, score
 from shoestring.kit import Supervised
-from shoestring.search import Head, Space, Stages, Tables, Texts, space_of
+from shoestring.search import Head, Ngrams, Space, Stages, Tables, space_of
 from shoestring.tasks import digits
 
 
@@ -51,7 +51,7 @@ def test_padded_ids_get_texts_with_the_ids_of_validation_too():
         train=(ids, torch.arange(12) % 2), validation=validation, test=None, name="texts"
     )
     space = space_of(task)
-    assert isinstance(space, Texts) and (space.ids, space.classes) == (10, 2)
+    assert isinstance(space, Ngrams) and (space.ids, space.classes) == (10, 2)
     assert 0 <= scored(space, task) <= 1
 
 

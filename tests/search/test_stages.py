@@ -18,15 +18,15 @@ from shoestring.search import (
     GroupedShuffled,
     Head,
     Inverted,
+    NetworkStage,
     Separable,
     Shortcut,
-    Stage,
     StageNetwork,
     Stages,
 )
 
 
-def plain(*stages: Stage, head: Head = Head.MEAN, stride: int = 1) -> StageNetwork:
+def plain(*stages: NetworkStage, head: Head = Head.MEAN, stride: int = 1) -> StageNetwork:
     return StageNetwork(
         first=4,
         stride=stride,
@@ -63,29 +63,29 @@ def test_whatever_is_picked_makes_a_network():
 )
 def test_parameters_by_hand(operation: Convolution, expected: int):
     first, head = 9 * 4 + 2 * 4, 8 * 3 + 3
-    assert parameters(plain(Stage(operation, 1, 8)).network()) == first + expected + head
+    assert parameters(plain(NetworkStage(operation, 1, 8)).network()) == first + expected + head
 
 
 def test_a_shortcut_adds_where_shapes_allow():
     """Of three layers the first changes the width, so that two add what they are given."""
-    network = plain(Stage(Inverted(2), 3, 8, 1, Shortcut.IDENTITY)).network().eval()
+    network = plain(NetworkStage(Inverted(2), 3, 8, 1, Shortcut.IDENTITY)).network().eval()
     layers = list(network.layers)  # type: ignore[arg-type]
     assert [type(one).__name__ for one in layers] == ["Sequential", "Added", "Added"]
     maps = torch.rand(1, 8, 5, 5)
     with torch.no_grad():
         assert torch.equal(layers[1](maps), maps + layers[1].operation(maps))
-    same = plain(Stage(Separable(), 1, 4, 1, Shortcut.IDENTITY)).code()
+    same = plain(NetworkStage(Separable(), 1, 4, 1, Shortcut.IDENTITY)).code()
     assert "Added(separable(4, 4, 3, 1))" in same
     for stage in (
-        Stage(Separable(), 1, 4, 2, Shortcut.IDENTITY),
-        Stage(Separable(), 2, 4, 1, Shortcut.NONE),
+        NetworkStage(Separable(), 1, 4, 2, Shortcut.IDENTITY),
+        NetworkStage(Separable(), 2, 4, 1, Shortcut.NONE),
     ):
         assert "Added" not in plain(stage).code()
 
 
 def test_stages_halve_and_one_without_layers_is_left_out():
     """9×12 pixels: 5×6 after the first convolution, 3×3 after the stage, 8 channels of them."""
-    kept, none = Stage(Convolution(), 2, 8), Stage(Inverted(2), 0, 64)
+    kept, none = NetworkStage(Convolution(), 2, 8), NetworkStage(Inverted(2), 0, 64)
     network = plain(kept, none, head=Head.LINEAR, stride=2).network()
     assert network.head.in_features == 8 * 3 * 3  # type: ignore[union-attr]
     assert network(torch.rand(2, 1, 9, 12)).shape == (2, 3)
@@ -94,7 +94,7 @@ def test_stages_halve_and_one_without_layers_is_left_out():
 
 
 def test_a_mean_takes_pictures_of_other_sizes():
-    network = plain(Stage(Separable(), 1, 8)).network()
+    network = plain(NetworkStage(Separable(), 1, 8)).network()
     assert network(torch.rand(2, 1, 21, 6)).shape == (2, 3)
 
 
@@ -124,9 +124,9 @@ def test_files_answer_as_the_networks(head: Head, tmp_path: Path):
     task = Supervised(train=(images, labels), validation=(images, labels))
     with seeded(0):
         network = plain(
-            Stage(GroupedShuffled(2), 1, 8, 2),
-            Stage(Inverted(2, 5), 2, 8, 1, Shortcut.IDENTITY),
-            Stage(Separable(3), 1, 12, 2),
+            NetworkStage(GroupedShuffled(2), 1, 8, 2),
+            NetworkStage(Inverted(2, 5), 2, 8, 1, Shortcut.IDENTITY),
+            NetworkStage(Separable(3), 1, 12, 2),
             head=head,
         ).network()
         network(images)  # batch norms have seen something

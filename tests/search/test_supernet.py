@@ -14,13 +14,13 @@ from shoestring.kit import AdamW, DivergedError, Supervised, Training, resuming
 from shoestring.kit.training import resume
 from shoestring.search import (
     Architecture,
+    BlockCombiner,
     Cells,
     CollapsedError,
-    Combiner,
     Convolution,
     Decision,
+    RankingRounds,
     Role,
-    Rounds,
     Separable,
     Shared,
     Space,
@@ -32,7 +32,7 @@ SPACE = Cells(
     channels=1,
     blocks=1,
     operations=(Separable(3), Convolution(3)),
-    combiners=(Combiner.SUM,),
+    combiners=(BlockCombiner.SUM,),
     widths=(8,),
     depths=(1,),
     sizes=2,
@@ -94,7 +94,7 @@ def test_who_sees_more_scores_more(windows: Shared):
 
 
 def test_rounds_say_on_how_many_examples(windows: Shared, task: Supervised):
-    ranked = windows.ranked([(0,), (1,), (3,)], Rounds(examples=(50, None)))
+    ranked = windows.ranked([(0,), (1,), (3,)], RankingRounds(examples=(50, None)))
     assert [one.examples for one in ranked] == [None, 50, 50]
     assert ranked[0].score == windows.score((3,))
     assert windows.score((0,), examples=50) == windows.score((0,), examples=50)

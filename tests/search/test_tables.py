@@ -13,7 +13,7 @@ import torch
 from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, save
-from shoestring.search import HashedRows, Norm, RowEach, TableNetwork, Tables
+from shoestring.search import HashedRows, RowEach, TableNetwork, TableNorm, Tables
 from shoestring.search.hashing import FACTORS, same_hash
 
 SPACE = Tables(sizes=(3, 5), mean=(10.0, -1.0, 0.0), deviation=(2.0, 0.5, 1.0), classes=4)
@@ -27,7 +27,7 @@ def table(**settings: object) -> TableNetwork:
         "rows": RowEach(),
         "width": 2,
         "hidden": (),
-        "norm": Norm.NONE,
+        "norm": TableNorm.NONE,
         "classes": 2,
     }
     return TableNetwork(**fields | settings)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_columns_share_hashed_rows():
 
 
 def test_layers_that_are_not_there():
-    code = table(hidden=(8, 16), norm=Norm.BATCH).code()
+    code = table(hidden=(8, 16), norm=TableNorm.BATCH).code()
     assert code.count("nn.Linear") == 3 and code.count("BatchNorm1d") == 2
     decisions = SPACE.decisions
     picks = [0] * len(decisions)
@@ -89,7 +89,7 @@ def test_its_repr_evaluates_to_it():
 @pytest.mark.parametrize(
     "architecture",
     [
-        table(rows=HashedRows(4), hidden=(8,), norm=Norm.BATCH),
+        table(rows=HashedRows(4), hidden=(8,), norm=TableNorm.BATCH),
         table(),
         table(sizes=(), hidden=(8, 8)),
         table(mean=(), deviation=(), hidden=(8,)),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from shoestring.artifact import load
 from shoestring.core import seeded
 from shoestring.kit import Supervised, save
-from shoestring.search import Grams, HashedRows, Pooling, RowEach, TextNetwork, Texts
+from shoestring.search import Grams, HashedRows, Ngrams, Pooling, RowEach, TextNetwork
 from shoestring.search.hashing import FACTORS, PRIME, same_hash
 
 LONG = (Grams(HashedRows(11), 3), Grams(HashedRows(7), 2), Grams(HashedRows(13), 2))
@@ -79,7 +79,7 @@ def test_padding_changes_nothing(pooling: Pooling):
 
 
 def test_whatever_is_picked_makes_a_network():
-    space, draw = Texts(ids=1000), random.Random(0)
+    space, draw = Ngrams(ids=1000), random.Random(0)
     for _ in range(40):
         architecture = space.made(space.drawn(draw))
         assert architecture.network()(TEXTS).isfinite().all()
@@ -99,7 +99,7 @@ def test_its_repr_evaluates_to_it():
     import shoestring.search as names
 
     for seed in range(5):
-        architecture = Texts(ids=50).made(Texts(ids=50).drawn(random.Random(seed)))
+        architecture = Ngrams(ids=50).made(Ngrams(ids=50).drawn(random.Random(seed)))
         assert eval(repr(architecture), dict(vars(names))) == architecture
 
 
@@ -133,4 +133,4 @@ def test_files_answer_as_the_networks(pooling: Pooling, tmp_path: Path):
 )
 def test_spaces_that_make_no_networks(settings: dict[str, object], said: str):
     with pytest.raises(ValueError, match=said):
-        Texts(**{"ids": 10} | settings)  # type: ignore[arg-type]
+        Ngrams(**{"ids": 10} | settings)  # type: ignore[arg-type]

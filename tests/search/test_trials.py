@@ -14,10 +14,10 @@ from shoestring.kit import Adagrad, AdamW, Averaged, Clipped, Constant, Supervis
 from shoestring.search import (
     AsynchronousHalving,
     Chosen,
-    Drawn,
     End,
+    RandomSettings,
     TreeParzen,
-    Tried,
+    TriedSettings,
     Whole,
     trials,
 )
@@ -32,7 +32,7 @@ def chosen(steps: int = 18, rate: float = 1e-2, batch_size: int | None = None) -
     return Chosen(training=Training(steps, AdamW(rate)), batch_size=batch_size)
 
 
-def ran(task: Task, one: Chosen, **settings: Any) -> Tried:
+def ran(task: Task, one: Chosen, **settings: Any) -> TriedSettings:
     given = {
         "stopping": AsynchronousHalving(),
         "look": lambda part, score: False,
@@ -102,7 +102,7 @@ def test_what_goes_wrong_is_noted():
 
 
 def test_a_trial_is_the_same_after_json():
-    done = Tried(
+    done = TriedSettings(
         chosen=Chosen(
             training=Training(
                 7, Adagrad(0.3), Constant(0.1), clipping=Clipped(0.1), statistics=Averaged(3)
@@ -116,8 +116,11 @@ def test_a_trial_is_the_same_after_json():
         end=End.STOPPED,
         note="as 'it' is",
     )
-    assert Tried.from_json(done.to_json()) == done
-    assert Tried.from_json(Tried(chosen=chosen(), end=End.FAILED).to_json()).score is None
+    assert TriedSettings.from_json(done.to_json()) == done
+    assert (
+        TriedSettings.from_json(TriedSettings(chosen=chosen(), end=End.FAILED).to_json()).score
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,4 +134,4 @@ def test_a_trial_is_the_same_after_json():
 def test_bad_input(make: Any):
     with pytest.raises(ValueError, match="give"):
         make()
-    assert repr(Drawn()) == "Drawn()" and repr(End.FINISHED) == "End.FINISHED"
+    assert repr(RandomSettings()) == "RandomSettings()" and repr(End.FINISHED) == "End.FINISHED"

@@ -23,10 +23,10 @@ from shoestring.kit.study.trial import StudyError
 from shoestring.search import (
     AsynchronousHalving,
     Chosen,
-    Drawn,
     End,
+    RandomSettings,
     TreeParzen,
-    Tried,
+    TriedSettings,
     Tuned,
     UntunedError,
     Whole,
@@ -63,10 +63,10 @@ def test_it_finds_what_the_default_does_not_reach_and_stops_the_others_early():
 
 
 def test_random_search_trains_all_to_the_end_and_a_seed_repeats_it():
-    first, again = (tuned(by=Drawn(), stopping=Whole(), most=5) for _ in range(2))
+    first, again = (tuned(by=RandomSettings(), stopping=Whole(), most=5) for _ in range(2))
     assert {one.end for one in first.trials} == {End.FINISHED}
     assert [one.chosen for one in first.trials] == [one.chosen for one in again.trials]
-    other = tuned(by=Drawn(), stopping=Whole(), most=5, seed=1)
+    other = tuned(by=RandomSettings(), stopping=Whole(), most=5, seed=1)
     assert [one.chosen for one in first.trials[1:]] != [one.chosen for one in other.trials[1:]]
 
 
@@ -335,8 +335,8 @@ def test_bad_input():
 
 def test_a_default_that_did_not_end_is_not_compared():
     one = Chosen(training=Training(3), batch_size=None)
-    ended = Tried(chosen=one, score=0.5, share=1.0, end=End.FINISHED)
-    first = Tried(chosen=one, end=End.DIVERGED)
+    ended = TriedSettings(chosen=one, score=0.5, share=1.0, end=End.FINISHED)
+    first = TriedSettings(chosen=one, end=End.DIVERGED)
     found = Tuned(best=ended, default=first, trials=(first, ended), knobs=(), seconds=1.0)
     assert found.cost == Cost(settings=0, seconds=1.0)
     assert found.gained is None and found.pays and "no difference is known" in str(found)

@@ -18,7 +18,7 @@ from shoestring.kit import Supervised
 from shoestring.search import (
     GradientNorm,
     LinearRegions,
-    Parameters,
+    ParameterCount,
     UnscoredWarning,
     Weighed,
     ZeroCost,
@@ -120,9 +120,9 @@ def test_the_kernel_of_a_batch(make: Any):
 
 def test_parameters_are_counted():
     one = network()
-    assert Parameters()(one, task()) == 5 * 40 + 40 + 80 + 40 * 40 + 40 + 120 + 3
+    assert ParameterCount()(one, task()) == 5 * 40 + 40 + 80 + 40 * 40 + 40 + 120 + 3
     one[0].requires_grad_(False)
-    assert Parameters()(one, task()) == 80 + 40 * 40 + 40 + 120 + 3
+    assert ParameterCount()(one, task()) == 80 + 40 * 40 + 40 + 120 + 3
 
 
 def test_a_meter_weighs():
@@ -130,7 +130,7 @@ def test_a_meter_weighs():
     assert Weighed(meter=Length(None))(network(), task()) == -math.inf
 
 
-@pytest.mark.parametrize("score", [GradientNorm(), LinearRegions(), Parameters()])
+@pytest.mark.parametrize("score", [GradientNorm(), LinearRegions(), ParameterCount()])
 def test_the_network_and_the_callers_numbers_stay(score: ZeroCost):
     one = network().eval()
     one[1].train()
