@@ -43,7 +43,7 @@ def search_methods() -> str:
         return NOT_YET
     lines = [
         "| space | way | test accuracy, mean (seeds) | validation | seconds of a core | ahead of "
-        "random |",
+        "random: points ± 95 %, seeds |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for space in SPACES:
@@ -53,11 +53,16 @@ def search_methods() -> str:
             if not tests:
                 lines.append(f"| {space} | {way} | not measured yet | | | |")
                 continue
-            ahead = metrics(found, subject).get("ahead of random")
+            more = metrics(found, subject)
+            told = ""
+            if "gain" in more:
+                half = more.get("half of its interval")
+                told = f"{more['gain']:+.1f}{'' if half is None else f' ± {half:.1f}'}, "
+                told += f"{more['ahead of random']:.0f} of {len(tests)}"
             lines.append(
                 f"| {space} | {way} | {spread(tests, '.1f')} | "
                 f"{mean(values(found, subject, 'validation')):.1f} | "
                 f"{mean(values(found, subject, 'seconds of a core')):.0f} | "
-                f"{'' if ahead is None else f'{ahead:.0f} of {len(tests)}'} |"
+                f"{told} |"
             )
     return "\n".join([*lines, "", conditions_told(found)])

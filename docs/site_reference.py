@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 import shoestring
 
@@ -96,11 +97,11 @@ def _page(room: str, names: dict[str, Any]) -> str:
     lines = [_title(room), *_paragraph(inspect.getdoc(importlib.import_module(room))), ""]
     for name, one in sorted(names.items(), key=lambda item: item[0].lower()):
         lines += [name, "-" * len(name), "", f".. {_directive(one)}:: {room}.{name}"]
+        lines += _words(room, name, one) if _directive(one) == "py:data" else []
         lines += ["   :members:"] if inspect.isclass(one) else []
         lines += (
             ["   :show-inheritance:"] if inspect.isclass(one) and one.__base__ is not object else []
         )
-        lines += ["   :no-value:"] if _directive(one) == "autodata" else []
         lines.append("")
     return "\n".join(lines) + "\n"
 
@@ -108,7 +109,17 @@ def _page(room: str, names: dict[str, Any]) -> str:
 def _directive(one: Any) -> str:
     if inspect.isclass(one):
         return "autoexception" if issubclass(one, BaseException) else "autoclass"
-    return "autofunction" if inspect.isroutine(one) else "autodata"
+    return "autofunction" if inspect.isroutine(one) else "py:data"
+
+
+def _words(room: str, name: str, one: Any) -> list[str]:
+    """What the text below a constant says, where the constant is made: a value has no docstring."""
+    for place, module in sorted(sys.modules.items()):
+        if place.startswith(room) and getattr(module, name, None) is one:
+            said = ModuleAnalyzer.for_module(place).find_attr_docs().get(("", name))
+            if said is not None:
+                return ["", *(f"   {_plain(line)}" for line in said)]
+    return []
 
 
 def _title(text: str) -> str:

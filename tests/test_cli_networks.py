@@ -86,7 +86,7 @@ def test_a_table_of_numbers_finds_its_space_and_ctrl_c_says_what_is_there(tmp_pa
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=120)
     assert running.returncode == 130, out + err
-    assert "searching Tables(" in out
+    assert "searching Tables, " in out
     assert "Traceback" not in err
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from pathlib import Path
 
 from torch import nn
 
+from shoestring.artifact import ShoeError, save
 from shoestring.core import Task, score, seeded
-from shoestring.kit import listening, train
+from shoestring.kit import listening, load_into, train, write
 from shoestring.kit.clock import Clock, TimeUpError
 from shoestring.search import Candidate, Found
 
@@ -16,12 +20,19 @@ LONGER = 3.0
 
 
 def trained(
-    chosen: Candidate, found: Found, task: Task, clock: Clock, until: float, seed: int
+    chosen: Candidate,
+    found: Found,
+    task: Task,
+    clock: Clock,
+    until: float,
+    seed: int,
+    folder: Path,
 ) -> tuple[nn.Module, tuple[float, float] | None]:
     """The network, trained for longer where that helps.
 
     `until`: minutes after the begin of the command.
     `seed`: of the first weights and of the batches.
+    `folder`: where what was trained longer is kept, so that a later command begins with it.
 
     Returns the network, and its validation score before and after; None where it was not trained
     longer. Raises what `trained_first` raises.
@@ -33,8 +44,8 @@ def trained(
     if chosen.share < 1:
         return trained_first(chosen, found, task, clock, seconds, seed), None
     times = min(seconds / took, LONGER) if took else 0.0
-    kept, before = chosen.network(), chosen.score or -math.inf
-    if times < 1.2 or found.interrupted:
+    kept, before, done = _kept(chosen, folder)
+    if times < 1.2 * done or found.interrupted:
         return kept, None
     try:
         with listening(clock), seeded(seed):
@@ -43,7 +54,36 @@ def trained(
     except (TimeUpError, KeyboardInterrupt):  # what was found is delivered as it is
         return kept, None
     after = score(sealed, other)
+    if after > before:
+        _keep(chosen, folder, other, sealed, after, times)
     return (other if after > before else kept), (before, after)
+
+
+def _kept(chosen: Candidate, folder: Path) -> tuple[nn.Module, float, float]:
+    """The best of a network so far, its validation score, and for how many trainings it was."""
+    before = -math.inf if chosen.score is None else chosen.score
+    note, file = _places(chosen, folder)
+    try:
+        told = json.loads(note.read_text())
+        return load_into(file, chosen.untrained()), told["score"], told["times"]
+    except (FileNotFoundError, ShoeError, ValueError, KeyError):
+        return chosen.network(), before, 1.0
+
+
+def _keep(
+    chosen: Candidate, folder: Path, network: nn.Module, task: Task, value: float, times: float
+) -> None:
+    """Keep a network that was trained longer; the note comes last, and says that it is whole."""
+    note, file = _places(chosen, folder)
+    note.unlink(missing_ok=True)
+    write(network, task, file)
+    save(note, json.dumps({"score": value, "times": times}).encode())
+
+
+def _places(chosen: Candidate, folder: Path) -> tuple[Path, Path]:
+    """The note and the file of what was trained longer than this network's own file."""
+    digest = hashlib.sha256(chosen.file or b"").hexdigest()[:16]
+    return folder / f"longer-{digest}.json", folder / f"longer-{digest}.shoe"
 
 
 def trained_first(

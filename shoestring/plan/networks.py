@@ -102,7 +102,7 @@ def network_job(
         found = search.run(SEARCHING * minutes, method or Method(), clock)
         chosen = found.best
         _write_code(code, str(chosen).encode(), path, folder)
-        network, longer = trained(chosen, found, task, clock, UNTIL * minutes, seed)
+        network, longer = trained(chosen, found, task, clock, UNTIL * minutes, seed, folder)
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
@@ -264,7 +264,7 @@ def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Ta
     own = models[0] if models else None
     space = spaces[0] if spaces else space_of(tasks[0], own)
     if not spaces:
-        say(f"  searching {space!r}")
+        say(f"  searching {type(space).__name__}, {space.count:.2g} networks")
     return own, tasks[0], space
 
 
@@ -340,7 +340,7 @@ def _of_file(limits: Budget, value: float) -> Budget:
         name in SCORES or name in limits.named for name in limits.limits()
     ):
         return limits
-    return replace(limits, drop=TINY * abs(value))
+    return replace(limits, drop=float(f"{TINY * abs(value):.2g}"))
 
 
 def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:

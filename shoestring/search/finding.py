@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 import warnings
@@ -15,13 +14,9 @@ from statistics import median
 from time import monotonic
 from typing import final
 
-from torch import nn, no_grad
-
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, BudgetError, Gauge, Task, check_task, score, seeded
-from shoestring.core.ledger import versions
+from shoestring.core import Budget, BudgetError, Gauge, Task, check_task
 from shoestring.core.resource import LIMITED
-from shoestring.core.task import evaluating
 from shoestring.kit import (
     Averaged,
     Study,
@@ -30,12 +25,11 @@ from shoestring.kit import (
     listening,
 )
 from shoestring.kit.clock import Clock, TimeUpError, duration
-from shoestring.kit.tracing.example import examples_of
-from shoestring.kit.training.resume import data_digest
 from shoestring.search.default_training import default_training
 from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
+from shoestring.search.identity import any_network, check_fits, identity_of
 from shoestring.search.limits import Fitting
 from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
@@ -60,11 +54,14 @@ class Method:
     `searcher`: what proposes networks.
     `screening`: a first round without training, by a score of untrained networks; None for none.
     `halving`: which of them are trained longer.
+    `trainings`: how many full trainings a search takes at most, with each shorter one counted as a
+        part; None for as many as there is time for. Ways that are compared get as many.
     """
 
     searcher: Searcher = field(default_factory=Evolution)
     screening: Screening | None = None
     halving: Halving = field(default_factory=Halving)
+    trainings: float | None = None
 
 
 def find(
@@ -94,7 +91,8 @@ def find(
     stays in the folder, from which the next search of the same task, space and training goes on;
     KeyboardInterrupt ends the search, and what was found so far is returned.
 
-    `limits`: on having a network, in numbers: size, latency, operations, memory.
+    `limits`: on having a network, in numbers: size, latency, operations, memory. The size counts
+        after compression, which follows: it is decided on the estimate, and files are larger here.
     `folder`: of the study; None for a temporary one. Several processes may share it.
     `training`: of a network that is trained fully. None: `default_training`, for as many steps as
         let the time train about a dozen networks fully. After few steps batch norms need their
@@ -143,10 +141,10 @@ def _begun(
 ) -> tuple[Training, str]:
     """The training of a search, and what its trials belong to."""
     try:
-        _check_fits(fitting.task, fitting.space, seed)
+        check_fits(fitting.task, fitting.space, seed)
         fitting.drawn(random.Random(seed))  # where nothing fits, it is said now
         training = training or _default(fitting, folder, clock, halving, seed)
-        return training, _identity(fitting.task, fitting.space, training, seed)
+        return training, identity_of(fitting.task, fitting.space, training, seed)
     except TimeUpError as error:
         raise ValueError(
             f"{clock.seconds / 60:.3g} minutes for the search alone are too few: {error}"
@@ -161,15 +159,9 @@ def _begun(
 def _default(fitting: Fitting, folder: Path, clock: Clock, halving: Halving, seed: int) -> Training:
     """The training of a network where nobody says: of so many steps that the time is enough."""
     steps = steps_for(fitting.space, fitting.task, fitting, folder, clock.left, halving, seed)
-    chosen = default_training(_any_network(fitting.space, seed), fitting.task, steps)
+    chosen = default_training(any_network(fitting.space, seed), fitting.task, steps)
     clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
     return replace(chosen.training, statistics=Averaged())
-
-
-def _any_network(space: Space, seed: int) -> nn.Module:
-    """A network of the space, the same whatever the limits are."""
-    with seeded(seed):
-        return space.made(space.drawn(random.Random(seed))).network()
 
 
 def _checked(limits: str | Budget) -> Budget:
@@ -188,38 +180,6 @@ def _checked(limits: str | Budget) -> Budget:
             "or use Budget.against(cost) with the cost of the model to beat"
         )
     return budget
-
-
-def _check_fits(task: Task, space: Space, seed: int) -> None:
-    """Raise ValueError where a network of the space does not run on the task's inputs."""
-    network = _any_network(space, seed)
-    try:
-        with evaluating(network), no_grad():
-            for example in examples_of(task):
-                example.run(network)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise _misfit(error) from error
-
-
-def _misfit(error: Exception) -> ValueError:
-    return ValueError(
-        f"a network of the space fails on the task's validation data ({error}): give a space "
-        "with the task's inputs and answers"
-    )
-
-
-def _identity(task: Task, space: Space, training: Training, seed: int) -> str:
-    """What trials belong to: the data, the space and the training.
-
-    The score of an untrained network tells validation data apart, and that the task and the space
-    fit each other.
-    """
-    try:
-        untrained = score(task, _any_network(space, seed))
-    except RuntimeError as error:
-        raise _misfit(error) from error
-    seen = task.name, data_digest(task), space, training, seed, untrained, versions()
-    return hashlib.sha256(repr(seen).encode()).hexdigest()
 
 
 @dataclass
@@ -290,6 +250,9 @@ class _Search:
         trials = self._within()
         self.proposals.tell(trials)
         self._fail(trials)
+        most = self.method.trainings
+        if most is not None and sum(one.fidelity for one in trials) > most - self.shortest + 1e-9:
+            return False
         for trial, share in [*self._last_chance(trials), *self.method.halving.next(trials)]:
             picks = picks_of(trial.technique)
             if self._has_time(trials, picks, share) and self._tried(picks, share):

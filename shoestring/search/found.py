@@ -130,8 +130,8 @@ class Found:
 
     def __str__(self) -> str:
         lines = [
-            f"{len(self.candidates)} networks trained in {duration(self.seconds)}, "
-            f"{self.refused} refused before that, as they break a limit",
+            f"{len(self.candidates)} network{'s' * (len(self.candidates) != 1)} trained in "
+            f"{duration(self.seconds)}, {self.refused} refused before that, as they break a limit",
             f"{'score':>8}{'of a training':>15}{'bytes, coded':>14}{'operations':>14}{'ms':>9}",
         ]
         for one in self.candidates[:SHOWN]:

@@ -68,6 +68,7 @@ class Evolution(Searcher):
     """The best of a few that are drawn from the last ones gets a child with one decision changed.
 
     Source: Real et al. 2019, algorithm 1 (regularised evolution: the oldest dies, not the worst).
+    Differs: the few are drawn without putting back.
 
     `population`: how many of the last networks may have children, 2 or more; as many are drawn at
         random first.
@@ -114,7 +115,8 @@ class Controller(Searcher):
     for uncertainty that keeps it from always deciding alike.
 
     Source: Zoph & Le 2017, section 3.2; the bonus: Pham et al. 2018, section 3.1.
-    Differs: a step after each reward and with Adam; what breaks a limit counts as the worst so far.
+    Differs: a step after each reward and with Adam; it also learns from networks that others drew;
+    what breaks a limit counts as the worst so far; a network is not tried again.
 
     `width`: of the recurrent network, 1 or more.
     `rate`: of learning, above 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from shoestring.search.space import Space
 from shoestring.search.stages import Head, Stages
 from shoestring.search.tables import Tables
 from shoestring.search.texts import Ngrams
+
+LARGE = 64
+"""The pixels of a side from which pictures are halved in every stage."""
 
 
 def space_of(task: Task, model: nn.Module | None = None) -> Space:
@@ -80,11 +84,20 @@ def _classes(example: Example, model: nn.Module | None, labelled: LabelTask | No
 
 
 def _pictures(example: Example, pictures: Tensor, classes: int) -> Stages:
-    """The space for pictures; where their size varies, without heads that need a fixed one."""
+    """The space for pictures.
+
+    Where their size varies, it is without heads that need a fixed one. Large pictures are halved in
+    every stage: a network for 224×224 would else take a hundred times as long as one for 32×32.
+    """
     varies = any(axis in (2, 3) for axis in example.axes.get(id(pictures), {}))
     _, channels, height, width = pictures.shape
-    heads = (Head.MEAN,) if varies else tuple(Head)
-    return Stages(channels=channels, classes=classes, height=height, width=width, heads=heads)
+    space = Stages(channels=channels, classes=classes, height=height, width=width)
+    if varies:
+        space = replace(space, heads=(Head.MEAN,))
+    if max(height, width) > LARGE:
+        strides = ((2,),) * len(space.strides)
+        space = replace(space, first_strides=(2,), strides=strides, heads=(Head.MEAN,))
+    return space
 
 
 def _is_text(example: Example, ids: Tensor) -> bool:

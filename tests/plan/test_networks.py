@@ -72,15 +72,29 @@ def test_what_was_measured_is_beside_the_file(report):
     assert path.with_name(f"{path.name}{NETWORKS}").is_dir()
 
 
-def test_what_was_found_is_trained_with_the_seed_of_the_command():
+def test_what_was_found_is_trained_with_the_seed_of_the_command(tmp_path):
     found = find(rings(), Dense(), method=METHOD, training=Training(8), most=1)
     (chosen,) = found.candidates
     assert chosen.share < 1
     first, again, other = (
-        trained(chosen, found, rings(), Clock(600.0), 450.0, seed)[0] for seed in (0, 0, 1)
+        trained(chosen, found, rings(), Clock(600.0), 450.0, seed, tmp_path)[0]
+        for seed in (0, 0, 1)
     )
     weights = [next(one.parameters()) for one in (first, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+
+
+def test_what_was_trained_longer_is_kept_for_the_next_command(tmp_path):
+    """A command with less time must not deliver what was trained for a shorter time."""
+    training = Training(12, AdamW(1e-2))
+    found = find(rings(), Dense(), method=METHOD, training=training, most=6)
+    chosen = found.best
+    assert chosen.share == 1
+    network, longer = trained(chosen, found, rings(), Clock(600.0), 8.0, 0, tmp_path)
+    assert longer is not None and longer[1] > longer[0] == chosen.score
+    again, more = trained(chosen, found, rings(), Clock(600.0), 0.0, 0, tmp_path)
+    assert more is None
+    assert score(rings().sealed(), again) == pytest.approx(longer[1])
 
 
 def test_no_point_with_a_mark_is_beaten():

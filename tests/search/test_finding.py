@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -89,6 +90,24 @@ def test_other_data_are_another_search(tmp_path):
         rings(seed=1), Dense(), "", tmp_path, method=METHOD, training=SHORT, most=2, seed=5
     )
     assert len(found.trials) == 2
+
+
+def test_other_validation_data_are_another_search_whatever_they_score(tmp_path):
+    """Labels that an untrained network gets wrong either way tell nothing by its score."""
+    searched(tmp_path, most=2)
+    task = rings()
+    points, labels = task.validation
+    changed = labels.clone()
+    changed[:2] = 1 - changed[:2]
+    other = replace(task, validation=(points, changed))
+    found = find(other, Dense(), "", tmp_path, method=METHOD, training=SHORT, most=1)
+    assert len({one.technique for one in found.trials}) == 1
+
+
+def test_ways_that_are_compared_get_as_many_trainings():
+    method = replace(METHOD, trainings=2.0)
+    found = find(rings(), Dense(), method=method, training=SHORT)
+    assert 1.75 < sum(one.fidelity for one in found.trials) <= 2.75
 
 
 def test_nothing_fits_is_an_error_with_the_nearest_network():

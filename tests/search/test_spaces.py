@@ -44,6 +44,15 @@ def test_pictures_whose_size_varies_get_heads_that_need_none():
     assert isinstance(space, Stages) and space.heads == (Head.MEAN,)
 
 
+def test_large_pictures_are_halved_in_every_stage():
+    space = space_of(supervised(torch.rand(6, 3, 96, 80)))
+    assert isinstance(space, Stages) and space.first_strides == (2,)
+    draw = random.Random(0)
+    for _ in range(5):
+        network = space.made(space.drawn(draw)).network()
+        assert network(torch.rand(2, 3, 96, 80)).shape == (2, 3)
+
+
 def test_padded_ids_get_texts_with_the_ids_of_validation_too():
     ids = torch.tensor([[5, 2, 0], [3, 0, 0], [1, 4, 2]] * 4)
     validation = (torch.tensor([[9, 1, 0]] * 6), torch.arange(6) % 2)
