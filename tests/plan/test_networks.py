@@ -90,7 +90,7 @@ def test_what_was_trained_longer_is_kept_for_the_next_command(tmp_path):
     found = find(rings(), Dense(), method=METHOD, training=training, most=6)
     chosen = found.best
     assert chosen.share == 1
-    network, longer = trained(chosen, found, rings(), Clock(600.0), 8.0, 0, tmp_path)
+    _, longer = trained(chosen, found, rings(), Clock(600.0), 8.0, 0, tmp_path)
     assert longer is not None and longer[1] > longer[0] == chosen.score
     again, more = trained(chosen, found, rings(), Clock(600.0), 0.0, 0, tmp_path)
     assert more is None
