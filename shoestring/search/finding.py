@@ -27,15 +27,15 @@ from shoestring.kit import (
 from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.search.default_training import default_training
 from shoestring.search.estimates import CodedBytes, CountedOperations
+from shoestring.search.evaluation import Evaluation
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
 from shoestring.search.identity import any_network, check_fits, identity_of
-from shoestring.search.limits import Fitting
+from shoestring.search.limits import Feasible
 from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
 from shoestring.search.space import Picks, Space
 from shoestring.search.training_length import at, steps_for
-from shoestring.search.trying import Trying
 
 DEATHS = 2
 """After how many processes died with a network it counts as failed."""
@@ -114,13 +114,13 @@ def find(
     _check_numbers(minutes, most)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     task = task.sealed()
-    fitting = Fitting(space, task, _checked(limits), estimates)
+    feasible = Feasible(space, task, _checked(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
         stack.enter_context(listening(clock))
-        training, identity = _begun(fitting, path, clock, method.halving, training, seed)
+        training, identity = _begun(feasible, path, clock, method.halving, training, seed)
         study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(study, fitting, method, training, meters, clock, most, seed, worker, say)
+        search = _Search(study, feasible, method, training, meters, clock, most, seed, worker, say)
         return search.found(search.run())
 
 
@@ -132,7 +132,7 @@ def _check_numbers(minutes: float, most: int | None) -> None:
 
 
 def _begun(
-    fitting: Fitting,
+    feasible: Feasible,
     folder: Path,
     clock: Clock,
     halving: Halving,
@@ -141,10 +141,10 @@ def _begun(
 ) -> tuple[Training, str]:
     """The training of a search, and what its trials belong to."""
     try:
-        check_fits(fitting.task, fitting.space, seed)
-        fitting.drawn(random.Random(seed))  # where nothing fits, it is said now
-        training = training or _default(fitting, folder, clock, halving, seed)
-        return training, identity_of(fitting.task, fitting.space, training, seed)
+        check_fits(feasible.task, feasible.space, seed)
+        feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
+        training = training or _default(feasible, folder, clock, halving, seed)
+        return training, identity_of(feasible.task, feasible.space, training, seed)
     except TimeUpError as error:
         raise ValueError(
             f"{clock.seconds / 60:.3g} minutes for the search alone are too few: {error}"
@@ -156,10 +156,12 @@ def _begun(
         ) from error
 
 
-def _default(fitting: Fitting, folder: Path, clock: Clock, halving: Halving, seed: int) -> Training:
+def _default(
+    feasible: Feasible, folder: Path, clock: Clock, halving: Halving, seed: int
+) -> Training:
     """The training of a network where nobody says: of so many steps that the time is enough."""
-    steps = steps_for(fitting.space, fitting.task, fitting, folder, clock.left, halving, seed)
-    chosen = default_training(any_network(fitting.space, seed), fitting.task, steps)
+    steps = steps_for(feasible.space, feasible.task, feasible, folder, clock.left, halving, seed)
+    chosen = default_training(any_network(feasible.space, seed), feasible.task, steps)
     clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
     return replace(chosen.training, statistics=Averaged())
 
@@ -187,7 +189,7 @@ class _Search:
     """One search of this process."""
 
     study: Study
-    fitting: Fitting
+    feasible: Feasible
     method: Method
     training: Training
     meters: Sequence[Gauge]
@@ -199,9 +201,9 @@ class _Search:
 
     def __post_init__(self) -> None:
         number = self.seed + 1000 * self.worker
-        self.space, self.task = self.fitting.space, self.fitting.task
+        self.space, self.task = self.feasible.space, self.feasible.task
         self.shortest = self.method.halving.shares[0]
-        self.trying = Trying(
+        self.evaluation = Evaluation(
             space=self.space,
             task=self.task,
             training=self.training,
@@ -211,7 +213,7 @@ class _Search:
             model=self.study.model,
         )
         self.proposals = Proposals(
-            self.fitting, self.method.searcher, self.method.screening, self.shortest, number
+            self.feasible, self.method.searcher, self.method.screening, self.shortest, number
         )
 
     def run(self) -> bool:
@@ -235,12 +237,14 @@ class _Search:
         files = {one.technique: self.study.read(one) for one in scored if self.study.holds(one)}
         return Found(
             space=self.space,
-            limits=self.fitting.limits,
+            limits=self.feasible.limits,
             training=self.training,
             trials=tuple(trials),
-            estimates={one.technique: self.fitting.cost(picks_of(one.technique)) for one in trials},
+            estimates={
+                one.technique: self.feasible.cost(picks_of(one.technique)) for one in trials
+            },
             files=files,
-            refused=self.fitting.refused,
+            refused=self.feasible.refused,
             seconds=self.clock.gone,
             interrupted=interrupted,
         )
@@ -274,7 +278,7 @@ class _Search:
 
     def _within(self) -> list[Trial]:
         """The trials of networks that keep these limits: a search before had others, perhaps."""
-        return [one for one in self.study.trials() if self.fitting.keeps(picks_of(one.technique))]
+        return [one for one in self.study.trials() if self.feasible.keeps(picks_of(one.technique))]
 
     def _last_chance(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
         """The best network, where the time left is what a full training of it takes."""
@@ -315,7 +319,7 @@ class _Search:
         return share * at(self._operations(picks), known) if known else 0.0
 
     def _operations(self, picks: Picks) -> float:
-        return float(self.fitting.cost(picks).operations or 1)
+        return float(self.feasible.cost(picks).operations or 1)
 
     def _tried(self, picks: Picks, share: float) -> bool:
         """Train a network for a share of a training; False where another process does."""
@@ -329,9 +333,9 @@ class _Search:
                 return True
             count = len({one.technique for one in self.study.trials()} | {repr(picks)})
             self.clock.what = f"network {count}, {share:.0%} of a training"
-            trial, data = self.trying(trial, picks, share)
+            trial, data = self.evaluation(trial, picks, share)
             trial = claim.finish(trial, data)
-        rmtree(self.trying.unfinished(picks, share), ignore_errors=True)
+        rmtree(self.evaluation.unfinished(picks, share), ignore_errors=True)
         self._say(trial, count)
         return True
 

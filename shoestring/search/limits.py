@@ -6,7 +6,6 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from shoestring.core import Budget, BudgetError, Cost, Gauge, Share, Task
 from shoestring.core.limits import phrase
@@ -19,14 +18,8 @@ STEPS = 300
 """How often a decision is changed to come nearer to the limits."""
 
 
-class Asked(Protocol):
-    """What proposes a network, such as `Course.ask`."""
-
-    def __call__(self) -> Picks: ...
-
-
 @dataclass
-class Fitting:
+class Feasible:
     """Tells which networks of a space keep limits, by estimates of untrained ones.
 
     `limits`: in numbers. Only those count here that an estimate is of; the others are decided on

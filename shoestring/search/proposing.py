@@ -10,7 +10,7 @@ from typing import final
 
 from shoestring.core import seeded
 from shoestring.kit import Trial
-from shoestring.search.limits import Fitting
+from shoestring.search.limits import Feasible
 from shoestring.search.searchers import Searcher
 from shoestring.search.space import Picks
 from shoestring.search.zero_cost import ZeroCost
@@ -55,15 +55,15 @@ class Proposals:
 
     def __init__(
         self,
-        fitting: Fitting,
+        feasible: Feasible,
         searcher: Searcher,
         screening: Screening | None,
         shortest: float,
         seed: int,
     ) -> None:
-        self.fitting, self.searcher, self.shortest = fitting, searcher, shortest
+        self.feasible, self.searcher, self.shortest = feasible, searcher, shortest
         self.screening, self.seed = screening, seed
-        self._course, self._draw = searcher.begun(fitting.space, seed), random.Random(seed)
+        self._course, self._draw = searcher.begun(feasible.space, seed), random.Random(seed)
         self._told, self._has_collapsed = set[str](), False
 
     def tell(self, trials: Sequence[Trial]) -> None:
@@ -90,30 +90,30 @@ class Proposals:
         seen, some = set(known), list[Picks]()
         while len(some) < self.screening.of and (picks := self._one(seen)) is not None:
             some.append(picks)
-            seen.add(self.fitting.space.made(picks).code())
+            seen.add(self.feasible.space.made(picks).code())
         return max(some, key=self._score, default=None)
 
     def _score(self, picks: Picks) -> float:
         """The score of a network without training."""
         assert self.screening is not None
         with seeded(self.seed):
-            network = self.fitting.space.made(picks).network()
-        return self.screening.score(network, self.fitting.task, self.seed)
+            network = self.feasible.space.made(picks).network()
+        return self.screening.score(network, self.feasible.task, self.seed)
 
     def _one(self, known: Collection[str]) -> Picks | None:
-        repeated, made = 0, self.fitting.space.made
+        repeated, made = 0, self.feasible.space.made
         for _ in range(ASKED):
             picks = self._course.ask()
             if made(picks).code() in known:
                 repeated += 1
-            elif self.fitting.keeps(picks):
+            elif self.feasible.keeps(picks):
                 return picks
             else:
                 self._course.refused(picks)
-        if repeated > ASKED // 2 and len(known) < self.fitting.space.count / 2:
+        if repeated > ASKED // 2 and len(known) < self.feasible.space.count / 2:
             self._warn(repeated)
         for _ in range(ASKED):
-            if made(picks := self.fitting.drawn(self._draw)).code() not in known:
+            if made(picks := self.feasible.drawn(self._draw)).code() not in known:
                 return picks
         return None
 

@@ -175,11 +175,6 @@ class _Controller(Course):
         loss.backward()
         self.optimizer.step()
 
-    def certainty(self) -> float:
-        """The mean probability of the likeliest option where it goes, 0 to 1."""
-        with torch.no_grad():
-            return self.policy.certainty()
-
 
 class _Policy(nn.Module):
     """An LSTM whose input is the option that was picked before, and whose output decides."""
@@ -215,12 +210,3 @@ class _Policy(nn.Module):
             entropy = entropy - (of_each.exp() * of_each).sum()
             given = options(torch.tensor([pick]))
         return likely, entropy
-
-    def certainty(self) -> float:
-        found, given, state = list[float](), self.start, None
-        for head, options in zip(self.heads, self.options, strict=True):
-            state = self.cell(given, state)
-            best, pick = head(state[0]).softmax(1).max(1)
-            found.append(float(best))
-            given = options(pick)
-        return sum(found) / len(found)

@@ -15,7 +15,7 @@ from shoestring.core import Task, seeded
 from shoestring.kit import Training, train
 from shoestring.kit.training.resume import data_digest
 from shoestring.search.halving import Halving
-from shoestring.search.limits import Fitting
+from shoestring.search.limits import Feasible
 from shoestring.search.space import Space
 
 FULL, FEWEST_FULL = 12, 4
@@ -32,7 +32,7 @@ _NOTE = "steps-{}.json"
 def steps_for(
     space: Space,
     task: Task,
-    fitting: Fitting,
+    feasible: Feasible,
     folder: Path,
     seconds: float,
     halving: Halving,
@@ -50,7 +50,7 @@ def steps_for(
     if not path.exists():
         draw, rates = random.Random(seed), list[float]()
         for _ in range(_NETWORKS):
-            rates.append(_seconds_a_step(space, task, fitting, draw, seed))
+            rates.append(_seconds_a_step(space, task, feasible, draw, seed))
         most = seconds / max(median(rates), 1e-6)
         steps = max(most / FULL, min(FEWEST / halving.shares[0], most / FEWEST_FULL))
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,10 +60,10 @@ def steps_for(
 
 
 def _seconds_a_step(
-    space: Space, task: Task, fitting: Fitting, draw: random.Random, seed: int
+    space: Space, task: Task, feasible: Feasible, draw: random.Random, seed: int
 ) -> float:
     with seeded(seed):
-        network = space.made(fitting.drawn(draw)).network()
+        network = space.made(feasible.drawn(draw)).network()
         train(network, task, Training(1), what="timing a step")  # the first one is slower
         began = monotonic()
         train(network, task, Training(_TRIED), what="timing a step")

@@ -18,7 +18,7 @@ from shoestring.search import (
     SearchWarning,
     Space,
 )
-from shoestring.search.limits import Fitting
+from shoestring.search.limits import Feasible
 from shoestring.search.proposing import Proposals, picks_of
 
 SPACE = Dense()
@@ -26,8 +26,8 @@ SPACE = Dense()
 
 def proposals(searcher: Searcher, screening: Screening | None = None, limit: str = "") -> Proposals:
     budget = Budget.parse(limit) if limit else Budget()
-    fitting = Fitting(SPACE, rings(), budget, (CountedOperations(),))
-    return Proposals(fitting, searcher, screening, 0.25, 0)
+    feasible = Feasible(SPACE, rings(), budget, (CountedOperations(),))
+    return Proposals(feasible, searcher, screening, 0.25, 0)
 
 
 class Stubborn(Searcher):
@@ -53,14 +53,14 @@ def test_every_network_of_a_small_space_is_proposed_once_and_then_none():
     some, known = proposals(AtRandom(), limit="operations<=40"), set()
     while (picks := some.next(known)) is not None:
         network = SPACE.made(picks).code()
-        assert network not in known and some.fitting.keeps(picks)
+        assert network not in known and some.feasible.keeps(picks)
         known.add(network)
     within = {
         SPACE.made(picks).code()
         for width in range(6)
         for depth in range(3)
         for activation in range(2)
-        if some.fitting.keeps(picks := (width, depth, activation))
+        if some.feasible.keeps(picks := (width, depth, activation))
     }
     assert len(known) >= 0.9 * len(within)
 

@@ -11,14 +11,14 @@ from made_networks import Dense, rings
 from shoestring.core import Budget
 from shoestring.search import CountedOperations, Halving
 from shoestring.search import training_length as module
-from shoestring.search.limits import Fitting
+from shoestring.search.limits import Feasible
 from shoestring.search.training_length import FEWEST, FULL, MOST, at, steps_for
 
 
 def steps(tmp_path, monkeypatch, seconds: float, a_step: float, seed: int = 0) -> int:
     monkeypatch.setattr(module, "_seconds_a_step", lambda *_: a_step)
-    fitting = Fitting(Dense(), rings(), Budget(), (CountedOperations(),))
-    return steps_for(Dense(), rings(), fitting, tmp_path, seconds, Halving(), seed)
+    feasible = Feasible(Dense(), rings(), Budget(), (CountedOperations(),))
+    return steps_for(Dense(), rings(), feasible, tmp_path, seconds, Halving(), seed)
 
 
 def test_the_time_is_for_a_dozen_full_trainings(tmp_path, monkeypatch):
@@ -46,8 +46,8 @@ def test_the_number_is_kept_since_trainings_of_different_lengths_do_not_compare(
 
 def test_processes_that_begin_together_take_the_number_of_the_first(tmp_path, monkeypatch):
     """While this one times its steps, another one writes what it found."""
-    fitting = Fitting(Dense(), rings(), Budget(), (CountedOperations(),))
-    given = Dense(), rings(), fitting, tmp_path, 12_000, Halving(), 0
+    feasible = Feasible(Dense(), rings(), Budget(), (CountedOperations(),))
+    given = Dense(), rings(), feasible, tmp_path, 12_000, Halving(), 0
     others = list[int]()
 
     def timed(*_: object) -> float:

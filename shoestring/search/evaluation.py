@@ -22,7 +22,7 @@ from shoestring.search.space import Picks, Space
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trying:
+class Evaluation:
     """Makes the trials of networks.
 
     `training`: of a network that is trained fully.
