@@ -19,7 +19,7 @@ from shoestring.cli.devices import agent, platforms
 from shoestring.cli.ending import INTERRUPTED, asked_to_end, ending_on_signals, interruption
 from shoestring.cli.exporting import export
 from shoestring.cli.files import inspect, run
-from shoestring.cli.finding import search
+from shoestring.cli.finding import search_networks
 from shoestring.cli.labelling import label
 from shoestring.cli.layers import diagnose, sensitivity
 from shoestring.cli.learning import learn
@@ -55,7 +55,7 @@ def _version(
 app.command()(compress)
 app.command()(forecast)
 app.command()(frontier)
-app.command()(search)
+app.command("search")(search_networks)
 app.command()(report)
 app.command()(sensitivity)
 app.command()(diagnose)

@@ -62,7 +62,7 @@ Out = Annotated[
 ]
 
 
-def search(
+def search_networks(
     source: Source,
     budget: Limits = None,
     minutes: Minutes = MINUTES,

@@ -89,8 +89,7 @@ def network_job(
     """
     say = also_logged(say)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
-    check_place(path)
-    check_not_searched(path)
+    told: dict[str, Any] = {"ledger": ledger, "asked": asked, "say": say, "tell": tell}
     code, folder = path.with_suffix(".py"), path.with_name(f"{path.name}{NETWORKS}")
     _check_code(code, path, folder)
     own, task, space = _parts(build(), say)
@@ -109,29 +108,22 @@ def network_job(
             path,
             minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
             meters=meters,
-            ledger=ledger,
             seed=seed,
-            asked=asked,
-            say=say,
-            tell=tell,
+            **told,
         )
         points = _points(yours, found, path, compressed, task, scratch)
-    return NetworkReport(
-        found=found,
-        chosen=chosen,
-        points=points,
-        compressed=compressed,
-        code=code,
-        longer=longer,
-        seconds=clock.gone,
-    )
+    made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
+    return NetworkReport(found=found, longer=longer, seconds=clock.gone, **made)
 
 
 def _check_code(code: Path, path: Path, folder: Path) -> None:
     """Raise FileExistsError where writing the code would lose what no search wrote.
 
     That may be the reader's own module, or code of a search that the reader has changed since.
+    Neither may another command search for the same file.
     """
+    check_place(path)
+    check_not_searched(path)
     check_place(code)
     if code == path:
         raise FileExistsError(

@@ -300,9 +300,10 @@ def test_what_a_meter_says_decides(model, task, tmp_path):
 def test_the_time_is_kept(model, task, tmp_path, monkeypatch):
     """By a clock that goes on by a twentieth of a second whenever the search looks at it."""
     began, looks = 1000.0, count(1)
-    for module in ("clock", "job", "experiments", "judge", "training_time"):
+    planning = [f"plan.{name}" for name in ("job", "experiments", "judge", "training_time")]
+    for module in ("kit.clock", *planning):
         monkeypatch.setattr(
-            sys.modules[f"shoestring.plan.{module}"], "monotonic", lambda: began + next(looks) / 20
+            sys.modules[f"shoestring.{module}"], "monotonic", lambda: began + next(looks) / 20
         )
     outcome = compress(
         model, task, "size<=60B, drop<=0.5, time<=10s", tmp_path / "out.shoe", began=began
