@@ -19,7 +19,6 @@ from shoestring.cli.search import (
     Quiet,
     RuntimeName,
     Seed,
-    Storage,
     Worker,
     Workers,
     printers,
@@ -70,7 +69,6 @@ def search_networks(
     runtime: RuntimeName = "onnxruntime",
     out: Out = Path("found.shoe"),
     workers: Workers = 1,
-    storage: Storage = None,
     seed: Seed = 0,
     ledger: LedgerPath = Path("shoestring.ledger"),
     quiet: Quiet = False,
@@ -97,7 +95,7 @@ def search_networks(
         "meters": meters,
         "method": _method(by),
         "seed": seed,
-        "storage": storage,
+        "storage": None,
     }
     build: Callable[[], Any] = lambda: call(source)  # noqa: E731
     if worker:

@@ -93,7 +93,8 @@ def find(
 
     `limits`: on having a network, in numbers: size, latency, operations, memory. The size counts
         after compression, which follows: it is decided on the estimate, and files are larger here.
-    `folder`: of the study; None for a temporary one. Several processes may share it.
+    `folder`, `storage`: of the study, see `kit.Study`; None for a temporary folder. Processes may
+        share them; so may machines, where `training` is given: its length is kept in the folder.
     `training`: of a network that is trained fully. None: `default_training`, for as many steps as
         let the time train about a dozen networks fully. After few steps batch norms need their
         average statistics: `Training(..., statistics=Averaged())`.
