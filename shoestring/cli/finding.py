@@ -95,7 +95,6 @@ def search_networks(
         "meters": meters,
         "method": _method(by),
         "seed": seed,
-        "storage": None,
     }
     build: Callable[[], Any] = lambda: call(source)  # noqa: E731
     if worker:

@@ -69,7 +69,6 @@ def network_job(
     method: Method | None = None,
     ledger: Ledger | None = None,
     seed: int = 0,
-    storage: str | None = None,
     began: float | None = None,
     asked: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda text: None,
@@ -97,7 +96,7 @@ def network_job(
     with alone(folder, INSTEAD), scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _scores_of_yours(_absolute(budget, yours, task, meters), yours, task, say)
-        search = _Search(task, space, limits, meters, path, seed, storage)
+        search = _Search(task, space, limits, meters, path, seed)
         found = search.run(SEARCHING * minutes, method or Method(), clock)
         chosen = found.best
         _write_code(code, str(chosen).encode(), path, folder)
@@ -163,7 +162,6 @@ def join_search(
     meters: Sequence[Gauge] | None,
     method: Method | None,
     seed: int,
-    storage: str | None,
 ) -> None:
     """Search in the folder of another process, until the time of the search is up.
 
@@ -174,7 +172,7 @@ def join_search(
     with scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _absolute(budget, yours, task, meters)
-        search = _Search(task, space, limits, meters, path, seed, storage)
+        search = _Search(task, space, limits, meters, path, seed)
         search.run(SEARCHING * minutes, method or Method(), Clock(60 * minutes, began), worker)
 
 
@@ -188,7 +186,6 @@ class _Search:
     meters: Sequence[Gauge] | None
     path: Path
     seed: int
-    storage: str | None
 
     def run(self, minutes: float, method: Method, clock: Clock, worker: int = 0) -> Found:
         """Search for so many minutes of a clock."""
@@ -203,7 +200,6 @@ class _Search:
             meters=_on_files(self.limits, self.meters),
             minutes=minutes,
             seed=self.seed,
-            storage=self.storage,
             worker=worker,
             asked=clock.asked,
             began=clock.began,

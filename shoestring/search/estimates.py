@@ -16,10 +16,7 @@ from shoestring.kit.tracing.example import examples_of
 from shoestring.search.milliseconds import OperationTable, UnknownOperatorError
 
 _TENSOR_BYTES, _GRAPH_BYTES = 12.0, 25.0
-"""Bytes of a file for each tensor, and for each module that computes something.
-
-Measured on files of random networks of `Stages`; a file that is trained to be small has the same.
-"""
+"""About the bytes of a file for each tensor, and for each module that computes something."""
 
 
 class UnestimatedWarning(UserWarning):
@@ -62,8 +59,8 @@ class CountedOperations:
 class CodedBytes:
     """`bytes`: of the file, as if each weight took so many bits after coding.
 
-    Weights that are rounded to 8 bits without training take about 7, to 4 bits about 3.4. Weights
-    that are trained to take few bytes (`quantize.Rate`) take 0.3 to 3 without a loss.
+    Weights that are rounded to 4 bits without training take a little less. Those that are trained
+    to take few bytes (`quantize.Rate`) take far less: give fewer bits for a small limit on bytes.
 
     `bits`: of a weight, above 0.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shutil import rmtree
-from statistics import median
+from statistics import median, stdev
 from time import monotonic
 from typing import final
 
@@ -283,19 +282,17 @@ class _Search:
 
     def _last_chance(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
         """The best network, where the time left is what a full training of it takes."""
-        scored = [one for one in trials if one.score is not None]
-        if not scored or any(one.fidelity == 1 for one in scored):
+        best = _best(trials)
+        if best is None or best.fidelity == 1:
             return
-        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
         if 2 * self._seconds(trials, picks_of(best.technique), 1.0) >= self.clock.left:
             yield best, 1.0
 
     def _all_known(self, trials: Sequence[Trial]) -> bool:
         """Train the best of a space without more networks fully, where halving kept none so far."""
-        scored = [one for one in trials if one.score is not None]
-        if not scored or any(one.fidelity == 1 for one in scored):
+        best = _best(trials)
+        if best is None or best.fidelity == 1:
             return False
-        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0))
         picks = picks_of(best.technique)
         return self._has_time(trials, picks, 1.0) and self._tried(picks, 1.0)
 
@@ -341,8 +338,7 @@ class _Search:
         return True
 
     def _say(self, trial: Trial, count: int) -> None:
-        scored = [one for one in self.study.trials() if one.score is not None]
-        best = max(scored, key=lambda one: (one.fidelity, one.score or 0.0), default=None)
+        best = _best(self.study.trials())
         result = f"score {trial.score:.4f}" if trial.score is not None else f"failed, {trial.note}"
         so_far = "" if best is None else f"; best so far {best.score:.4f}"
         self.say(
@@ -357,9 +353,7 @@ class _Search:
         if len(first) < 5:
             return
         errors = [(one.noise["score"][1] - one.noise["score"][0]) / 2 for one in first]
-        values = [one.score or 0.0 for one in first]
-        mean = sum(values) / len(values)
-        spread = math.sqrt(sum((one - mean) ** 2 for one in values) / (len(values) - 1))
+        spread = stdev(one.score or 0.0 for one in first)
         if spread <= 1.2 * median(errors):
             warnings.warn(
                 f"the scores of {len(first)} networks differ by {spread:.2g}, and their standard "
@@ -368,3 +362,9 @@ class _Search:
                 SearchWarning,
                 stacklevel=3,
             )
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    """The one with the highest score of those that were trained longest; None without a score."""
+    scored = [one for one in trials if one.score is not None]
+    return max(scored, key=lambda one: (one.fidelity, one.score or 0.0), default=None)
