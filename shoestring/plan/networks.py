@@ -17,14 +17,24 @@ from torch import nn
 from shoestring.artifact import load, save
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, Cost, Gauge, Ledger, Task, check_task, score, scores
+from shoestring.core import (
+    Budget,
+    BudgetError,
+    Cost,
+    Gauge,
+    Ledger,
+    Task,
+    check_task,
+    score,
+    scores,
+)
 from shoestring.core.limits import NAMED, SCORES, named_score
 from shoestring.core.resource import LIMITED
 from shoestring.kit import export, pack
 from shoestring.kit.clock import Clock, duration
 from shoestring.kit.study import alone
 from shoestring.meters import Latency, alternate
-from shoestring.plan.checks import checked_meters
+from shoestring.plan.checks import checked_meters, seconds_of
 from shoestring.plan.compress import also_logged
 from shoestring.plan.folder import INSTEAD, check_not_searched
 from shoestring.plan.frontier import TINY
@@ -80,13 +90,13 @@ def network_job(
     `budget`: limits of having the file; shares are of the model to beat.
     `path`: of the file. The code of the network is beside it, as .py, and what was measured in
         the folder of its name with `NETWORKS`, from which the next search goes on.
-    `minutes`: for all of it.
+    `minutes`: for all of it, unless the budget limits time.
     `method`: how the space is searched.
     Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError;
     FileExistsError where the place of the code has something that no search wrote; StudyHeld where
     another command searches for the same file.
     """
-    say = also_logged(say)
+    say, minutes = also_logged(say), _minutes(budget, minutes)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     told: dict[str, Any] = {"ledger": ledger, "asked": asked, "say": say, "tell": tell}
     code, folder = path.with_suffix(".py"), path.with_name(f"{path.name}{NETWORKS}")
@@ -167,7 +177,7 @@ def join_search(
 
     `worker`: its number, from 1. The other arguments are those of `network_job`.
     """
-    began = monotonic()
+    began, minutes = monotonic(), _minutes(budget, minutes)
     own, task, space = _parts(build(), lambda text: None)
     with scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
@@ -263,6 +273,20 @@ def _own_file(own: nn.Module | None, task: Task, scratch: Path) -> Path | None:
     path = scratch / "yours.shoe"
     save(path, pack(own, export(own, task)))
     return path
+
+
+def _minutes(budget: Budget, minutes: float) -> float:
+    """How long all of it may take: what the budget says, else these minutes.
+
+    Raises BudgetError for limits on other costs of getting a model, which a search does not keep.
+    """
+    for name in budget.limits():
+        if name in LIMITED and LIMITED[name].getting and name != "time":
+            raise BudgetError(
+                f"a search for a network does not keep {name} ({LIMITED[name].about}): leave it "
+                "out of the budget"
+            )
+    return seconds_of(budget, minutes) / 60
 
 
 def _absolute(

@@ -20,6 +20,7 @@ from shoestring.plan.network_training import trained, trained_first
 from shoestring.plan.networks import (
     NETWORKS,
     _check_code,
+    _minutes,
     _of_file,
     _scores_of_yours,
     _searched,
@@ -215,3 +216,10 @@ def test_where_no_network_was_trained_fully_the_best_is_trained_as_long_as_there
     assert score(rings().sealed(), network) > 0.5
     with pytest.raises(ValueError, match="the same command goes on"):
         trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0, 0)
+
+
+def test_a_limit_on_time_counts_and_other_costs_of_getting_a_model_are_errors():
+    assert _minutes(Budget.parse("time<=90s, size<=3KB"), 10.0) == 1.5
+    assert _minutes(Budget.parse("size<=3KB"), 10.0) == 10.0
+    with pytest.raises(BudgetError, match=r"does not keep labels .*leave it out"):
+        _minutes(Budget.parse("labels<=50"), 10.0)
