@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from statistics import mean
 
+from network_guides import AFTER, BEFORE, BEST_KEPT, CHOSEN
 from operation_table import WAYS
 from rows import conditions_told, metrics, results, spread, values
 from search_methods import SPACES
 from search_methods import WAYS as METHODS
+from trained_networks import PROBLEMS
 
 NOT_YET = "Not measured yet."
 
@@ -66,3 +68,37 @@ def search_methods() -> str:
                 f"{told} |"
             )
     return "\n".join([*lines, "", conditions_told(found)])
+
+
+def search_guides() -> str:
+    """A row for each guide: how well it ranks networks, and what choosing by it gives."""
+    try:
+        found = results("trained_networks")
+    except FileNotFoundError:
+        return NOT_YET
+    lines = [
+        f"| guide | rank correlation: {' | '.join(PROBLEMS)} | mean | {CHOSEN}: points above chance "
+        f"| ahead of chance | {BEST_KEPT}: points below the best |",
+        f"| --- |{' --- |' * (len(PROBLEMS) + 4)}",
+    ]
+    chance = {name: values(found, f"{name}, no guide", CHOSEN) for name in PROBLEMS}
+    best = {name: values(found, f"{name}, no guide", "best") for name in PROBLEMS}
+    for guide in ("no guide", *BEFORE, *AFTER):
+        ranks = [values(found, f"{name}, {guide}", "rank correlation") for name in PROBLEMS]
+        gains, losses = list[float](), list[float]()
+        for name in PROBLEMS:
+            subject = f"{name}, {guide}"
+            gains += _less(values(found, subject, CHOSEN), chance[name])
+            losses += _less(best[name], values(found, subject, BEST_KEPT))
+        told = [f"{mean(one):.2f}" if one else "" for one in ranks]
+        all_ranks = [value for one in ranks for value in one]
+        ahead = f"{sum(one > 0 for one in gains)} of {len(gains)}" if all_ranks else ""
+        lines.append(
+            f"| {guide} | {' | '.join(told)} | {f'{mean(all_ranks):.2f}' if all_ranks else ''} | "
+            f"{mean(gains):+.1f} | {ahead} | {mean(losses):.1f} |"
+        )
+    return "\n".join([*lines, "", conditions_told(found)])
+
+
+def _less(ours: list[float], theirs: list[float]) -> list[float]:
+    return [one - other for one, other in zip(ours, theirs, strict=True)]
