@@ -77,8 +77,8 @@ def search_guides() -> str:
     except FileNotFoundError:
         return NOT_YET
     lines = [
-        f"| guide | rank correlation: {' | '.join(PROBLEMS)} | mean | {CHOSEN}: points above chance "
-        f"| ahead of chance | {BEST_KEPT}: points below the best |",
+        f"| guide | rank correlation: {' | '.join(PROBLEMS)} | mean | {CHOSEN}: points above "
+        f"chance | ahead of chance | {BEST_KEPT}: points below the best |",
         f"| --- |{' --- |' * (len(PROBLEMS) + 4)}",
     ]
     chance = {name: values(found, f"{name}, no guide", CHOSEN) for name in PROBLEMS}

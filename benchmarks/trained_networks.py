@@ -114,7 +114,9 @@ def drawn(
 ) -> None:
     """The rows of a seed's networks for a task."""
     feasible = Feasible(space, task.sealed(), Budget.parse(problem.limits), ESTIMATES)
-    draw, codes = random.Random(seed), set[str]()
+    # Other networks for each task, though some share a space: a forecast for one is learnt from
+    # the others.
+    draw, codes = random.Random(1000 * list(PROBLEMS).index(name) + seed), set[str]()
     steps = 36 if rows.quick else problem.steps
     chosen = default_training(any_network(space, 0), task, steps)
     training = replace(chosen.training, statistics=Averaged())
