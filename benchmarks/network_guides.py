@@ -77,6 +77,15 @@ AFTER = {
 GUIDES = BEFORE | AFTER
 
 
+CHOSEN = f"chosen of {OF}"
+"""The mean final score of the network that a guide ranks first, of eight drawn at random."""
+BEST_KEPT = "best of the better third"
+"""The best final score in the third of the networks that a guide ranks first."""
+SCREENED = "best early score of the better third"
+"""The final score of that network in this third which is the best after the early training: what a
+search finds that trains the third briefly, and one network of it fully."""
+
+
 def standardised(values: Sequence[float] | np.ndarray) -> np.ndarray:
     """With a mean of 0 and a deviation of 1; zeros where all are alike."""
     given = np.asarray(values, dtype=float)
@@ -92,16 +101,16 @@ def compared(rows: Rows, names: Sequence[str], seeds: Sequence[int]) -> None:
         others = [one for (other, _), one in searches.items() if other != name]
         unranked = f"{name}, no guide"
         rows.add(unranked, CHOSEN, fmean(full), "%", seed)
-        rows.add(unranked, BEST_KEPT, first_of_drawn(full, full, kept_of(full)), "%", seed)
+        early, kept = np.array([one["early"] for one in search]), kept_of(full)
+        rows.add(unranked, BEST_KEPT, first_of_drawn(full, full, kept), "%", seed)
+        rows.add(unranked, SCREENED, first_of_drawn(early, full, kept), "%", seed)
         rows.add(unranked, "best", max(full), "%", seed)
         for kind, guide in GUIDES.items():
             found, subject = guide(search, others), f"{name}, {kind}"
             rows.add(subject, "rank correlation", ranked_alike(found, full), "", seed)
             rows.add(subject, CHOSEN, first_of_drawn(found, full, min(OF, len(full))), "%", seed)
             rows.add(subject, BEST_KEPT, best_kept(found, full), "%", seed)
-
-
-CHOSEN, BEST_KEPT = f"chosen of {OF}", "best of the better third"
+            rows.add(subject, SCREENED, screened(found, early, full), "%", seed)
 
 
 def of_search(rows: Sequence[Row], name: str, seed: int) -> list[dict[str, float]]:
@@ -138,6 +147,12 @@ def first_of_drawn(found: np.ndarray, full: np.ndarray, drawn: int) -> float:
 def best_kept(found: np.ndarray, full: np.ndarray) -> float:
     """The best final score among the networks that a guide ranks in the better third."""
     return float(max(_in_order(found, full)[: kept_of(full)]))
+
+
+def screened(found: np.ndarray, early: np.ndarray, full: np.ndarray) -> float:
+    """The final score of the best after the early training, in a guide's better third."""
+    kept = kept_of(full)
+    return float(_in_order(found, full)[:kept][np.argmax(_in_order(found, early)[:kept])])
 
 
 def _in_order(found: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """What tells early which networks will be best: `python benchmarks/trained_networks.py`.
 
-Networks are drawn from a space as random search draws them: 15 for each task and seed, within
+Networks are drawn from a space as random search draws them, 12 or 15 for each task and seed, within
 limits on operations and bytes. Five tasks: spoken digits, 3,000 pictures of MNIST reduced to
 14×14, 5,000 pictures of CIFAR-10 (all `Stages`), sentences of SST-2 (`Ngrams`), and the table Adult
 (`Tables`). Each network is trained twice from the same first weights, as successive halving trains
@@ -8,9 +8,9 @@ it: for a ninth of a training, and then for all of it, with the default training
 its costs, the scores of it untrained, and its validation scores after both trainings. Its picks are
 in its name, an index for each decision of the space.
 
-From these, for each task and seed, how well each guide (`network_guides.py`) ranks the 15 networks.
+From these, for each task and seed, how well each guide (`network_guides.py`) ranks its networks.
 Validation data alone: nothing is delivered, so test data is not read. Three seeds; a seed draws
-networks, first weights and batches. Goes on where it was interrupted, network by network; about 30
+networks, first weights and batches. Goes on where it was interrupted, network by network; about 25
 minutes of one core.
 --quick: 3 networks of each task, 320 examples, 36 steps, one seed: too few for a conclusion.
 """
@@ -50,30 +50,34 @@ from shoestring.search.limits import Feasible
 from shoestring.tasks import adult, cifar10, fsdd, mnist, sst2
 
 SCORES: dict[str, ZeroCost] = {"gradient norm": GradientNorm(), "linear regions": LinearRegions()}
-NETWORKS, SEEDS = 15, (0, 1, 2)
+SEEDS = (0, 1, 2)
 EARLY = 1 / 9
 """The share of a training after which networks are looked at, as in `Halving`."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A task, limits on its networks, and the steps of a full training."""
+    """A task, limits on its networks, the steps of a full training, and how many are trained."""
 
     task: Callable[[], Supervised]
     limits: str
     steps: int
+    networks: int
 
 
 PROBLEMS = {
-    "fsdd": Problem(lambda: mixed(fsdd(batch_size=64)), "operations<=1M, size<=4KB", 540),
+    "fsdd": Problem(lambda: mixed(fsdd(batch_size=64)), "operations<=1M, size<=4KB", 540, 12),
     "mnist": Problem(
-        lambda: halved(few(mnist(batch_size=64), 3000, 4000)), "operations<=500K, size<=4KB", 360
+        lambda: halved(few(mnist(batch_size=64), 3000, 4000)),
+        "operations<=500K, size<=4KB",
+        360,
+        12,
     ),
     "cifar10": Problem(
-        lambda: few(cifar10(batch_size=64), 5000, 2000), "operations<=1M, size<=12KB", 540
+        lambda: few(cifar10(batch_size=64), 5000, 2000), "operations<=1M, size<=12KB", 540, 12
     ),
-    "sst2": Problem(lambda: sst2(batch_size=64), "size<=50KB", 1080),
-    "adult": Problem(lambda: adult(batch_size=128), "size<=4KB", 1800),
+    "sst2": Problem(lambda: sst2(batch_size=64), "size<=50KB", 1080, 15),
+    "adult": Problem(lambda: adult(batch_size=128), "size<=4KB", 1800, 15),
 }
 
 
@@ -81,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data = "fsdd-mnist-cifar10-jpeg-sst2-adult"
     rows = start("trained_networks", f"{data}-cpu", __doc__ or "", seeds=True)
-    count, seeds = (3, (0,)) if rows.quick else (NETWORKS, SEEDS)
+    seeds = (0,) if rows.quick else SEEDS
     ready = dict[str, tuple[Space, Supervised]]()
     for seed in seeds:
         for name, problem in PROBLEMS.items():
@@ -93,7 +97,7 @@ def main() -> None:
                 task = problem.task()
                 space = space_of(task)  # of all examples: the first ones lack ids
                 ready[name] = space, few(task, 320, 300) if rows.quick else task
-            drawn(rows, name, problem, *ready[name], count, seed)
+            drawn(rows, name, problem, *ready[name], seed)
     if all(rows.done(_all(name), seed) for name in PROBLEMS for seed in seeds):
         compared(rows, list(PROBLEMS), seeds)
         rows.close()
@@ -109,7 +113,6 @@ def drawn(
     problem: Problem,
     space: Space,
     task: Supervised,
-    count: int,
     seed: int,
 ) -> None:
     """The rows of a seed's networks for a task."""
@@ -120,7 +123,7 @@ def drawn(
     steps = 36 if rows.quick else problem.steps
     chosen = default_training(any_network(space, 0), task, steps)
     training = replace(chosen.training, statistics=Averaged())
-    while len(codes) < count:
+    while len(codes) < (3 if rows.quick else problem.networks):
         picks = feasible.drawn(draw)
         code = space.made(picks).code()
         if code in codes:

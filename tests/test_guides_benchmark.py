@@ -15,7 +15,15 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-from network_guides import Guide, best_kept, first_of_drawn, kept_of, ranked_alike, standardised
+from network_guides import (
+    Guide,
+    best_kept,
+    first_of_drawn,
+    kept_of,
+    ranked_alike,
+    screened,
+    standardised,
+)
 
 
 def test_the_first_of_some_networks_is_the_mean_over_all_ways_to_draw_them() -> None:
@@ -44,6 +52,8 @@ def test_the_better_third_by_hand() -> None:
     found, full = np.array([3.0, 1.0, 2.0, 0.0, 5.0, 4.0]), np.array([1.0, 9.0, 8.0, 7.0, 3.0, 2.0])
     assert kept_of(full) == 2
     assert best_kept(found, full) == 3.0
+    early = np.array([9.0, 8.0, 7.0, 6.0, 1.0, 2.0])  # the sixth is the better one of the third
+    assert screened(found, early, full) == 2.0
     assert kept_of(full[:2]) == 1
 
 
