@@ -7,9 +7,9 @@ from statistics import mean, stdev
 from network_guides import AFTER, BEFORE, BEST_KEPT, CHOSEN, SCREENED
 from operation_table import WAYS
 from rows import conditions_told, metrics, results, spread, values
+from scipy.stats import t
 from search_methods import SPACES
 from search_methods import WAYS as METHODS
-from scipy.stats import t
 from trained_networks import PROBLEMS
 
 NOT_YET = "Not measured yet."
