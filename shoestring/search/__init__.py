@@ -40,12 +40,10 @@ from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import TableNetwork, TableNorm, Tables
 from shoestring.search.texts import Grams, Ngrams, Pooling, TextNetwork
 from shoestring.search.trials import (
-    AsynchronousHalving,
     End,
     RandomSettings,
     TreeParzen,
     TriedSettings,
-    Whole,
 )
 from shoestring.search.tuning import Tuned, UntunedError, tune
 from shoestring.search.zero_cost import (
@@ -61,7 +59,6 @@ __all__ = [
     "ESTIMATES",
     "OPERATIONS",
     "Architecture",
-    "AsynchronousHalving",
     "AtRandom",
     "Block",
     "BlockCombiner",
@@ -135,7 +132,6 @@ __all__ = [
     "UnscoredWarning",
     "UntunedError",
     "Weighed",
-    "Whole",
     "ZeroCost",
     "default_training",
     "find",

@@ -29,7 +29,7 @@ from shoestring.plan.networks import (
 )
 from shoestring.search import AtRandom, Halving, Method, find
 
-METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
 
 
 def own() -> torch.nn.Module:
@@ -205,14 +205,14 @@ def test_a_drop_by_name_is_from_that_score_of_the_model_to_beat(tmp_path):
 
 
 def test_where_no_network_was_trained_fully_the_best_is_trained_as_long_as_there_is_time():
-    halving = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+    halving = Method(searcher=AtRandom(), halving=Halving(rungs=1))
     found = find(rings(), Dense(), method=halving, training=Training(400, AdamW(1e-2)), most=1)
     chosen = found.best
-    assert chosen.share == 0.25 and chosen.cost.seconds
+    assert chosen.share == 1 / 3 and chosen.cost.seconds
     said = list[str]()
     clock = Clock(60.0, say=said.append)
     network = trained_first(chosen, found, rings(), clock, 2 * chosen.cost.seconds, 0)
-    assert said[0].endswith("for 50%")
+    assert said[0].endswith("for 67%")
     assert score(rings().sealed(), network) > 0.5
     with pytest.raises(ValueError, match="the same command goes on"):
         trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0, 0)

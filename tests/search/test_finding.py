@@ -26,7 +26,7 @@ from shoestring.search import (
 )
 
 SHORT = Training(120, AdamW(1e-2))
-METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
 
 
 def searched(folder: Path | None = None, limits: str = "", most: int = 9, **more) -> Found:
@@ -48,16 +48,16 @@ def test_the_best_network_tells_rings_apart_and_its_file_is_what_was_scored():
 def test_as_many_networks_are_begun_as_were_asked_for_and_a_third_goes_on():
     found = searched(most=9)
     shares = [trial.fidelity for trial in found.trials]
-    assert shares.count(0.25) == 9 and shares.count(1.0) == 3
+    assert shares.count(1 / 3) == 9 and shares.count(1.0) == 3
     full = {trial.technique for trial in found.trials if trial.fidelity == 1}
-    firsts = {one.technique: one.score or 0 for one in found.trials if one.fidelity == 0.25}
+    firsts = {one.technique: one.score or 0 for one in found.trials if one.fidelity == 1 / 3}
     assert max(firsts, key=lambda name: firsts[name]) in full
 
 
 def test_of_a_space_too_small_for_halving_the_best_is_trained_fully():
     space = Dense(widths=(16,), depths=(1,))
     found = find(rings(), space, method=METHOD, training=SHORT, minutes=2)
-    assert [one.share for one in found.candidates] == [1.0, 0.25]
+    assert [one.share for one in found.candidates] == [1.0, 1 / 3]
     assert found.best.network() is not None
 
 
@@ -163,7 +163,7 @@ def test_a_network_whose_process_died_twice_counts_as_failed(tmp_path):
         "from shoestring.kit import AdamW, Training\n"
         "from shoestring.search import AtRandom, Halving, Method\n"
         "finding.find(rings(), Dense(), '', sys.argv[1],\n"
-        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving(rungs=1)),\n"
         "    training=Training(120, AdamW(1e-2)), most=9)\n"
     )
     folder = tmp_path / "study"
@@ -283,7 +283,7 @@ def test_several_processes_share_a_study(tmp_path):
         "from shoestring.kit import AdamW, Training\n"
         "from shoestring.search import AtRandom, Halving, Method, find\n"
         "find(rings(), Dense(), '', sys.argv[1], worker=int(sys.argv[2]),\n"
-        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving(rungs=1)),\n"
         "    training=Training(120, AdamW(1e-2)), most=9)\n"
     )
     running = [
