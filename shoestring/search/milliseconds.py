@@ -151,7 +151,8 @@ class OperationTable:
     def fitted(self, networks: Iterable[nn.Module], task: Task) -> OperationTable:
         """The same table with a fit to networks like those that it is for.
 
-        Their milliseconds are measured on drafts.
+        Their milliseconds are measured on drafts, and kept as those of operations are: a fit to the
+        same networks again measures nothing.
 
         `networks`: 4 or more, best 12 that were drawn at random from the space.
 
@@ -165,14 +166,18 @@ class OperationTable:
             )
         rows = list[tuple[float, int, float]]()
         for network in networks:
-            milliseconds = _measured(self.meter, _steps(network, task), _TIMES)
-            rows.append((*self._summed(network, task), milliseconds))
+            rows.append((*self._summed(network, task), self._draft(_steps(network, task))))
         sums, counts, measured = zip(*rows, strict=True)
         table = OperationTable(
             meter=self.meter, folder=self.folder, fit=Fit.of(sums, counts, measured)
         )
         table._memory.update(self._memory)
         return table
+
+    def _draft(self, steps: Steps) -> float:
+        """The milliseconds of a whole network, by its draft."""
+        wired = [(piece.key, piece.given, piece.output) for piece in pieces_of(steps)]
+        return self._kept(f"draft {_short(repr(wired))}", lambda: steps)
 
     @property
     def measurements(self) -> int:

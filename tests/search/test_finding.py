@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from shoestring.search import (
     SearchWarning,
     find,
 )
+from shoestring.search.training_length import TooShortError
 
 SHORT = Training(120, AdamW(1e-2))
 METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
@@ -128,6 +130,36 @@ def test_an_interrupted_search_returns_what_it_has_and_the_next_goes_on(tmp_path
     found = searched(tmp_path, most=30, asked=asked)
     assert found.interrupted and 0 < len(found.trials) < 30
     assert searched(tmp_path, most=1).trials[: len(found.trials)] == found.trials
+
+
+def test_an_interrupted_search_without_a_full_training_has_the_file_of_its_best(tmp_path):
+    events = list[dict]()
+    asked = lambda: len(events) == 2  # noqa: E731
+    found = searched(tmp_path, asked=asked, tell=events.append)
+    assert found.interrupted and [one.share for one in found.candidates] == [0.25, 0.25]
+    best, other = found.candidates
+    assert best.file is not None and other.file is None
+    assert score(rings(), best.network()) == pytest.approx(best.score, abs=1e-6)
+
+
+def test_each_network_is_told_with_its_estimates_and_the_best_so_far():
+    events = list[dict]()
+    found = searched(most=3, limits="size<=3KB", tell=events.append)
+    assert [one["event"] for one in events] == ["network"] * len(found.trials)
+    json.dumps(events)
+    for event, trial in zip(events, found.trials, strict=True):
+        assert repr(tuple(event["picks"])) == trial.technique
+        assert (event["score"], event["share"]) == (trial.score, trial.fidelity)
+        assert event["estimate"]["bytes"] <= 3000 and event["over"] == {} and event["note"] == ""
+    assert [one["number"] for one in events[:3]] == [1, 2, 3]
+    assert events[2]["best"] == max(one["score"] for one in events[:3])
+
+
+def test_too_little_time_is_an_error_with_what_is_enough():
+    with pytest.raises(TooShortError, match=r"^1 minutes are too few .* Give") as caught:
+        find(rings(), Dense(), minutes=1.0, began=monotonic() - 60)
+    # What is gone, and four trainings of some 360 steps, which take seconds.
+    assert 60 < caught.value.seconds < 200
 
 
 def test_the_time_is_kept_and_there_is_a_network_by_then():
@@ -244,6 +276,16 @@ def test_the_file_decides_on_what_no_estimate_is_of():
     assert loose.best.cost.milliseconds == (loose.best.cost.bytes or 0) / 1000
     with pytest.raises(ValueError, match=r"keeps latency<=0\.1ms as a file.*nearest: latency"):
         _ = searched(limits="latency<=0.1ms", meters=(Slow(),)).best
+
+
+def test_where_no_file_keeps_the_limits_the_nearest_is_known_and_the_words_for_it():
+    found = searched(limits="latency<=0.1ms", meters=(Slow(),))
+    full = [one for one in found.candidates if one.share == 1]
+    nearest = found.nearest
+    assert nearest.cost.milliseconds == min(one.cost.milliseconds or 0 for one in full)
+    assert nearest.over == {"latency": (nearest.cost.milliseconds, 0.1)}
+    assert f"the nearest: latency: {nearest.cost.milliseconds:.4g} for 0.1" in found.not_kept
+    assert searched(most=1).not_kept == ""
 
 
 def test_a_score_of_0_is_no_failure():

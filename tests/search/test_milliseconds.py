@@ -155,6 +155,16 @@ def test_a_table_is_fitted_to_whole_networks():
     assert fitted.measurements >= table.measurements > 0
 
 
+def test_a_fit_is_kept_in_the_folder_for_this_meter_alone(tmp_path: Path):
+    first, again, other = Priced(), Priced(), Priced(name="with other threads")
+    fits = [
+        OperationTable(meter=one, folder=tmp_path).fitted(networks(4), PICTURES).fit
+        for one in (first, again, other)
+    ]
+    assert fits[0] == fits[1] == fits[2]
+    assert first.seen == other.seen and not again.seen
+
+
 def test_too_few_networks_to_fit_to():
     message = "a table is fitted to 3 networks: give 4 or more"
     with pytest.raises(ValueError, match=message):
