@@ -53,12 +53,15 @@ def save_page(document: Document, path: Path) -> int:
     return len(data)
 
 
-def check_target(target: Path) -> None:
-    """Raise FileExistsError where a page would replace a file that is no report."""
+def check_target(target: Path, option: str = "--out") -> None:
+    """Raise FileExistsError where a page would replace a file that is no report.
+
+    `option`: of the command, which names another file.
+    """
     if target.is_file() and not _is_ours(target):
         raise FileExistsError(
             f"{target} is there and is no report, so it is not replaced: name another file with "
-            "--out, or move it away"
+            f"{option}, or move it away"
         )
 
 

@@ -39,6 +39,7 @@ from shoestring.search.stages import Head, NetworkStage, Shortcut, StageNetwork,
 from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import TableNetwork, TableNorm, Tables
 from shoestring.search.texts import Grams, Ngrams, Pooling, TextNetwork
+from shoestring.search.training_length import TooShortError
 from shoestring.search.trials import (
     End,
     RandomSettings,
@@ -123,6 +124,7 @@ __all__ = [
     "TabledMilliseconds",
     "Tables",
     "TextNetwork",
+    "TooShortError",
     "TreeParzen",
     "TriedSettings",
     "Tuned",

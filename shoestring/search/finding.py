@@ -157,10 +157,12 @@ def _begun(
         return training, identity_of(feasible.task, feasible.space, training, seed)
     except TooShortError as error:
         enough = (clock.gone + error.seconds) / (1 - ENDING)
+        why = f"{duration(clock.gone)} were gone before the first training, {error.why}"
         raise TooShortError(
-            f"{clock.seconds / 60:.3g} minutes are too few for a search: {duration(clock.gone)} "
-            f"were gone before it began, {error}. Give {enough / 60:.2g} minutes",
+            why,
             enough,
+            f"{clock.seconds / 60:.3g} minutes are too few for a search: {why}. Give "
+            f"{math.ceil(enough / 6) / 10:g} minutes",
         ) from None
     except IndexError as error:
         raise ValueError(

@@ -35,12 +35,13 @@ _LONGER = 2.0
 class TooShortError(ValueError):
     """There is no time for a search.
 
-    `seconds`: that the trainings of a short one would take.
+    `why`: what takes how long.
+    `seconds`: that the trainings of a short search would take; from `find`, with all before them.
     """
 
-    def __init__(self, text: str, seconds: float) -> None:
-        super().__init__(text)
-        self.seconds = seconds
+    def __init__(self, why: str, seconds: float, text: str = "") -> None:
+        super().__init__(text or why)
+        self.why, self.seconds = why, seconds
 
 
 def steps_for(
