@@ -18,14 +18,19 @@ _WHAT = "name a .shoe file, the folder of its search (NAME.shoe.study) or a ledg
 
 
 def newest_study(folder: Path) -> Path:
-    """The folder of the newest search in a folder; raises FileNotFoundError where there is none."""
+    """The folder of the newest search in a folder; raises FileNotFoundError where there is none.
+
+    Where a search for networks made its file, that file.
+    """
     found = [path.parent for path in folder.glob(f"*{STUDY}/{NOTE}")]
     if not found:
         where = "here" if folder == Path() else f"in {folder}"
         raise FileNotFoundError(
             f"there is no search {where}: {_WHAT}, or run shoestring compress first"
         )
-    return max(found, key=_changed)
+    newest = max(found, key=_changed)
+    file = newest.with_name(newest.name.removesuffix(STUDY))
+    return newest if networks_of(file) is None else file
 
 
 def _changed(folder: Path) -> float:

@@ -127,7 +127,10 @@ def _networks(note: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Po
 def _own(files: Mapping[str, Any]) -> Point | None:
     """The point of the reader's own model; None where there is none."""
     one = files.get(_OWN)
-    return None if one is None else Point(id="before", label="your own model", **_measured(one))
+    if one is None:
+        return None
+    costs, scores = _measured(one)
+    return Point(id="before", label="your own model", costs=costs, scores=scores)
 
 
 def _delivered(made: Document | None, files: Mapping[str, Any]) -> Point | None:
@@ -137,20 +140,20 @@ def _delivered(made: Document | None, files: Mapping[str, Any]) -> Point | None:
     one = files.get(_DELIVERED)
     if one is None or one["bytes"] != made.after.costs.get("bytes"):
         return replace(made.after, id="delivered")
-    told = _measured(one)
+    costs, scores = _measured(one)
     return replace(
         made.after,
         id="delivered",
-        costs={**made.after.costs, **told["costs"]},
-        scores={**told["scores"], **made.after.scores},
+        costs={**made.after.costs, **costs},
+        scores={**scores, **made.after.scores},
         intervals={},
     )
 
 
-def _measured(one: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def _measured(one: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """The costs and the score of a file of the comparison."""
-    costs = {name: one[name] for name in ("bytes", "milliseconds")}
-    return {"costs": {k: rounded(v) for k, v in costs.items()}, "scores": {"score": one["score"]}}
+    costs = {name: rounded(one[name]) for name in ("bytes", "milliseconds")}
+    return costs, {"score": one["score"]}
 
 
 def _limited(limits: str) -> list[str]:
@@ -161,9 +164,7 @@ def _limited(limits: str) -> list[str]:
     return list(dict.fromkeys([*sorted(first, key=lambda one: one != "milliseconds"), *_RESOURCES]))
 
 
-def _curve(
-    trials: Sequence[Mapping[str, Any]], networks: Mapping[str, Point]
-) -> tuple[Spent, ...]:
+def _curve(trials: Sequence[Mapping[str, Any]], networks: Mapping[str, Point]) -> tuple[Spent, ...]:
     """The trainings as they ended, with the best score by then; those without a score take time."""
     found, minutes, best = list[Spent](), 0.0, None
     for one in trials:
@@ -202,12 +203,17 @@ def _words(note: Mapping[str, Any], scores: Sequence[Any]) -> Iterator[str]:
         first, last = half[-1], known[-1]
         assert first.best is not None and last.best is not None
         yield (
-            f"The first {first.minutes:.3g} of {last.minutes:.3g} minutes of training came to a "
-            f"best score of {told(first.best)}; the rest bought {amount(last.best - first.best)}."
+            f"The first {_time(first.minutes)} of {_time(last.minutes)} of training came to a best "
+            f"score of {told(first.best)}; the rest bought {amount(last.best - first.best)}."
         )
     if note["longer"] is not None:
         before, after = note["longer"]
         yield f"Training the best for longer came to {told(after)}, {amount(after - before)}."
+
+
+def _time(minutes: float) -> str:
+    """Minutes as text."""
+    return f"{60 * minutes:.0f} s" if minutes < 1.5 else f"{minutes:.3g} min"
 
 
 def _notes(note: Mapping[str, Any], base: Document, working: bool) -> Iterator[str]:
@@ -228,15 +234,16 @@ def _notes(note: Mapping[str, Any], base: Document, working: bool) -> Iterator[s
             f"The networks' own milliseconds were measured while {note['workers']} processes "
             "searched, and may be too many."
         )
-    yield from base.notes
+    if any(one.id.startswith("trial-") for one in base.points):  # else they say that there is none
+        yield from base.notes
 
 
 def _commands(note: Mapping[str, Any], file: Path, base: Document) -> tuple[Any, ...]:
     """The command that searches again, that shows the compression alone, and those of the file."""
     words = tuple(map(str, note["command"]))
     again = [command("search again, from what is known already", *words)] if words else []
-    study, page = file.with_name(f"{file.name}{STUDY}"), f"{file.stem}-compressed.html"
+    study = file.with_name(f"{file.name}{STUDY}")
     if study.exists():
         what = "a page of how it was compressed, and what else could be had of this network"
-        again.append(command(what, "report", study, "--out", file.with_name(page)))
+        again.append(command(what, "report", study))
     return (*again, *base.commands)

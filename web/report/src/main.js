@@ -72,6 +72,8 @@ function begin() {
     drawParts();
   }
 
+  if (state.given.kind === "networks")
+    fill(at("measured"), "Every number was measured, unless a note says that it is an estimate.");
   themeButton(at("theme"));
   draw();
   addEventListener("beforeprint", drawAllNow);
