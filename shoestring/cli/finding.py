@@ -94,34 +94,25 @@ def search_networks(
     far; the same command goes on from there. Exit status: 0 the budget is kept; 3 it is not (the
     nearest file is kept); 1 an error; 130 interrupted.
     """
-    from shoestring.report import check_target, place_beside
-
     limits, meters = _limits(budget, runtime)
+    target = _target(page, out)
     say, tell = printers(as_json, quiet or bool(worker))
     say(f"loading {source}")  # and torch, which takes seconds
     from shoestring.core import Ledger
     from shoestring.plan.networks import join_search, network_job
     from shoestring.plan.workers import end_with_parent
 
-    settings: dict[str, Any] = {
-        "minutes": minutes,
-        "meters": meters,
-        "method": _method(by),
-        "seed": seed,
-    }
+    settings: dict[str, Any] = {"minutes": minutes, "meters": meters, "seed": seed}
+    settings["method"] = _method(by)
     build: Callable[[], Any] = lambda: call(source)  # noqa: E731
     if worker:
         end_with_parent()
         join_search(build, limits, out, worker=worker, **settings)
         return
-    target = page or place_beside(out)
-    check_target(target, "--report")
     writing(out, then=lambda: GOES_ON if out.with_name(f"{out.name}{NETWORKS}").exists() else "")
     try:
         report = network_job(
-            build,
-            limits,
-            out,
+            *(build, limits, out),
             ledger=Ledger(ledger),
             began=BEGAN,
             workers=workers,
@@ -140,6 +131,15 @@ def search_networks(
 def _command() -> tuple[str, ...]:
     """The words of this command, after the program's own name; () where another program called."""
     return tuple(sys.argv[1:]) if sys.argv[1:2] == ["search"] else ()
+
+
+def _target(page: Path | None, out: Path) -> Path:
+    """Where the page goes; raises FileExistsError where something else is there."""
+    from shoestring.report import check_target, place_beside
+
+    target = page or place_beside(out)
+    check_target(target, "--report")
+    return target
 
 
 def _page(out: Path, target: Path, say: Callable[[str], None]) -> Path | None:

@@ -106,28 +106,10 @@ def network_job(
         with helpers(workers - 1):
             found = _found(search, minutes, method or Method(), clock, tell)
         chosen = found.nearest
-        if found.not_kept:
-            say(f"  {found.not_kept}; it is compressed, which may help")
         _write_code(code, str(chosen).encode(), path, folder)
         note = Searched(name=task.name, budget=str(budget), command=tuple(command), code=code.name)
         note.keep(folder, found, limits)
-        try:
-            if found.interrupted:
-                raise KeyboardInterrupt
-            network, longer = trained(chosen, found, task, clock, UNTIL * minutes, seed, folder)
-            compressed = main_job(
-                lambda: (network, task),
-                _of_file(limits, score(task.sealed(), network)),
-                path,
-                minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
-                meters=meters,
-                seed=seed,
-                **told,
-            )
-        except KeyboardInterrupt:
-            say(str(found))
-            _leave(found, path, say)
-            raise
+        compressed, longer = _compressed(found, search, path, clock, told)
         points = _points(yours, found, path, compressed, task, scratch)
         made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
         report = NetworkReport(
@@ -160,6 +142,8 @@ def _found(
     tell({"event": "searched", **found.as_json()})
     if not found.trials and found.interrupted:
         raise KeyboardInterrupt
+    if found.trials and found.not_kept:
+        clock.say(f"  {found.not_kept}; it is compressed, which may help")
     if not found.trials:
         raise ValueError(
             f"{minutes:.3g} minutes are too few: no network was trained for even a part of "
@@ -167,6 +151,39 @@ def _found(
             f"the same command goes on from there, or give {2 * minutes:.3g} minutes"
         )
     return found
+
+
+def _compressed(
+    found: Found, search: NetworkSearch, path: Path, clock: Clock, told: dict[str, Any]
+) -> tuple[Report, tuple[float, float] | None]:
+    """How what was found was compressed, and its scores before and after it was trained longer.
+
+    `told`: what hears of it.
+
+    KeyboardInterrupt leaves the best network so far at the path.
+    """
+    task, limits = search.task, search.limits
+    until = UNTIL * clock.seconds / 60
+    try:
+        if found.interrupted:
+            raise KeyboardInterrupt
+        network, longer = trained(
+            found.nearest, found, task, clock, until, search.seed, search.folder
+        )
+        compressed = main_job(
+            lambda: (network, task),
+            _of_file(limits, score(task.sealed(), network)),
+            path,
+            minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
+            meters=search.meters,
+            seed=search.seed,
+            **told,
+        )
+    except KeyboardInterrupt:
+        clock.say(str(found))
+        _leave(found, path, clock.say)
+        raise
+    return compressed, longer
 
 
 def _leave(found: Found, path: Path, say: Callable[[str], None]) -> None:

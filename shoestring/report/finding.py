@@ -98,7 +98,7 @@ def networks_of(path: Path) -> Path | None:
 def _collected(path: Path, ledger: Path | None) -> Document:
     networks = networks_of(path)
     if networks is not None:
-        from shoestring.report.searched_networks import document_of_networks  # it reads a study as well
+        from shoestring.report.searched_networks import document_of_networks
 
         file = networks.with_name(networks.name.removesuffix(NETWORKS))
         made = [one for one in (file.with_name(f"{file.name}{STUDY}") / NOTE, file) if one.exists()]

@@ -110,8 +110,7 @@ def find(
     `worker`: the number of this process among those that share the folder, from 0.
     `asked`: whether somebody asked for the end, besides KeyboardInterrupt.
     `began`: the time from which minutes count, by time.monotonic(); None for now.
-    `say`: gets lines of progress.
-    `tell`: gets each network that this process tried, as a dictionary.
+    `say`, `tell`: get progress, as lines, and as a dictionary for each network of this process.
     Raises BudgetError where no network of the space keeps the limits (it names the nearest), and
     for limits that a search cannot keep; ValueError for settings out of range; TooShortError where
     there is no time; the error of the first network where the first ones all fail; StudyError.
@@ -123,14 +122,11 @@ def find(
     feasible = Feasible(space, task, limits_of_networks(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
-        # A few steps tell how much time would be enough, even where it is up.
-        with listening(Clock(math.inf, asked=asked)):
-            training, identity = _begun(feasible, path, clock, method.halving, training, seed)
+        training, identity = _begun(feasible, path, clock, method.halving, training, seed)
         stack.enter_context(listening(clock))
         study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(
-            *(study, feasible, method, training, meters, clock, most, seed, worker, say, tell)
-        )
+        own = study, feasible, method, training, meters, clock, most, seed, worker, say, tell
+        search = _Search(*own)
         return search.found(search.run())
 
 
@@ -151,9 +147,11 @@ def _begun(
 ) -> tuple[Training, str]:
     """The training of a search, and what its trials belong to."""
     try:
-        check_fits(feasible.task, feasible.space, seed)
-        feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
-        training = training or _default(feasible, folder, clock, halving, seed)
+        # A few steps tell how much time would be enough, even where it is up.
+        with listening(Clock(math.inf, asked=clock.asked)):
+            check_fits(feasible.task, feasible.space, seed)
+            feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
+            training = training or _default(feasible, folder, clock, halving, seed)
         return training, identity_of(feasible.task, feasible.space, training, seed)
     except TooShortError as error:
         enough = (clock.gone + error.seconds) / (1 - ENDING)
