@@ -125,8 +125,7 @@ def find(
         training, identity = _begun(feasible, path, clock, method.halving, training, seed)
         stack.enter_context(listening(clock))
         study = stack.enter_context(Study(path, identity, storage=storage))
-        own = study, feasible, method, training, meters, clock, most, seed, worker, say, tell
-        search = _Search(*own)
+        search = _Search(study, feasible, method, training, meters, clock, most, seed, worker, tell)
         return search.found(search.run())
 
 
@@ -194,7 +193,6 @@ class _Search:
     most: int | None
     seed: int
     worker: int
-    say: Callable[[str], None]
     tell: Callable[[dict[str, Any]], None]
 
     def __post_init__(self) -> None:
@@ -350,7 +348,7 @@ class _Search:
         best, cost = self._best(self._within()), self.feasible.cost(picks_of(trial.technique))
         result = f"score {trial.score:.4f}" if trial.score is not None else f"failed, {trial.note}"
         so_far = "" if best is None else f"; best so far {best.score:.4f}"
-        self.say(
+        self.clock.say(
             f"  network {count}, {trial.fidelity:.0%} of a training: {result}{so_far}, "
             f"{duration(self.clock.left)} left"
         )

@@ -185,7 +185,8 @@ def test_the_page_shows_the_curve_and_the_code_and_marks_by_length_of_training(
     "options", [{"color_scheme": "dark"}, {"color_scheme": "light"}, {"viewport": PHONE}]
 )
 def test_the_page_is_accessible_in_both_schemes_and_on_a_phone(tmp_path, show: Open, options):
-    seen = show(document_of(searched(tmp_path)), **options)
+    notes = {"workers": 2, "not_kept": 9 * "what is long, and said in a note "}
+    seen = show(document_of(searched(tmp_path, **notes)), **options)
     seen.page.locator("#curve").scroll_into_view_if_needed()
     assert seen.inaccessible() == [] and seen.sideways() <= 0
 
