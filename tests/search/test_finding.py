@@ -136,7 +136,7 @@ def test_an_interrupted_search_without_a_full_training_has_the_file_of_its_best(
     events = list[dict]()
     asked = lambda: len(events) == 2  # noqa: E731
     found = searched(tmp_path, asked=asked, tell=events.append)
-    assert found.interrupted and [one.share for one in found.candidates] == [0.25, 0.25]
+    assert found.interrupted and all(one.share < 1 for one in found.candidates)
     best, other = found.candidates
     assert best.file is not None and other.file is None
     assert score(rings(), best.network()) == pytest.approx(best.score, abs=1e-6)
