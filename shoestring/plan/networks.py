@@ -191,7 +191,8 @@ def _leave(found: Found, path: Path, say: Callable[[str], None]) -> None:
 
     A file that is there is of an earlier search, and compressed.
     """
-    best = next((one for one in found.candidates if one.file is not None), None)
+    known = found.nearest, *found.candidates
+    best = next((one for one in known if one.file is not None), None)
     if path.exists() or best is None or best.file is None:
         return
     save(path, best.file)

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import ClassVar
 
 import pytest
 import torch
@@ -119,6 +120,7 @@ def ended_after(networks: int, path: Path) -> Path:
     return path
 
 
+@pytest.mark.by_default("1")
 @pytest.mark.parametrize("networks", [1, 4])  # with and without one that was trained fully
 def test_what_is_ended_before_it_is_compressed_leaves_the_best_network(tmp_path, networks):
     path = ended_after(networks, tmp_path / "f.shoe")
@@ -146,7 +148,7 @@ def test_too_few_minutes_are_those_that_were_given_and_what_is_enough_is_said(tm
 class Heavy:
     """A meter of files that says each takes as many milliseconds as it has kilobytes."""
 
-    measures = "milliseconds"
+    measures: ClassVar[str] = "milliseconds"
 
     def why_not(self) -> None:
         return None
