@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
-from shoestring.core import Budget, Cost, Gauge, Task
+from shoestring.core import Budget, Cost, Gauge, Share, Task
 from shoestring.core.limits import NAMED
 from shoestring.core.resource import LIMITED
 from shoestring.kit.clock import Clock, duration
@@ -28,6 +29,10 @@ from shoestring.search import (
 
 FITTED, FIT_FROM = 8, 300
 """Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
+LOOKING = 0.1
+"""The share of the time for measuring operations, beside the fit."""
+FAR = 2.0
+"""A network is not measured that is guessed to take so many times the milliseconds allowed."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,13 @@ class NetworkSearch:
         on_files = meters_of_files(self.limits, self.meters)
         timed = next((one for one in on_files if isinstance(one, Latency)), None)
         estimates = list(ESTIMATES)
+        limit = self.limits.latency
+        assert not isinstance(limit, Share)
         if timed is not None and timed.batch == 1:
             table = OperationTable(
                 meter=replace(timed, repeats=7), folder=self.folder / "milliseconds"
             )
-            estimates.append(_Milliseconds(self.space, self.seed, table, clock, tell))
+            estimates.append(_Milliseconds(self.space, self.seed, table, limit, clock, tell))
         return find(
             self.task,
             self.space,
@@ -94,6 +101,7 @@ class _Milliseconds:
     space: Space
     seed: int
     table: OperationTable
+    limit: float | None
     clock: Clock
     tell: Callable[[dict[str, Any]], None]
     _estimates: list[Gauge] | None = field(default=None, init=False)
@@ -132,7 +140,9 @@ class _Milliseconds:
         )
         event = {"event": "table", "measurements": table.measurements, "seconds": seconds}
         self.tell({**event, "factor": table.fit.factor, "each": table.fit.each})
-        return [TabledMilliseconds(table=table)]
+        far = math.inf if self.limit is None else FAR * self.limit
+        seconds = LOOKING * self.clock.seconds
+        return [TabledMilliseconds(table=table, known_above=far, seconds=seconds)]
 
 
 def of_networks(limits: Budget) -> Budget:
