@@ -3,8 +3,8 @@
 Five tasks, each with a network that was made by hand: LeNet-5 on MNIST, a ResNet-20 of 8 channels
 on 10,000 pictures of CIFAR-10, a small separable network on spoken digits, one of n-grams on SST-2,
 and one for tables on Adult. Each is trained by default, once for the passes that the house trains
-it for and once for a fifth of the minutes, and the better on validation data counts. Then `shoestring
-search` looks for a network that takes no more milliseconds and no more bytes than its file, with one
+it for and once for a fifth of the minutes; the better on validation data counts. Then the search
+looks for a network that takes no more milliseconds and no more bytes than that file, with one
 process, and delivers a file. Both files are scored on test data once and timed in alternation.
 `ahead` says whether the delivered one has the higher test score at no more milliseconds; `points`
 by how much, and `error` is the standard error of that difference. Three seeds, which draw networks,

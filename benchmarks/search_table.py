@@ -10,6 +10,13 @@ from search_methods import SPACES
 from search_methods import WAYS as METHODS
 
 NOT_YET = "Not measured yet."
+BY_HAND = {
+    "mnist": "MNIST, LeNet-5",
+    "cifar10": "10,000 pictures of CIFAR-10, ResNet-20 of 8 channels",
+    "fsdd": "spoken digits, separable convolutions",
+    "sst2": "SST-2, n-grams",
+    "adult": "Adult, a network for tables",
+}
 
 
 def search_milliseconds() -> str:
@@ -65,4 +72,33 @@ def search_methods() -> str:
                 f"{mean(values(found, subject, 'seconds of a core')):.0f} | "
                 f"{told} |"
             )
+    return "\n".join([*lines, "", conditions_told(found)])
+
+
+def own_network() -> str:
+    """A row for a task: the network by hand, what a search delivered, and how often it is ahead."""
+    try:
+        found = results("own_network")
+    except FileNotFoundError:
+        return NOT_YET
+    lines = [
+        "| task, network by hand | test score % by hand | found, mean (seeds) | points | "
+        "milliseconds, of those by hand | bytes by hand | found | ahead |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, words in BY_HAND.items():
+        points = values(found, name, "points")
+        if not points:
+            lines.append(f"| {words} | not measured yet | | | | | | |")
+            continue
+        of, ahead = values(found, name, "milliseconds"), values(found, name, "ahead")
+        mine, its = (
+            [values(found, f"{name}, {which}", metric) for metric in ("test score", "bytes")]
+            for which in ("by hand", "found")
+        )
+        lines.append(
+            f"| {words} | {mean(mine[0]):.1f} | {spread(its[0], '.1f')} | {mean(points):+.1f} | "
+            f"{spread(of, '.2f')} | {mean(mine[1]):,.0f} | {mean(its[1]):,.0f} | "
+            f"{sum(ahead):.0f} of {len(ahead)} |"
+        )
     return "\n".join([*lines, "", conditions_told(found)])

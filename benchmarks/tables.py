@@ -73,7 +73,7 @@ from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
-from search_table import search_methods, search_milliseconds
+from search_table import own_network, search_methods, search_milliseconds
 from sensitivity_table import fallback, sensitivity
 from sparse_activation_table import (
     early_exits,
@@ -376,6 +376,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "own-network": own_network,
     "search-methods": search_methods,
     "search-milliseconds": search_milliseconds,
     "ten-gans": ten_gans,
