@@ -320,6 +320,8 @@ def _absolute(
     cost = Cost(bytes=yours.stat().st_size)
     for meter in checked_meters(budget, meters):
         cost |= meter(yours, task.sealed())
+    if cost.milliseconds is not None:  # as exactly as they are known
+        cost = replace(cost, milliseconds=float(f"{cost.milliseconds:.4g}"))
     return budget.against(cost)
 
 
