@@ -115,7 +115,7 @@ class Way:
 
 WAYS = {
     "random": Way(AtRandom()),
-    "random, no halving": Way(AtRandom(), halving=Halving((1.0,))),
+    "random, no halving": Way(AtRandom(), halving=Halving(rungs=0)),
     "evolution": Way(Evolution()),
     "controller": Way(Controller()),
     "TPE (Optuna)": Way(TPE()),

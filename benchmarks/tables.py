@@ -55,6 +55,7 @@ from microcontroller_table import (
     recurrent,
     weights,
 )
+from network_guides_table import search_guides
 from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
@@ -73,7 +74,7 @@ from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
-from search_table import search_guides, search_methods, search_milliseconds
+from search_table import own_network, search_methods, search_milliseconds
 from sensitivity_table import fallback, sensitivity
 from sparse_activation_table import (
     early_exits,
@@ -376,6 +377,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "own-network": own_network,
     "search-guides": search_guides,
     "search-methods": search_methods,
     "search-milliseconds": search_milliseconds,

@@ -35,10 +35,10 @@ from shoestring.recipes.running import few
 from shoestring.search import (
     Chosen,
     End,
+    Halving,
     RandomSettings,
     TriedSettings,
     Tuned,
-    Whole,
     default_training,
     range_test,
     tune,
@@ -176,7 +176,7 @@ def by_random_search(
         minutes=minutes,
         steps=steps,
         by=RandomSettings(),
-        stopping=Whole(),
+        halving=Halving(rungs=0),
         folder=folder,
     )
 

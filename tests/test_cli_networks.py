@@ -60,6 +60,9 @@ def test_a_file_its_code_and_a_report_come_out(done):
         text=True,
     )
     assert "Linear" in code.stdout, code.stderr
+    assert "the page: found.html" in ran.stdout
+    page = (folder / "found.html").read_text(encoding="utf-8")
+    assert '"kind":"networks"' in page and "class Network(nn.Module)" in page
 
 
 @pytest.mark.slow
@@ -69,7 +72,9 @@ def test_json_has_the_networks_and_the_files(done):
         folder, "mine.py:points", "--budget", "operations<=2K, size<=4KB", "--minutes", "0.5",
         "--json",
     )  # fmt: skip
-    last = json.loads(ran.stdout.splitlines()[-1])
+    *events, last = map(json.loads, ran.stdout.splitlines())
+    assert {"searched", "forecast"} <= {one["event"] for one in events}
+    assert last["event"] == "done" and last["page"] == "found.html"
     assert last["met"] and last["found"]["networks"] and last["points"][-1]["name"] == "delivered"
 
 
@@ -88,6 +93,40 @@ def test_a_table_of_numbers_finds_its_space_and_ctrl_c_says_what_is_there(tmp_pa
     assert running.returncode == 130, out + err
     assert "searching Tables, " in out
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_sigterm_in_the_search_leaves_the_best_network_and_its_page(tmp_path):
+    words = command(tmp_path, "mine.py:points", "--minutes", "5", "--json", "--report", "it.html")
+    running = subprocess.Popen(
+        words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    event = json.loads(running.stdout.readline())
+    assert event["event"] == "network" and event["score"] is not None and event["share"] < 1
+    running.terminate()
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, out + err
+    assert "found.shoe is whole" in err and "Traceback" not in err
+    assert (tmp_path / "found.shoe").stat().st_size > 100
+    assert '"kind":"networks"' in (tmp_path / "it.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_limit_that_no_file_keeps_and_no_estimate_measures_is_status_3(tmp_path):
+    ran = searched(tmp_path, "mine.py:points", "--budget", "memory<=100KB", "--minutes", "1")
+    assert ran.returncode == 3, ran.stdout + ran.stderr
+    assert "none of" in ran.stdout and "memory" in ran.stdout
+    assert "The budget was not kept: this is the nearest" in ran.stdout
+    assert (tmp_path / "found.shoe").exists() and (tmp_path / "found.html").exists()
+
+
+@pytest.mark.slow
+def test_a_page_of_the_reader_is_not_replaced(tmp_path):
+    (tmp_path / "found.html").write_text("precious")
+    ran = searched(tmp_path, "mine.py:points")
+    assert ran.returncode == 1 and "--report" in ran.stderr
+    assert (tmp_path / "found.html").read_text() == "precious"
 
 
 @pytest.mark.by_default("words0-*")

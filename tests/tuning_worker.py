@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from shoestring.core import Task
 from shoestring.kit import AdamW, Constant, Unclipped
-from shoestring.search import Knobs, Tuned, Whole, tune
+from shoestring.search import Halving, Knobs, Tuned, tune
 
 STEPS = 45
 
@@ -78,7 +78,7 @@ def all_to_the_end(task: Task, folder: Path | None, most: int) -> Tuned:
         minutes=5,
         steps=STEPS,
         knobs=RATE_ALONE,
-        stopping=Whole(),
+        halving=Halving(rungs=0),
         most=most,
         folder=folder,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from shoestring.artifact.format.names import NETWORKS, SEARCHED
 from shoestring.cli.ending import GOES_ON, INTERRUPTED, asked_to_end, if_interrupted, writing
 from shoestring.cli.search import (
     BEGAN,
@@ -59,6 +61,14 @@ By = Annotated[SearcherName, typer.Option("--by", help="how networks are propose
 Out = Annotated[
     Path, typer.Option(help="the file to write; the network's code is beside it, as .py")
 ]
+Page = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="the page to write \\[default: NAME.html beside the file]",
+        show_default=False,
+    ),
+]
 
 
 def search_networks(
@@ -68,6 +78,7 @@ def search_networks(
     by: By = SearcherName.EVOLUTION,
     runtime: RuntimeName = "onnxruntime",
     out: Out = Path("found.shoe"),
+    page: Page = None,
     workers: Workers = 1,
     seed: Seed = 0,
     ledger: LedgerPath = Path("shoestring.ledger"),
@@ -79,47 +90,79 @@ def search_networks(
 
     Networks are proposed and trained for a short time, the better ones longer; those that break a
     limit are not trained. The best is trained longer, compressed into a file and proved on test
-    data, beside your own model where there is one. Ctrl-C ends the search; the same command goes on
-    from there. Exit status: 0 the budget is kept; 3 it is not (the nearest file is kept); 1 an
-    error; 130 interrupted.
+    data, beside your own model where there is one. A page shows all of it. Ctrl-C keeps the best so
+    far; the same command goes on from there. Exit status: 0 the budget is kept; 3 it is not (the
+    nearest file is kept); 1 an error; 130 interrupted.
     """
     limits, meters = _limits(budget, runtime)
+    target = _target(page, out)
     say, tell = printers(as_json, quiet or bool(worker))
     say(f"loading {source}")  # and torch, which takes seconds
     from shoestring.core import Ledger
-    from shoestring.plan.networks import NETWORKS, join_search, network_job
-    from shoestring.plan.workers import end_with_parent, helpers
+    from shoestring.plan.networks import join_search, network_job
+    from shoestring.plan.workers import end_with_parent
 
-    settings: dict[str, Any] = {
-        "minutes": minutes,
-        "meters": meters,
-        "method": _method(by),
-        "seed": seed,
-    }
+    settings: dict[str, Any] = {"minutes": minutes, "meters": meters, "seed": seed}
+    settings["method"] = _method(by)
     build: Callable[[], Any] = lambda: call(source)  # noqa: E731
     if worker:
         end_with_parent()
         join_search(build, limits, out, worker=worker, **settings)
         return
     writing(out, then=lambda: GOES_ON if out.with_name(f"{out.name}{NETWORKS}").exists() else "")
-    with helpers(workers - 1):
+    try:
         report = network_job(
-            build,
-            limits,
-            out,
+            *(build, limits, out),
             ledger=Ledger(ledger),
             began=BEGAN,
+            workers=workers,
+            command=_command(),
             asked=asked_to_end.is_set,
             say=say,
             tell=tell,
             **settings,
         )
-    _end(report, as_json)
+    except KeyboardInterrupt:
+        _page(out, target, say)
+        raise
+    _end(report, as_json, _page(out, target, say))
 
 
-def _end(report: Any, as_json: bool) -> None:
+def _command() -> tuple[str, ...]:
+    """The words of this command, after the program's own name; () where another program called."""
+    return tuple(sys.argv[1:]) if sys.argv[1:2] == ["search"] else ()
+
+
+def _target(page: Path | None, out: Path) -> Path:
+    """Where the page goes; raises FileExistsError where something else is there."""
+    from shoestring.report import check_target, place_beside
+
+    target = page or place_beside(out)
+    check_target(target, "--report")
+    return target
+
+
+def _page(out: Path, target: Path, say: Callable[[str], None]) -> Path | None:
+    """Write the page of a search; None where there is nothing to show, or no room for it."""
+    from shoestring.report import write_report
+
+    if not out.with_name(f"{out.name}{NETWORKS}").joinpath(SEARCHED).exists():
+        return None
+    try:
+        return write_report(out, target)
+    except OSError as error:  # what was found is not lost for that
+        say(f"  {target} cannot be written: {error}")
+        return None
+
+
+def _end(report: Any, as_json: bool, page: Path | None) -> None:
     """Print a report, and end with its exit status where that is not 0."""
-    print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
+    if as_json:
+        told = {**report.as_json(), "page": None if page is None else str(page)}
+        print(json.dumps(told), flush=True)
+    else:
+        shown = "" if page is None else f"\nthe page: {page} (open it in a browser)"
+        print(f"{report.as_text()}{shown}", flush=True)
     if report.compressed.outcome.interrupted:
         if_interrupted(lambda: "")  # the report has printed it
         raise typer.Exit(INTERRUPTED)

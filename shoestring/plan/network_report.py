@@ -36,6 +36,7 @@ class NetworkReport:
     `compressed`: how the delivered file was made of the network, and what it scores on test data.
     `code`: the path of the network's code.
     `longer`: the validation score before and after it was trained longer; None where it was not.
+    `workers`: how many processes searched.
     """
 
     found: Found
@@ -45,6 +46,7 @@ class NetworkReport:
     code: Path
     longer: tuple[float, float] | None
     seconds: float
+    workers: int = 1
 
     @property
     def met(self) -> bool:
@@ -63,6 +65,7 @@ class NetworkReport:
                 *self._table(),
                 *(self._beside_own() or ()),
                 *self._trained_longer(),
+                *self._measured_beside_others(),
                 self.compressed.as_text(),
                 f"the code of the network: {self.code} (plain Python; needs torch only)",
             ]
@@ -108,6 +111,15 @@ class NetworkReport:
         before, after = self.longer
         kept = "kept" if after > before else "no better, and left"
         return [f"trained longer: {before:.4f} to {after:.4f} on validation data, {kept}"]
+
+    def _measured_beside_others(self) -> list[str]:
+        """What is to be known of milliseconds that were measured while others were at work."""
+        if self.workers == 1 or self.found.limits.latency is None:
+            return []
+        return [
+            f"The networks' own milliseconds were measured while {self.workers} processes searched,"
+            " and may be too many; those of the files above were measured when these had ended."
+        ]
 
 
 def beats(one: Point, other: Point) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import math
-import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import load, save
+from shoestring.artifact.format.names import NETWORKS
 from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import (
@@ -28,41 +28,30 @@ from shoestring.core import (
     score,
     scores,
 )
-from shoestring.core.limits import NAMED, SCORES, named_score
+from shoestring.core.limits import SCORES, named_score
 from shoestring.core.resource import LIMITED
 from shoestring.kit import export, pack
 from shoestring.kit.clock import Clock, duration
 from shoestring.kit.study import alone
-from shoestring.meters import Latency, alternate
+from shoestring.meters import alternate
 from shoestring.plan.checks import checked_meters, seconds_of
 from shoestring.plan.compress import also_logged
 from shoestring.plan.folder import INSTEAD, check_not_searched
 from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.network_report import NetworkReport, Point
+from shoestring.plan.network_search import NetworkSearch
 from shoestring.plan.network_training import trained
-from shoestring.search import (
-    ESTIMATES,
-    Found,
-    Method,
-    OperationTable,
-    Space,
-    TabledMilliseconds,
-    UnknownOperatorError,
-    find,
-    space_of,
-)
+from shoestring.plan.searched import Searched
+from shoestring.plan.workers import helpers
+from shoestring.search import Found, Method, Space, TooShortError, space_of
 
 SEARCHING, TRAINING = 0.6, 0.15
 """The shares of the time for the search, and for training what it found longer."""
 UNTIL = SEARCHING + TRAINING
 """The share of the time after which what was found is trained no longer."""
-FITTED, FIT_FROM = 8, 300
-"""Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 SHOWN = 5
 """Networks of the search that are timed beside the reader's own and the delivered file."""
-NETWORKS = ".networks"
-"""The end of the name of the folder in which a search of networks keeps its trials."""
 CODES = "codes.txt"
 """The file in it with a digest of each code that was written beside the delivered file."""
 _ROUNDING = 1e-9
@@ -80,6 +69,8 @@ def network_job(
     ledger: Ledger | None = None,
     seed: int = 0,
     began: float | None = None,
+    workers: int = 1,
+    command: Sequence[str] = (),
     asked: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda text: None,
     tell: Callable[[dict[str, Any]], None] = lambda event: None,
@@ -92,6 +83,11 @@ def network_job(
         the folder of its name with `NETWORKS`, from which the next search goes on.
     `minutes`: for all of it, unless the budget limits time.
     `method`: how the space is searched.
+    `workers`: how many processes search; those besides this one run its command line.
+    `command`: the words of the command that searches, which its folder keeps.
+    Where KeyboardInterrupt ends it before there is a compressed file, the best network is at
+    `path`, unless a file is there already. Where no file keeps the limits, the nearest is there.
+
     Raises BudgetError or ValueError for what cannot be searched for, ExportError, OSError;
     FileExistsError where the place of the code has something that no search wrote; StudyHeld where
     another command searches for the same file.
@@ -106,23 +102,101 @@ def network_job(
     with alone(folder, INSTEAD), scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _scores_of_yours(_absolute(budget, yours, task, meters), yours, task, say)
-        search = _Search(task, space, limits, meters, path, seed)
-        found = search.run(SEARCHING * minutes, method or Method(), clock)
-        chosen = found.best
+        search = NetworkSearch(task, space, limits, meters, folder, seed)
+        with helpers(workers - 1):
+            found = _found(search, minutes, method or Method(), clock, tell)
+        chosen = found.nearest
         _write_code(code, str(chosen).encode(), path, folder)
-        network, longer = trained(chosen, found, task, clock, UNTIL * minutes, seed, folder)
+        note = Searched(name=task.name, budget=str(budget), command=tuple(command), code=code.name)
+        note.keep(folder, found, limits)
+        compressed, longer = _compressed(found, search, path, clock, told)
+        points = _points(yours, found, path, compressed, task, scratch)
+        made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
+        report = NetworkReport(
+            found=found, longer=longer, seconds=clock.gone, workers=workers, **made
+        )
+        note.keep(folder, found, limits, report)
+    return report
+
+
+def _found(
+    search: NetworkSearch,
+    minutes: float,
+    method: Method,
+    clock: Clock,
+    tell: Callable[[dict[str, Any]], None],
+) -> Found:
+    """What the search of a command finds in its share of the minutes.
+
+    Raises ValueError where they are too few, KeyboardInterrupt where somebody ended it before
+    there was a network.
+    """
+    try:
+        found = search.run(SEARCHING * minutes, method, clock, tell=tell)
+    except TooShortError as error:
+        enough = math.ceil(10 * error.seconds / 60 / SEARCHING) / 10
+        raise ValueError(
+            f"{minutes:.3g} minutes are too few, of which {SEARCHING:.0%} are for the search: "
+            f"{error.why}. Give {enough:g} minutes"
+        ) from None
+    tell({"event": "searched", **found.as_json()})
+    if not found.trials and found.interrupted:
+        raise KeyboardInterrupt
+    if found.trials and found.not_kept:
+        clock.say(f"  {found.not_kept}; it is compressed, which may help")
+    if not found.trials:
+        raise ValueError(
+            f"{minutes:.3g} minutes are too few: no network was trained for even a part of "
+            f"{found.training.steps:,} steps in {duration(found.seconds)}. What was begun is kept: "
+            f"the same command goes on from there, or give {2 * minutes:.3g} minutes"
+        )
+    return found
+
+
+def _compressed(
+    found: Found, search: NetworkSearch, path: Path, clock: Clock, told: dict[str, Any]
+) -> tuple[Report, tuple[float, float] | None]:
+    """How what was found was compressed, and its scores before and after it was trained longer.
+
+    `told`: what hears of it.
+
+    KeyboardInterrupt leaves the best network so far at the path.
+    """
+    task, limits = search.task, search.limits
+    until = UNTIL * clock.seconds / 60
+    try:
+        if found.interrupted:
+            raise KeyboardInterrupt
+        network, longer = trained(
+            found.nearest, found, task, clock, until, search.seed, search.folder
+        )
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
             path,
             minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
-            meters=meters,
-            seed=seed,
+            meters=search.meters,
+            seed=search.seed,
             **told,
         )
-        points = _points(yours, found, path, compressed, task, scratch)
-    made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
-    return NetworkReport(found=found, longer=longer, seconds=clock.gone, **made)
+    except KeyboardInterrupt:
+        clock.say(str(found))
+        _leave(found, path, clock.say)
+        raise
+    return compressed, longer
+
+
+def _leave(found: Found, path: Path, say: Callable[[str], None]) -> None:
+    """Leave the best network's file at a path where there is none, as it is, without compression.
+
+    A file that is there is of an earlier search, and compressed.
+    """
+    known = found.nearest, *found.candidates
+    best = next((one for one in known if one.file is not None), None)
+    if path.exists() or best is None or best.file is None:
+        return
+    save(path, best.file)
+    say(f"  {path} is the best network so far, not compressed yet and not proved")
 
 
 def _check_code(code: Path, path: Path, folder: Path) -> None:
@@ -182,66 +256,9 @@ def join_search(
     with scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _absolute(budget, yours, task, meters)
-        search = _Search(task, space, limits, meters, path, seed)
+        folder = path.with_name(f"{path.name}{NETWORKS}")
+        search = NetworkSearch(task, space, limits, meters, folder, seed)
         search.run(SEARCHING * minutes, method or Method(), Clock(60 * minutes, began), worker)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """The search of a job, which several processes can share."""
-
-    task: Task
-    space: Space
-    limits: Budget
-    meters: Sequence[Gauge] | None
-    path: Path
-    seed: int
-
-    def run(self, minutes: float, method: Method, clock: Clock, worker: int = 0) -> Found:
-        """Search for so many minutes of a clock."""
-        folder = self.path.with_name(f"{self.path.name}{NETWORKS}")
-        return find(
-            self.task,
-            self.space,
-            _searched(self.limits),
-            folder,
-            method=method,
-            estimates=self._estimates(folder, clock),
-            meters=_on_files(self.limits, self.meters),
-            minutes=minutes,
-            seed=self.seed,
-            worker=worker,
-            asked=clock.asked,
-            began=clock.began,
-            say=clock.say,
-        )
-
-    def _estimates(self, folder: Path, clock: Clock) -> list[Gauge]:
-        """What tells the cost of a network before it is trained.
-
-        Milliseconds come from a table of operations, which is fitted to a few networks of the space
-        where there is time for that.
-        """
-        of_files = _on_files(self.limits, self.meters)
-        timed = next((one for one in of_files if isinstance(one, Latency)), None)
-        if timed is None or timed.batch != 1:
-            return list(ESTIMATES)
-        table = OperationTable(meter=replace(timed, repeats=7), folder=folder / "milliseconds")
-        draw, began = random.Random(self.seed), monotonic()
-        networks = [self.space.made(self.space.drawn(draw)).network() for _ in range(FITTED)]
-        try:
-            if clock.seconds < FIT_FROM:
-                table(networks[0], self.task.sealed())
-            else:
-                table = table.fitted(networks, self.task.sealed())
-        except UnknownOperatorError as error:
-            clock.say(f"  {error}: milliseconds are decided on files alone")
-            return list(ESTIMATES)
-        clock.say(
-            f"  a table of {table.measurements} measured operations foretells milliseconds "
-            f"({duration(monotonic() - began)})"
-        )
-        return [*ESTIMATES, TabledMilliseconds(table=table)]
 
 
 def _parts(given: Any, say: Callable[[str], None]) -> tuple[nn.Module | None, Task, Space]:
@@ -303,6 +320,8 @@ def _absolute(
     cost = Cost(bytes=yours.stat().st_size)
     for meter in checked_meters(budget, meters):
         cost |= meter(yours, task.sealed())
+    if cost.milliseconds is not None:  # as exactly as they are known
+        cost = replace(cost, milliseconds=float(f"{cost.milliseconds:.4g}"))
     return budget.against(cost)
 
 
@@ -332,13 +351,6 @@ def _scores_of_yours(
     return absolute
 
 
-def _searched(limits: Budget) -> Budget:
-    """The limits that a network has before it is compressed."""
-    names = [name for name in limits.limits() if name not in LIMITED or LIMITED[name].getting]
-    own = {name: None for name in names if NAMED.fullmatch(name) is None}
-    return replace(limits, named={}, **own)  # type: ignore[arg-type]
-
-
 def _of_file(limits: Budget, value: float) -> Budget:
     """The limits that its file has; time is counted for the whole command.
 
@@ -353,11 +365,6 @@ def _of_file(limits: Budget, value: float) -> Budget:
     ):
         return limits
     return replace(limits, drop=float(f"{TINY * abs(value):.2g}"))
-
-
-def _on_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
-    """The meters of files, without that of bytes, which are counted anyway."""
-    return [one for one in checked_meters(_searched(limits), meters) if one.measures != "bytes"]
 
 
 def _points(

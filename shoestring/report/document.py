@@ -236,10 +236,40 @@ class Speed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a search for networks had come to when a training ended.
+
+    `minutes`: of training by then, of all processes together.
+    `score`: of the network that ended, after `share` of a full training; `id` is that of its point.
+    `best`: the highest score so far of networks that keep the limits; None before there is one.
+    """
+
+    id: str
+    minutes: float
+    score: float
+    share: float
+    best: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """What only a search for networks has.
+
+    `curve`: its trainings, as they ended; `words` says what time bought.
+    `code`: of the chosen network; `file` is the name of the file that has it.
+    """
+
+    curve: tuple[Spent, ...]
+    words: str
+    code: str
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Document:
     """All that a page shows; the fields are those of the page's own description.
 
-    `kind`: what it is of: a study, a ledger or a lone file.
+    `kind`: what it is of: a study, a ledger, a lone file, or a search for networks.
     `made`: when, as an ISO time. `version`: of shoestring.
     `live`: whether the page asks for it again and again; `working`: whether a search goes on.
     `notes`: sentences that a reader must see.
@@ -249,9 +279,10 @@ class Document:
     `speed`: how fast the delivered file runs; None where nobody timed both files.
     `search_seconds`: that the whole search took; None where that is not known.
     `versions`: of the packages that made the delivered file, or the newest point.
+    `networks`: None where no network was searched for.
     """
 
-    kind: Literal["study", "ledger", "file"]
+    kind: Literal["study", "ledger", "file", "networks"]
     title: str
     made: str = field(default_factory=lambda: now())
     version: str = __version__
@@ -276,6 +307,7 @@ class Document:
     commands: tuple[Command, ...] = ()
     machine: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    networks: Networks | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The document as plain values; numbers that are not finite are None, or left out."""

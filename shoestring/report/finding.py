@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shoestring.artifact import ShoeError
 from shoestring.artifact.format.file import MARK
-from shoestring.artifact.format.names import DATABASE, NOTE, STUDY
+from shoestring.artifact.format.names import DATABASE, NETWORKS, NOTE, SEARCHED, STUDY
 from shoestring.artifact.format.saving import check_file
 from shoestring.report.document import Document
 from shoestring.report.lone import document_of_file, document_of_ledger
@@ -18,14 +18,19 @@ _WHAT = "name a .shoe file, the folder of its search (NAME.shoe.study) or a ledg
 
 
 def newest_study(folder: Path) -> Path:
-    """The folder of the newest search in a folder; raises FileNotFoundError where there is none."""
+    """The folder of the newest search in a folder; raises FileNotFoundError where there is none.
+
+    Where a search for networks made its file, that file.
+    """
     found = [path.parent for path in folder.glob(f"*{STUDY}/{NOTE}")]
     if not found:
         where = "here" if folder == Path() else f"in {folder}"
         raise FileNotFoundError(
             f"there is no search {where}: {_WHAT}, or run shoestring compress first"
         )
-    return max(found, key=_changed)
+    newest = max(found, key=_changed)
+    file = newest.with_name(newest.name.removesuffix(STUDY))
+    return newest if networks_of(file) is None else file
 
 
 def _changed(folder: Path) -> float:
@@ -62,6 +67,8 @@ def document_of(
 ) -> Document:
     """The document of a `.shoe` file, of the folder of a search, or of a ledger.
 
+    A file that a search for networks made is shown with that search.
+
     `ledger`: what else is known of the file; None for the ledger of its search or beside it.
     `sensitivity`: a file that `shoestring sensitivity --json` printed; None for the table in the
         folder of the search, if there is one. A note says where it is of another model.
@@ -79,7 +86,28 @@ def document_of(
     return replace(document, sensitivity=table, notes=(*document.notes, *said))
 
 
+def networks_of(path: Path) -> Path | None:
+    """The folder of the search for networks that a path is about; None where it is about none.
+
+    The path may be the folder or the file beside it, which need not be there.
+    """
+    folder = path if path.suffix == NETWORKS else path.with_name(f"{path.name}{NETWORKS}")
+    return folder if (folder / SEARCHED).is_file() else None
+
+
 def _collected(path: Path, ledger: Path | None) -> Document:
+    networks = networks_of(path)
+    if networks is not None:
+        from shoestring.report.searched_networks import document_of_networks
+
+        file = networks.with_name(networks.name.removesuffix(NETWORKS))
+        made = [one for one in (file.with_name(f"{file.name}{STUDY}") / NOTE, file) if one.exists()]
+        return document_of_networks(networks, _of_file(file, ledger) if made else None)
+    return _of_file(path, ledger)
+
+
+def _of_file(path: Path, ledger: Path | None) -> Document:
+    """The document of anything but a search for networks."""
     folder = study_of(path)
     if folder is not None and (folder == path or not path.is_file() or path.parent == folder):
         return _of_study(folder, ledger)

@@ -6,7 +6,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from shoestring.artifact.format.names import STUDY
+from shoestring.artifact.format.names import NETWORKS, SEARCHED, STUDY
 from shoestring.artifact.format.saving import replacing
 from shoestring.artifact.html import clipped
 from shoestring.report.document import Document
@@ -53,19 +53,28 @@ def save_page(document: Document, path: Path) -> int:
     return len(data)
 
 
-def check_target(target: Path) -> None:
-    """Raise FileExistsError where a page would replace a file that is no report."""
+def check_target(target: Path, option: str = "--out") -> None:
+    """Raise FileExistsError where a page would replace a file that is no report.
+
+    `option`: of the command, which names another file.
+    """
     if target.is_file() and not _is_ours(target):
         raise FileExistsError(
             f"{target} is there and is no report, so it is not replaced: name another file with "
-            "--out, or move it away"
+            f"{option}, or move it away"
         )
 
 
 def place_beside(path: Path) -> Path:
-    """The path of the page of a file or of a search, beside it: NAME.html."""
-    name = path.absolute().name.removesuffix(STUDY)
-    return path.with_name(f"{Path(name).stem or name}.html")
+    """The path of the page of a file or of a search, beside it: NAME.html.
+
+    Where that is the page of a search for networks, the compression of what it found has another.
+    """
+    given = path.absolute().name
+    name = given.removesuffix(STUDY).removesuffix(NETWORKS)
+    is_part = name != given and path.with_name(f"{name}{NETWORKS}").joinpath(SEARCHED).exists()
+    more = "-compressed" if is_part and given.endswith(STUDY) else ""
+    return path.with_name(f"{Path(name).stem or name}{more}.html")
 
 
 def _is_ours(page: Path) -> bool:

@@ -39,13 +39,12 @@ from shoestring.search.stages import Head, NetworkStage, Shortcut, StageNetwork,
 from shoestring.search.supernet import Shared, Supernet
 from shoestring.search.tables import TableNetwork, TableNorm, Tables
 from shoestring.search.texts import Grams, Ngrams, Pooling, TextNetwork
+from shoestring.search.training_length import TooShortError
 from shoestring.search.trials import (
-    AsynchronousHalving,
     End,
     RandomSettings,
     TreeParzen,
     TriedSettings,
-    Whole,
 )
 from shoestring.search.tuning import Tuned, UntunedError, tune
 from shoestring.search.zero_cost import (
@@ -61,7 +60,6 @@ __all__ = [
     "ESTIMATES",
     "OPERATIONS",
     "Architecture",
-    "AsynchronousHalving",
     "AtRandom",
     "Block",
     "BlockCombiner",
@@ -126,6 +124,7 @@ __all__ = [
     "TabledMilliseconds",
     "Tables",
     "TextNetwork",
+    "TooShortError",
     "TreeParzen",
     "TriedSettings",
     "Tuned",
@@ -135,7 +134,6 @@ __all__ = [
     "UnscoredWarning",
     "UntunedError",
     "Weighed",
-    "Whole",
     "ZeroCost",
     "default_training",
     "find",

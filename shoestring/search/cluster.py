@@ -11,9 +11,9 @@ from torch import nn
 
 from shoestring.artifact.errors import missing
 from shoestring.core import Task, check_task
+from shoestring.search.halving import Halving
 from shoestring.search.knobs import Chosen, Knobs
 from shoestring.search.trials import (
-    AsynchronousHalving,
     End,
     RandomSettings,
     TreeParzen,
@@ -31,7 +31,7 @@ def tune_on_cluster(
     steps: int,
     knobs: Knobs | None = None,
     by: TreeParzen | RandomSettings | None = None,
-    stopping: AsynchronousHalving | None = None,
+    halving: Halving | None = None,
     most: int = 1000,
     processors: float = 1.0,
     seed: int = 0,
@@ -43,10 +43,10 @@ def tune_on_cluster(
     Each machine of the cluster needs Shoestring, and what else the task and `build` import.
 
     Needs the extra `cluster`.
-    Source: Liaw et al. 2018 (Ray Tune); `by` and `stopping` have theirs.
+    Source: Liaw et al. 2018 (Ray Tune); `by` and `halving` have theirs.
     Differs: the table is not kept in a folder; Ray has its own, in `~/ray_results`.
 
-    `minutes`, `steps`, `knobs`, `by`, `stopping`, `seed`: as in `tune`.
+    `minutes`, `steps`, `knobs`, `by`, `halving`, `seed`: as in `tune`.
     `most`: trials at most, 1 or more.
     `processors`: of each trial, above 0.
 
@@ -62,7 +62,7 @@ def tune_on_cluster(
         raise missing("ray", "optuna", extra="cluster", what="tune_on_cluster") from None
     turns, halving, sampler = (
         knobs or Knobs(),
-        stopping or AsynchronousHalving(),
+        halving or Halving(),
         by or TreeParzen(),
     )
     default = _default(task, build, steps, seed)
@@ -95,7 +95,7 @@ def _tuner(
         time_attr="part",
         max_t=trial.whole,
         grace_period=1,
-        reduction_factor=trial.stopping.factor,
+        reduction_factor=trial.halving.factor,
     )
     return ray_tune.Tuner(
         ray_tune.with_resources(
@@ -120,7 +120,7 @@ def _default(task: Task, build: Callable[[], nn.Module], steps: int, seed: int) 
         default_of(task, build, steps, seed),
         task,
         build,
-        stopping=AsynchronousHalving(),
+        halving=Halving(),
         look=lambda part, score: False,
         until=math.inf,
         seed=seed,
@@ -132,7 +132,7 @@ class _Trial:
     """What a worker of Ray runs for each trial."""
 
     knobs: Knobs
-    stopping: AsynchronousHalving
+    halving: Halving
     size: int | None
     steps: int
     seed: int
@@ -140,7 +140,7 @@ class _Trial:
     @property
     def whole(self) -> int:
         """A whole training, in the parts that the scheduler counts."""
-        return self.stopping.factor**self.stopping.rungs
+        return self.halving.parts[-1]
 
     def space(self, trial: Any) -> None:
         """Ask a trial of Optuna for its values, which Ray reads off it."""
@@ -161,7 +161,7 @@ class _Trial:
             self.chosen(config),
             task,
             build,
-            stopping=self.stopping,
+            halving=self.halving,
             look=look,
             until=math.inf,
             seed=self.seed,

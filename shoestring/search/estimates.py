@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, ClassVar, final
 
 import torch
@@ -17,6 +19,11 @@ from shoestring.search.milliseconds import OperationTable, UnknownOperatorError
 
 _TENSOR_BYTES, _GRAPH_BYTES = 12.0, 25.0
 """About the bytes of a file for each tensor, and for each module that computes something."""
+
+LATE = (
+    "there is no more time to measure operations: those that are new are guessed from what they "
+    "compute, and the files of networks decide"
+)
 
 
 class UnestimatedWarning(UserWarning):
@@ -94,12 +101,19 @@ class CodedBytes:
 class TabledMilliseconds:
     """`milliseconds`: of a run of the network's file, from a table of operations of this machine.
 
-    A network with an operation that the table has no rule for is not estimated: its file decides.
+    Operations that are new to the table are measured, which takes tenths of a second each, unless
+    the network would break a limit by far: then they are guessed. A network with an operation that
+    the table has no rule for is not estimated: its file decides.
 
     `table`: best one that is `fitted` to networks of the space.
+    `known_above`: milliseconds. A network that is guessed to take more is not measured.
+    `seconds`: for measuring, in all. Then all others are guessed.
     """
 
     table: OperationTable
+    known_above: float = math.inf
+    seconds: float = math.inf
+    _took: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     measures: ClassVar[str] = "milliseconds"
 
@@ -109,7 +123,20 @@ class TabledMilliseconds:
 
     def __call__(self, subject: Any, task: Task) -> Cost:
         try:
-            return Cost(milliseconds=self.table(subject, task))
+            return Cost(milliseconds=self._estimated(subject, task))
         except UnknownOperatorError as error:
             warnings.warn(str(error), UnestimatedWarning, stacklevel=2)
             return Cost()
+
+    def _estimated(self, network: Any, task: Task) -> float:
+        late = sum(self._took) > self.seconds
+        if self.table.measurements:
+            guess, new = self.table.guessed(network, task)
+            if late and new:
+                warnings.warn(LATE, UnestimatedWarning, stacklevel=3)
+            if late or not new or guess > self.known_above:
+                return guess
+        began = monotonic()
+        found = self.table(network, task)
+        self._took.append(monotonic() - began)
+        return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic, process_time
 from typing import Any
 
 import torch
+from torch import nn
 
 from shoestring.artifact import load
 from shoestring.artifact.scratch import scratch_folder
@@ -28,6 +29,7 @@ class Evaluation:
     `training`: of a network that is trained fully.
     `meters`: of files, beside their bytes.
     `folder`: where interrupted trainings are kept, told apart by `model`.
+    `trained`: gets the trial and the network where there is a score and no file.
     """
 
     space: Space
@@ -37,6 +39,7 @@ class Evaluation:
     seed: int
     folder: Path
     model: str
+    trained: Callable[[Trial, nn.Module], None] = lambda trial, network: None
 
     def __call__(self, trial: Trial, picks: Picks, share: float) -> tuple[Trial, bytes | None]:
         """The trial of a network; of one that is trained fully, with its file."""
@@ -54,6 +57,7 @@ class Evaluation:
             else:
                 with evaluating(network), torch.no_grad():
                     trial = self._scored(trial, network)
+                self.trained(trial, network)
         except (TimeUpError, KeyboardInterrupt):
             raise
         except Exception as error:  # of one network: a failure is a result too

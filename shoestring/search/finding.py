@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -11,30 +12,33 @@ from pathlib import Path
 from shutil import rmtree
 from statistics import median, stdev
 from time import monotonic
-from typing import final
+from typing import Any, final
+
+from torch import nn
 
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, BudgetError, Gauge, Task, check_task
-from shoestring.core.resource import LIMITED
+from shoestring.core import Budget, Gauge, Task, check_task
 from shoestring.kit import (
     Averaged,
     Study,
     Training,
     Trial,
+    export,
     listening,
+    pack,
 )
-from shoestring.kit.clock import Clock, TimeUpError, duration
+from shoestring.kit.clock import ENDING, Clock, TimeUpError, duration
 from shoestring.search.default_training import default_training
 from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.evaluation import Evaluation
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
 from shoestring.search.identity import any_network, check_fits, identity_of
-from shoestring.search.limits import Feasible
+from shoestring.search.limits import Feasible, broken_limits, limits_of_networks
 from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
 from shoestring.search.searchers import Evolution, Searcher
 from shoestring.search.space import Picks, Space
-from shoestring.search.training_length import at, steps_for
+from shoestring.search.training_length import TooShortError, at, steps_for
 
 DEATHS = 2
 """After how many processes died with a network it counts as failed."""
@@ -81,6 +85,7 @@ def find(
     asked: Callable[[], bool] = lambda: False,
     began: float | None = None,
     say: Callable[[str], None] = lambda text: None,
+    tell: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Found:
     """Search a space for the network with the highest validation score that keeps limits.
 
@@ -105,22 +110,22 @@ def find(
     `worker`: the number of this process among those that share the folder, from 0.
     `asked`: whether somebody asked for the end, besides KeyboardInterrupt.
     `began`: the time from which minutes count, by time.monotonic(); None for now.
-    `say`: gets lines of progress.
+    `say`, `tell`: get progress, as lines, and as a dictionary for each network of this process.
     Raises BudgetError where no network of the space keeps the limits (it names the nearest), and
-    for limits that a search cannot keep; ValueError for settings out of range; the error of the
-    first network where the first ones all fail; StudyError.
+    for limits that a search cannot keep; ValueError for settings out of range; TooShortError where
+    there is no time; the error of the first network where the first ones all fail; StudyError.
     """
     check_task(task)
     _check_numbers(minutes, most)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     task = task.sealed()
-    feasible = Feasible(space, task, _checked(limits), estimates)
+    feasible = Feasible(space, task, limits_of_networks(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
-        stack.enter_context(listening(clock))
         training, identity = _begun(feasible, path, clock, method.halving, training, seed)
+        stack.enter_context(listening(clock))
         study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(study, feasible, method, training, meters, clock, most, seed, worker, say)
+        search = _Search(study, feasible, method, training, meters, clock, most, seed, worker, tell)
         return search.found(search.run())
 
 
@@ -141,13 +146,20 @@ def _begun(
 ) -> tuple[Training, str]:
     """The training of a search, and what its trials belong to."""
     try:
-        check_fits(feasible.task, feasible.space, seed)
-        feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
-        training = training or _default(feasible, folder, clock, halving, seed)
+        # A few steps tell how much time would be enough, even where it is up.
+        with listening(Clock(math.inf, asked=clock.asked)):
+            check_fits(feasible.task, feasible.space, seed)
+            feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
+            training = training or _default(feasible, folder, clock, halving, seed)
         return training, identity_of(feasible.task, feasible.space, training, seed)
-    except TimeUpError as error:
-        raise ValueError(
-            f"{clock.seconds / 60:.3g} minutes for the search alone are too few: {error}"
+    except TooShortError as error:
+        enough = (clock.gone + error.seconds) / (1 - ENDING)
+        why = f"{duration(clock.gone)} were gone before the first training, {error.why}"
+        raise TooShortError(
+            why,
+            enough,
+            f"{clock.seconds / 60:.3g} minutes are too few for a search: {why}. Give "
+            f"{math.ceil(enough / 6) / 10:g} minutes",
         ) from None
     except IndexError as error:
         raise ValueError(
@@ -160,28 +172,12 @@ def _default(
     feasible: Feasible, folder: Path, clock: Clock, halving: Halving, seed: int
 ) -> Training:
     """The training of a network where nobody says: of so many steps that the time is enough."""
-    steps = steps_for(feasible.space, feasible.task, feasible, folder, clock.left, halving, seed)
+    steps = steps_for(
+        *(feasible.space, feasible.task, feasible, folder, clock.left, halving, seed, clock.say)
+    )
     chosen = default_training(any_network(feasible.space, seed), feasible.task, steps)
     clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
     return replace(chosen.training, statistics=Averaged())
-
-
-def _checked(limits: str | Budget) -> Budget:
-    """The limits; raises BudgetError for those that a search of networks cannot keep."""
-    text = limits if isinstance(limits, str) else str(limits)
-    budget = Budget.parse(text) if text.strip() else Budget()
-    for name in budget.limits():
-        if name not in LIMITED or LIMITED[name].getting:
-            raise BudgetError(
-                f"a search of networks is within limits on having one, and {name} is none: "
-                "leave it out"
-            )
-    if budget.relative:
-        raise BudgetError(
-            f"{budget.relative[0]} is a share of what came in, and nothing came in: give a number, "
-            "or use Budget.against(cost) with the cost of the model to beat"
-        )
-    return budget
 
 
 @dataclass
@@ -197,7 +193,7 @@ class _Search:
     most: int | None
     seed: int
     worker: int
-    say: Callable[[str], None]
+    tell: Callable[[dict[str, Any]], None]
 
     def __post_init__(self) -> None:
         number = self.seed + 1000 * self.worker
@@ -211,7 +207,9 @@ class _Search:
             seed=self.seed,
             folder=self.study.folder,
             model=self.study.model,
+            trained=self._note,
         )
+        self.short: tuple[Trial, nn.Module] | None = None
         self.proposals = Proposals(
             self.feasible, self.method.searcher, self.method.screening, self.shortest, number
         )
@@ -235,6 +233,10 @@ class _Search:
             raise RuntimeError(f"no network could be trained: {trials[0].note}")
         self._warn_of_noise(scored)
         files = {one.technique: self.study.read(one) for one in scored if self.study.holds(one)}
+        if interrupted and not files and self.short is not None:
+            trial, network = self.short
+            with listening(lambda *_: None):  # the clock would end this too
+                files[trial.technique] = pack(network, export(network, self.task))
         return Found(
             space=self.space,
             limits=self.feasible.limits,
@@ -248,6 +250,11 @@ class _Search:
             seconds=self.clock.gone,
             interrupted=interrupted,
         )
+
+    def _note(self, trial: Trial, network: nn.Module) -> None:
+        """Keep the best network that has no file, for a search that ends before there is any."""
+        if self.short is None or _place(trial) > _place(self.short[0]):
+            self.short = trial, network
 
     def _one(self) -> bool:
         """Make one trial; False where none is left, or there is no time for one."""
@@ -282,7 +289,7 @@ class _Search:
 
     def _last_chance(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
         """The best network, where the time left is what a full training of it takes."""
-        best = _best(trials)
+        best = self._best(trials)
         if best is None or best.fidelity == 1:
             return
         if 2 * self._seconds(trials, picks_of(best.technique), 1.0) >= self.clock.left:
@@ -290,7 +297,7 @@ class _Search:
 
     def _all_known(self, trials: Sequence[Trial]) -> bool:
         """Train the best of a space without more networks fully, where halving kept none so far."""
-        best = _best(trials)
+        best = self._best(trials)
         if best is None or best.fidelity == 1:
             return False
         picks = picks_of(best.technique)
@@ -338,14 +345,32 @@ class _Search:
         return True
 
     def _say(self, trial: Trial, count: int) -> None:
-        best = _best(self.study.trials())
+        best, cost = self._best(self._within()), self.feasible.cost(picks_of(trial.technique))
         result = f"score {trial.score:.4f}" if trial.score is not None else f"failed, {trial.note}"
         so_far = "" if best is None else f"; best so far {best.score:.4f}"
-        self.say(
+        self.clock.say(
             f"  network {count}, {trial.fidelity:.0%} of a training: {result}{so_far}, "
             f"{duration(self.clock.left)} left"
         )
+        event = {"event": "network", "number": count, "picks": list(picks_of(trial.technique))}
+        self.tell(
+            event
+            | {"score": trial.score, "share": trial.fidelity, "note": trial.note}
+            | {"estimate": cost.measured(), "cost": trial.cost.measured()}
+            | {"over": broken_limits(self.feasible.limits, cost, trial.cost)}
+            | {"best": best and best.score, "seconds": self.clock.gone, "left": self.clock.left}
+        )
         self.clock.rest()
+
+    def _best(self, trials: Sequence[Trial]) -> Trial | None:
+        """The best of those that were trained longest and whose files keep the limits."""
+        refuses = self.feasible.refuses
+        scored = [
+            one
+            for one in trials
+            if one.score is not None and not refuses(picks_of(one.technique), one.cost)
+        ]
+        return max(scored, key=_place, default=None)
 
     def _warn_of_noise(self, scored: Sequence[Trial]) -> None:
         """Warn where the scores of networks differ by no more than chance would make them."""
@@ -364,7 +389,6 @@ class _Search:
             )
 
 
-def _best(trials: Sequence[Trial]) -> Trial | None:
-    """The one with the highest score of those that were trained longest; None without a score."""
-    scored = [one for one in trials if one.score is not None]
-    return max(scored, key=lambda one: (one.fidelity, one.score or 0.0), default=None)
+def _place(trial: Trial) -> tuple[float, float]:
+    """Higher for what was trained longer, then for the better of those that have a score."""
+    return trial.fidelity, trial.score or 0.0

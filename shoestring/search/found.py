@@ -13,9 +13,9 @@ from torch import nn
 
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Cost
-from shoestring.core.resource import LIMITED
 from shoestring.kit import Training, Trial, load_into
 from shoestring.kit.clock import duration
+from shoestring.search.limits import broken_limits
 from shoestring.search.proposing import picks_of
 from shoestring.search.space import Architecture, Picks, Space
 
@@ -34,7 +34,8 @@ class Candidate:
     `cost`: of its training, and of its file where there is one.
     `over`: the limits that it breaks, each with (value, limit). Bytes are those of the estimate,
         since the file is compressed later; other limits are decided on the file where there is one.
-    `file`: the bytes of its file; None where it was not trained fully.
+    `file`: the bytes of its file; None where it was not trained fully, except that an interrupted
+        search without any such network has one of the best that this process trained.
     """
 
     architecture: Architecture
@@ -76,7 +77,7 @@ class Found:
 
     `trials`: what was trained, in the order in which it ended.
     `estimates`: by the technique of a trial, which is the repr of its picks.
-    `files`: of those that were trained fully.
+    `files`: by the same, of those that were trained fully; see `Candidate.file`.
     `refused`: how many networks were looked at and not trained, as they break a limit.
     `seconds`: of the search.
     `interrupted`: whether it ended before its time.
@@ -109,6 +110,18 @@ class Found:
         Of those that were trained longest: where none was trained fully, its `share` says so.
         Raises ValueError where there is none; the message says what is nearest.
         """
+        if (nearest := self.nearest).over:
+            raise ValueError(
+                f"{self.not_kept}. Give limits that are a little lower, or more minutes"
+            )
+        return nearest
+
+    @property
+    def nearest(self) -> Candidate:
+        """The best; where no file keeps the limits, the one that breaks them by the least.
+
+        Raises ValueError where no network was trained.
+        """
         scored = [one for one in self.candidates if one.score is not None]
         full = [one for one in scored if one.share == scored[0].share]
         if not full:
@@ -116,16 +129,21 @@ class Found:
                 f"no network was trained in {duration(self.seconds)}: give more minutes, or a "
                 "shorter training"
             )
-        if fitting := [one for one in full if not one.over]:
-            return max(fitting, key=lambda one: one.score or 0.0)
-        nearest = min(full, key=_times_over)
+        fitting = [one for one in full if not one.over]
+        return fitting[0] if fitting else min(full, key=_times_over)
+
+    @property
+    def not_kept(self) -> str:
+        """That no file keeps the limits, and what the nearest has, in words; "" where one does."""
+        if not (nearest := self.nearest).over:
+            return ""
         broken = ", ".join(
             f"{name}: {value:.4g} for {limit:.4g}" for name, (value, limit) in nearest.over.items()
         )
-        raise ValueError(
-            f"none of {len(full)} networks that were trained keeps {self.limits} as a file, "
-            f"although their estimates do; the nearest: {broken}. Give limits that are a little "
-            "lower, or more minutes"
+        many = sum(one.share == nearest.share and one.score is not None for one in self.candidates)
+        return (
+            f"none of {many} network{'s' * (many != 1)} that were trained keeps {self.limits} as "
+            f"a file, although estimates of it do; the nearest: {broken}"
         )
 
     def __str__(self) -> str:
@@ -173,23 +191,10 @@ class Found:
             share=trial.fidelity,
             estimate=estimate,
             cost=trial.cost,
-            over=self._over(estimate, trial.cost),
+            over=broken_limits(self.limits, estimate, trial.cost),
             note=trial.note,
-            file=self.files.get(trial.technique) if trial.fidelity == 1 else None,
+            file=self.files.get(trial.technique),
         )
-
-    def _over(self, estimate: Cost, cost: Cost) -> dict[str, tuple[float, float]]:
-        known = cost if estimate.bytes is None else cost | Cost(bytes=estimate.bytes)
-        found = dict[str, tuple[float, float]]()
-        for name, limit in self.limits.limits().items():
-            if name not in LIMITED or LIMITED[name].getting:
-                continue
-            value = getattr(known, LIMITED[name].field)
-            if value is None:
-                value = getattr(estimate, LIMITED[name].field)
-            if value is not None and value > float(limit):  # type: ignore[arg-type]
-                found[name] = (float(value), float(limit))  # type: ignore[arg-type]
-        return found
 
 
 def _place(one: Trial) -> tuple[float, float]:

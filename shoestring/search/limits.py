@@ -18,6 +18,44 @@ STEPS = 300
 """How often a decision is changed to come nearer to the limits."""
 
 
+def limits_of_networks(limits: str | Budget) -> Budget:
+    """The limits; raises BudgetError for those that a search of networks cannot keep."""
+    text = limits if isinstance(limits, str) else str(limits)
+    budget = Budget.parse(text) if text.strip() else Budget()
+    for name in budget.limits():
+        if name not in LIMITED or LIMITED[name].getting:
+            raise BudgetError(
+                f"a search of networks is within limits on having one, and {name} is none: "
+                "leave it out"
+            )
+    if budget.relative:
+        raise BudgetError(
+            f"{budget.relative[0]} is a share of what came in, and nothing came in: give a number, "
+            "or use Budget.against(cost) with the cost of the model to beat"
+        )
+    return budget
+
+
+def broken_limits(limits: Budget, estimate: Cost, cost: Cost) -> dict[str, tuple[float, float]]:
+    """The limits that a network breaks: of each the value, and the limit.
+
+    Bytes are those of the estimate, since a file is compressed later. Of other resources the file's
+    count, where there is one.
+    """
+    known = cost if estimate.bytes is None else cost | Cost(bytes=estimate.bytes)
+    found = dict[str, tuple[float, float]]()
+    for name, limit in limits.limits().items():
+        if name not in LIMITED or LIMITED[name].getting:
+            continue
+        value = getattr(known, LIMITED[name].field)
+        if value is None:
+            value = getattr(estimate, LIMITED[name].field)
+        assert not isinstance(limit, Share)
+        if value is not None and value > limit:
+            found[name] = (float(value), float(limit))
+    return found
+
+
 @dataclass
 class Feasible:
     """Tells which networks of a space keep limits, by estimates of untrained ones.
@@ -74,6 +112,10 @@ class Feasible:
     def refused(self) -> int:
         """How many networks were looked at that break a limit, by their estimates."""
         return sum(bool(self.over(picks)) for picks in self._costs)
+
+    def refuses(self, picks: Picks, cost: Cost) -> bool:
+        """Whether a network breaks a limit, by its estimates or by the cost of its file."""
+        return bool(broken_limits(self.limits, self.cost(picks), cost))
 
     def keeps(self, picks: Picks) -> bool:
         """Whether a network keeps the limits, by its estimates."""

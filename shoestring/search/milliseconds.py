@@ -32,6 +32,9 @@ _TIMES = 3  # that a file is measured; the median is taken, since others use the
 _FEWEST = 4  # networks that a fit of two numbers takes
 _FORMAT = 1  # of what is kept; another one where the files of pieces change
 
+_ByKind = dict[str, dict[str, tuple[int, float]]]
+"""Of each kind of piece those that are known, by their keys: what they compute, milliseconds."""
+
 
 class UnknownOperatorError(ValueError):
     """A network runs operators of torch without a rule; the message names them."""
@@ -119,6 +122,7 @@ class OperationTable:
     folder: str | Path | None = None
     fit: Fit = Fit()
     _memory: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _seen: _ByKind = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __call__(self, network: nn.Module, task: Task) -> float:
         """The foretold milliseconds of one run with batch 1. Operations that are new are measured.
@@ -129,6 +133,34 @@ class OperationTable:
         """
         total, count = self._summed(network, task)
         return self.fit.factor * total + self.fit.each * count
+
+    def guessed(self, network: nn.Module, task: Task) -> tuple[float, int]:
+        """The same without a measurement, and how many operations were guessed.
+
+        An operation that is not in the table takes what others of its kind would lead one to
+        expect, by how much it computes. A table that nothing was looked up in guesses 0.
+
+        Raises UnknownOperatorError for an operator without a rule, and what the network raises.
+        """
+        steps = _steps(network, task)
+        pieces = pieces_of(steps)
+        known = [self._held(piece.key) is not None for piece in pieces]
+        parts = [
+            self._piece(piece, steps) if is_known else self._guess(piece, steps)
+            for piece, is_known in zip(pieces, known, strict=True)
+        ]
+        total = (self._held("nothing") or 0.0) + sum(parts)
+        return self.fit.factor * total + self.fit.each * len(pieces), known.count(False)
+
+    def _guess(self, piece: Piece, steps: Steps) -> float:
+        """The milliseconds of a piece, from those of its kind, or of all kinds."""
+        kinds = [self._seen[piece.kind]] if piece.kind in self._seen else self._seen.values()
+        known = [one for kind in kinds for one in kind.values() if one[1] > 0]
+        if not known:
+            return 0.0
+        work, milliseconds = zip(*known, strict=True)
+        fit = Fit.of(work, [1] * len(work), milliseconds)
+        return fit.factor * piece.work(steps) + fit.each
 
     def _summed(self, network: nn.Module, task: Task) -> tuple[float, int]:
         """The milliseconds of a run and of the operations in it, and how many operations."""
@@ -151,7 +183,8 @@ class OperationTable:
     def fitted(self, networks: Iterable[nn.Module], task: Task) -> OperationTable:
         """The same table with a fit to networks like those that it is for.
 
-        Their milliseconds are measured on drafts.
+        Their milliseconds are measured on drafts, and kept as those of operations are: a fit to the
+        same networks again measures nothing.
 
         `networks`: 4 or more, best 12 that were drawn at random from the space.
 
@@ -165,14 +198,19 @@ class OperationTable:
             )
         rows = list[tuple[float, int, float]]()
         for network in networks:
-            milliseconds = _measured(self.meter, _steps(network, task), _TIMES)
-            rows.append((*self._summed(network, task), milliseconds))
+            rows.append((*self._summed(network, task), self._draft(_steps(network, task))))
         sums, counts, measured = zip(*rows, strict=True)
         table = OperationTable(
             meter=self.meter, folder=self.folder, fit=Fit.of(sums, counts, measured)
         )
         table._memory.update(self._memory)
+        table._seen.update(self._seen)
         return table
+
+    def _draft(self, steps: Steps) -> float:
+        """The milliseconds of a whole network, by its draft."""
+        wired = [(piece.key, piece.given, piece.output) for piece in pieces_of(steps)]
+        return self._kept(f"draft {_short(repr(wired))}", lambda: steps)
 
     @property
     def measurements(self) -> int:
@@ -186,7 +224,9 @@ class OperationTable:
         others = sum(self._between(one) for one in maps) or self._kept("nothing", nothing)
         if len(maps) > 1:  # several maps come in, one goes out
             others -= (len(maps) - 1) * (self._between(maps[0], 2) - self._between(maps[0]))
-        return max(0.0, whole - others) / _COPIES
+        found = max(0.0, whole - others) / _COPIES
+        self._seen.setdefault(piece.kind, {})[piece.key] = piece.work(steps), found
+        return found
 
     def _between(self, value: Value, sinks: int = 1) -> float:
         """The milliseconds of what is before and after a piece that takes this map."""
@@ -195,17 +235,19 @@ class OperationTable:
 
     def _kept(self, key: str, made: Callable[[], Steps]) -> float:
         """The milliseconds of a run that are in memory or in the folder, or measured now."""
-        if key in self._memory:
-            return self._memory[key]
-        path = self._path(key)
-        found = None if path is None else _read(path, key)
-        if found is None:
-            found = _measured(self.meter, made(), _TIMES)
-            if path is not None:
+        if (found := self._held(key)) is None:
+            found = self._memory[key] = _measured(self.meter, made(), _TIMES)
+            if (path := self._path(key)) is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 save(path, json.dumps({"key": key, "milliseconds": found}).encode())
-        self._memory[key] = found
         return found
+
+    def _held(self, key: str) -> float | None:
+        """The milliseconds of a run that are in memory or in the folder; None for no such."""
+        path = None if key in self._memory else self._path(key)
+        if path is not None and (found := _read(path, key)) is not None:
+            self._memory[key] = found
+        return self._memory.get(key)
 
     def _path(self, key: str) -> Path | None:
         if self.folder is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +33,14 @@ class Piece:
     def kind(self) -> str:
         """The operators, joined by "+"; of a convolution also how it shares its channels."""
         return self.key.split(" ", 1)[0]
+
+    def work(self, steps: Steps) -> int:
+        """About how much it computes: multiplications, and the numbers that it takes and gives."""
+        read = {one for step in self.steps for one in step.inputs} - set(self.given)
+        constants = [found for one in read if (found := steps.values[one].constant) is not None]
+        weights = sum(one.size for one in constants if one.ndim > 1)
+        maps = [steps.values[one].shape for one in (*self.given, self.output)]
+        return weights * math.prod(maps[-1][2:]) + sum(map(math.prod, maps))
 
 
 def pieces_of(steps: Steps) -> list[Piece]:

@@ -64,20 +64,29 @@ class Proposals:
         self.feasible, self.searcher, self.shortest = feasible, searcher, shortest
         self.screening, self.seed = screening, seed
         self._course, self._draw = searcher.begun(feasible.space, seed), random.Random(seed)
-        self._told, self._has_collapsed = set[str](), False
+        self._told, self._refused, self._has_collapsed = set[str](), set[str](), False
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Tell the searcher what is new among these; a network that failed is as bad as the worst.
+
+        One whose file breaks a limit is refused, however good it is.
 
         `trials`: of this process and of others.
         """
         scores = [one.score for one in trials if one.score is not None]
         for trial in trials:
+            picks = picks_of(trial.technique)
+            if self.feasible.refuses(picks, trial.cost):
+                if trial.technique not in self._refused:
+                    self._refused.add(trial.technique)
+                    self._told.add(trial.technique)
+                    self._course.refused(picks)
+                continue
             if trial.fidelity != self.shortest or trial.technique in self._told or not scores:
                 continue
             self._told.add(trial.technique)
             reward = min(scores) if trial.score is None else trial.score
-            self._course.tell(picks_of(trial.technique), reward)
+            self._course.tell(picks, reward)
 
     def next(self, known: Collection[str]) -> Picks | None:
         """A network whose code is not among those known; None where none is left.

@@ -27,7 +27,7 @@ class Course(ABC):
         """How good a network was: higher is better. It need not be one that was asked for."""
 
     def refused(self, picks: Picks) -> None:
-        """A network that was asked for breaks a limit, and is not tried."""
+        """A network breaks a limit: by an estimate, and is not tried, or later by its file."""
         return
 
 
@@ -104,6 +104,10 @@ class _Evolution(Course):
 
     def tell(self, picks: Picks, reward: float) -> None:
         self.living.append((reward, picks))
+
+    def refused(self, picks: Picks) -> None:
+        for one in [one for one in self.living if one[1] == picks]:
+            self.living.remove(one)  # it is to have no more children
 
 
 @final

@@ -30,10 +30,10 @@ from shoestring.kit import (
     Unclipped,
     train,
 )
+from shoestring.search.halving import Halving
 from shoestring.search.knobs import Chosen
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
 
@@ -71,53 +71,6 @@ class RandomSettings:
         from optuna.samplers import RandomSampler
 
         return RandomSampler(seed=seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AsynchronousHalving:
-    """A trial that is not among the best at a rung goes no further (ASHA).
-
-    Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning", algorithm 2, by
-    Optuna.
-    Differs: a trial that was stopped is not taken up again when others turn out worse.
-
-    `factor`: the best of so many go on, and the next rung is so many times as far, 2 or more.
-    `rungs`: how many, 1 or more; with 2 of a factor 3 at a ninth and at a third of the steps.
-    """
-
-    factor: int = 3
-    rungs: int = 2
-
-    def __post_init__(self) -> None:
-        if self.factor < 2 or self.rungs < 1:
-            raise ValueError(f"{self!r}: give a factor of 2 or more and 1 rung or more")
-
-    def pruner(self) -> BasePruner:
-        """Optuna's, which counts in parts of a training: 1, `factor`, its square."""
-        from optuna.pruners import SuccessiveHalvingPruner
-
-        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=self.factor)
-
-    def looks(self, steps: int) -> dict[int, int]:
-        """From the step before which a trial is judged to the part of a training that it has."""
-        parts = [self.factor**rung for rung in range(self.rungs)]
-        whole = self.factor**self.rungs
-        return {max(1, round(steps * part / whole)): part for part in parts}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Whole:
-    """Every trial is trained to its end."""
-
-    def pruner(self) -> BasePruner:
-        """Optuna's that does nothing."""
-        from optuna.pruners import NopPruner
-
-        return NopPruner()
-
-    def looks(self, steps: int) -> dict[int, int]:
-        """Nowhere."""
-        return {}
 
 
 class End(Enum):
@@ -209,7 +162,7 @@ def tried(
     task: Task,
     build: Callable[[], nn.Module],
     *,
-    stopping: AsynchronousHalving | Whole,
+    halving: Halving,
     look: Look,
     until: float,
     seed: int,
@@ -220,7 +173,7 @@ def tried(
     `until`: on the clock of `time.monotonic`.
     """
     begun, steps, seen = monotonic(), chosen.training.steps, list[tuple[float, float]]()
-    looks = stopping.looks(steps)
+    looks = halving.looks(steps)
 
     def judged(model: nn.Module, share: float) -> float:
         found = score(own, model)

@@ -21,14 +21,13 @@ from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
 from shoestring.kit.training.resume import data_digest
 from shoestring.search.default_training import default_training
+from shoestring.search.halving import Halving
 from shoestring.search.knobs import Chosen, Knobs, batch_size
 from shoestring.search.trials import (
-    AsynchronousHalving,
     End,
     RandomSettings,
     TreeParzen,
     TriedSettings,
-    Whole,
     tried,
 )
 
@@ -118,7 +117,7 @@ def tune(
     steps: int,
     knobs: Knobs | None = None,
     by: TreeParzen | RandomSettings | None = None,
-    stopping: AsynchronousHalving | Whole | None = None,
+    halving: Halving | None = None,
     folder: str | Path | None = None,
     most: int | None = None,
     seed: int = 0,
@@ -134,14 +133,14 @@ def tune(
     Other training data, another batch size, network or setting make another tuning.
 
     Needs the extra `search`.
-    Source: Akiba et al. 2019 (Optuna); `by` and `stopping` have theirs.
+    Source: Akiba et al. 2019 (Optuna); `by` and `halving` have theirs.
 
     `build`: makes a new network at each call; torch's seed is set before.
     `minutes`: above 0.
     `steps`: of a whole training at the task's own batch size, 1 or more.
     `knobs`: what is turned; None: `Knobs()`.
     `by`: how values are picked; None: `TreeParzen()`.
-    `stopping`: when a trial is stopped early; None: `AsynchronousHalving()`.
+    `halving`: when a trial is stopped early; None: `Halving()`.
     `folder`: None: what was tried is forgotten at the end.
     `most`: trials at most, 1 or more; None: as many as there is time for.
     `seed`: of the values that are picked, and of every training.
@@ -154,8 +153,8 @@ def tune(
     check_task(task)
     check_tuning(build, minutes, steps, most)
     optuna = _optuna()
-    turns, by, stopping = knobs or Knobs(), by or TreeParzen(), stopping or AsynchronousHalving()
-    of = _digest(task, build, steps, turns, by, stopping, seed)
+    turns, by, halving = knobs or Knobs(), by or TreeParzen(), halving or Halving()
+    of = _digest(task, build, steps, turns, by, halving, seed)
     with _journal(folder) as storage:
         with _quiet(optuna):
             study = optuna.create_study(
@@ -163,12 +162,12 @@ def tune(
                 study_name=of,
                 direction="maximize",
                 load_if_exists=True,
-                pruner=stopping.pruner(),
+                pruner=halving.pruner(),
             )
         _take_up(study)
         study.sampler = by.sampler(seed + 1000 * len(study.trials))  # not the same values again
         default = default_of(task, build, steps, seed)
-        run = _Run(study, task, build, turns, default, stopping, steps, seed)
+        run = _Run(study, task, build, turns, default, halving, steps, seed)
         return found_by(run.until(60 * minutes, most), turns.names(default.batch_size))
 
 
@@ -181,7 +180,7 @@ class _Run:
     build: Callable[[], nn.Module]
     knobs: Knobs
     default: Chosen
-    stopping: AsynchronousHalving | Whole
+    halving: Halving
     steps: int
     seed: int
 
@@ -229,7 +228,7 @@ class _Run:
             chosen,
             self.task,
             self.build,
-            stopping=self.stopping,
+            halving=self.halving,
             look=look,
             until=math.inf if is_first else until,
             seed=self.seed,

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import ClassVar
 
 import pytest
 import torch
 from made_networks import Dense, rings
 
 from shoestring.artifact import load, save
-from shoestring.core import Budget, BudgetError, score, seeded
+from shoestring.artifact.format.names import NETWORKS, SEARCHED
+from shoestring.core import Budget, BudgetError, Cost, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, export, pack, train
 from shoestring.kit.clock import Clock
 from shoestring.kit.study import StudyHeld, alone
 from shoestring.plan.network_report import Point, beats
+from shoestring.plan.network_search import NetworkSearch, of_networks
 from shoestring.plan.network_training import trained, trained_first
 from shoestring.plan.networks import (
-    NETWORKS,
     _check_code,
     _minutes,
     _of_file,
     _scores_of_yours,
-    _searched,
     _write_code,
     network_job,
 )
 from shoestring.search import AtRandom, Halving, Method, find
 
-METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
+
+
+EVENTS = list[dict]()
+"""What the search of the fixture told."""
 
 
 def own() -> torch.nn.Module:
@@ -43,8 +50,15 @@ def own() -> torch.nn.Module:
 def report(tmp_path_factory):
     path = tmp_path_factory.mktemp("found") / "found.shoe"
     budget = Budget.parse("operations<=3000, size<=3KB")
+    EVENTS.clear()
     return network_job(
-        lambda: (own(), rings(), Dense()), budget, path, minutes=1.0, method=METHOD, seed=1
+        lambda: (own(), rings(), Dense()),
+        budget,
+        path,
+        minutes=1.0,
+        method=METHOD,
+        seed=1,
+        tell=EVENTS.append,
     )
 
 
@@ -71,6 +85,110 @@ def test_the_code_beside_the_file_is_the_network(report):
 def test_what_was_measured_is_beside_the_file(report):
     path = report.compressed.outcome.file
     assert path.with_name(f"{path.name}{NETWORKS}").is_dir()
+
+
+def test_networks_and_the_end_of_the_search_are_told(report):
+    tried = [one for one in EVENTS if one["event"] == "network"]
+    assert len(tried) == len(report.found.trials)
+    ends = [one for one in EVENTS if one["event"] == "searched"]
+    assert ends == [{"event": "searched", **report.found.as_json()}]
+    assert EVENTS.index(ends[0]) == len(tried)
+
+
+def test_the_folder_keeps_what_a_page_shows(report):
+    path = report.compressed.outcome.file
+    note = json.loads((path.with_name(f"{path.name}{NETWORKS}") / SEARCHED).read_text())
+    assert note["text"] == str(report.chosen) and note["code"] == "found.py"
+    assert len(note["trials"]) == len(report.found.trials)
+    assert [one["name"] for one in note["files"]] == [one.name for one in report.points]
+    assert note["budget"] == note["limits"] == "size<=3KB, operations<=3000"
+
+
+def ended_after(networks: int, path: Path) -> Path:
+    """The path of a job that somebody ended after so many networks were tried."""
+    events = list[dict]()
+    with pytest.raises(KeyboardInterrupt):
+        network_job(
+            lambda: (rings(), Dense()),
+            Budget(),
+            path,
+            minutes=0.4,
+            method=METHOD,
+            asked=lambda: len(events) >= networks,
+            tell=events.append,
+        )
+    return path
+
+
+@pytest.mark.by_default("1")
+@pytest.mark.parametrize("networks", [1, 4])  # with and without one that was trained fully
+def test_what_is_ended_before_it_is_compressed_leaves_the_best_network(tmp_path, networks):
+    path = ended_after(networks, tmp_path / "f.shoe")
+    assert score(rings().sealed(), load(path)) > 0.3
+    assert "class Network" in path.with_suffix(".py").read_text()
+    note = json.loads((tmp_path / f"f.shoe{NETWORKS}" / SEARCHED).read_text())
+    assert note["found"]["interrupted"] and note["files"] == []
+    path.write_bytes(b"of an earlier search")
+    ended_after(networks, path)
+    assert path.read_bytes() == b"of an earlier search"
+
+
+def test_too_few_minutes_are_those_that_were_given_and_what_is_enough_is_said(tmp_path):
+    with pytest.raises(ValueError, match=r"^2 minutes are too few, .* Give ([2-9]|\d\d)"):
+        network_job(
+            lambda: (rings(), Dense()),
+            Budget(),
+            tmp_path / "f.shoe",
+            minutes=2.0,
+            began=monotonic() - 90,
+        )
+
+
+@dataclass
+class Heavy:
+    """A meter of files that says each takes as many milliseconds as it has kilobytes."""
+
+    measures: ClassVar[str] = "milliseconds"
+
+    def why_not(self) -> None:
+        return None
+
+    def __call__(self, subject, task) -> Cost:
+        return Cost(milliseconds=Path(subject).stat().st_size / 1000)
+
+
+@pytest.mark.slow
+def test_where_no_file_keeps_a_limit_the_nearest_is_delivered_and_the_limit_named(tmp_path):
+    said = list[str]()
+    report = network_job(
+        lambda: (rings(), Dense()),
+        Budget.parse("latency<=0.1ms"),
+        tmp_path / "f.shoe",
+        minutes=0.5,
+        method=METHOD,
+        meters=[Heavy()],
+        say=said.append,
+    )
+    assert not report.met and "latency" in report.compressed.outcome.verdict.broken
+    assert any("none of" in line and "latency" in line for line in said)
+    assert (tmp_path / "f.shoe").stat().st_size > 100
+    assert "The budget was not kept: this is the nearest" in report.as_text()
+
+
+def test_a_space_that_does_not_fit_the_task_is_found_out_before_a_table_is_measured(tmp_path):
+    draw, labels = torch.randn(9, 3), torch.zeros(9, dtype=torch.long)
+    wrong = Supervised(train=(draw, labels), validation=(draw, labels), test=(draw, labels))
+    search = NetworkSearch(wrong, Dense(), Budget.parse("latency<=3ms"), None, tmp_path, 0)
+    with pytest.raises(ValueError, match="space with the task's inputs"):
+        search.run(1.0, METHOD, Clock(60.0))
+    assert not (tmp_path / "milliseconds").exists()
+
+
+def test_milliseconds_beside_other_processes_are_said_to_be(report):
+    timed = replace(report, found=replace(report.found, limits=Budget.parse("latency<=3ms")))
+    assert "2 processes searched" in replace(timed, workers=2).as_text()
+    assert "processes searched" not in timed.as_text()
+    assert "processes searched" not in replace(report, workers=2).as_text()
 
 
 def test_what_was_found_is_trained_with_the_seed_of_the_command(tmp_path):
@@ -113,7 +231,7 @@ def test_where_nothing_limits_the_score_it_may_fall_by_a_twentieth():
 
 def test_limits_on_the_score_are_not_those_of_a_search():
     budget = Budget.parse("size<=3KB, drop<=1%, score(recall)>=0.5, time<=1min")
-    assert str(_searched(budget)) == "size<=3KB"
+    assert str(of_networks(budget)) == "size<=3KB"
 
 
 def short(build, tmp_path: Path, budget: str = "") -> None:
@@ -205,14 +323,14 @@ def test_a_drop_by_name_is_from_that_score_of_the_model_to_beat(tmp_path):
 
 
 def test_where_no_network_was_trained_fully_the_best_is_trained_as_long_as_there_is_time():
-    halving = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+    halving = Method(searcher=AtRandom(), halving=Halving(rungs=1))
     found = find(rings(), Dense(), method=halving, training=Training(400, AdamW(1e-2)), most=1)
     chosen = found.best
-    assert chosen.share == 0.25 and chosen.cost.seconds
+    assert chosen.share == 1 / 3 and chosen.cost.seconds
     said = list[str]()
     clock = Clock(60.0, say=said.append)
     network = trained_first(chosen, found, rings(), clock, 2 * chosen.cost.seconds, 0)
-    assert said[0].endswith("for 50%")
+    assert said[0].endswith("for 67%")
     assert score(rings().sealed(), network) > 0.5
     with pytest.raises(ValueError, match="the same command goes on"):
         trained_first(chosen, found, rings(), Clock(60.0, began=monotonic() - 90), 1.0, 0)

@@ -11,9 +11,9 @@ import pytest
 from shoestring.kit import AdamW, Training
 from shoestring.models import DigitsLeNet
 from shoestring.search import (
-    AsynchronousHalving,
     Chosen,
     End,
+    Halving,
     Knobs,
     TriedSettings,
     tune_on_cluster,
@@ -48,7 +48,7 @@ def test_what_ray_knows_of_a_trial():
 
 
 def test_a_worker_makes_the_training_of_the_values_that_were_picked():
-    trial = _Trial(Knobs(), AsynchronousHalving(), 64, 100, 0)
+    trial = _Trial(Knobs(), Halving(), 64, 100, 0)
     picked = {
         "optimizer": "AdamW",
         "AdamW: learning rate": 0.0123456,

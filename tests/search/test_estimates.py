@@ -1,13 +1,23 @@
 """Estimates of untrained networks, beside what their files cost."""
 
+from dataclasses import dataclass, field
+from time import sleep
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from shoestring.core import Vary
+from shoestring.core import Cost, Task, Vary
 from shoestring.kit import Supervised, export, pack
 from shoestring.meters import Operations
-from shoestring.search import CodedBytes, CountedOperations
+from shoestring.search import (
+    CodedBytes,
+    CountedOperations,
+    OperationTable,
+    TabledMilliseconds,
+    UnestimatedWarning,
+)
 
 
 def pictures(side: int = 8) -> Supervised:
@@ -67,3 +77,46 @@ def test_bytes_are_near_those_of_a_file_of_as_many_bits(width: int):
 def test_bits_out_of_range_are_errors(bits):
     with pytest.raises(ValueError, match="a number above 0, at most 32"):
         CodedBytes(bits)
+
+
+def dense(width: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, width))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A meter that gives a millisecond, and notes how often."""
+
+    seen: list[int] = field(default_factory=list, repr=False)
+    seconds: float = 0.0
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        self.seen.append(1)
+        sleep(self.seconds)
+        return Cost(milliseconds=1.0 + len(self.seen) / 100)
+
+
+def test_networks_that_are_guessed_to_be_far_above_a_limit_are_not_measured():
+    meter = Noted()
+    estimate = TabledMilliseconds(table=OperationTable(meter=meter), known_above=0.5)
+    first = estimate(dense(4), pictures()).milliseconds
+    before = len(meter.seen)
+    assert first is not None and before > 0  # nothing is known before, and so it is measured
+    estimate(dense(8), pictures())
+    assert len(meter.seen) == before
+    near = TabledMilliseconds(table=OperationTable(meter=meter), known_above=100.0)
+    near(dense(4), pictures())
+    before = len(meter.seen)
+    near(dense(8), pictures())
+    assert len(meter.seen) > before
+
+
+def test_without_time_all_but_the_first_are_guessed_and_it_is_said():
+    meter = Noted(seconds=0.001)
+    estimate = TabledMilliseconds(table=OperationTable(meter=meter), seconds=0.0005)
+    first = estimate(dense(4), pictures())
+    before = len(meter.seen)
+    with pytest.warns(UnestimatedWarning, match="no more time to measure"):
+        estimate(dense(8), pictures())
+    assert estimate(dense(4), pictures()) == first  # it is known, and nothing is said
+    assert len(meter.seen) == before

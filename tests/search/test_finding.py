@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -24,9 +25,10 @@ from shoestring.search import (
     SearchWarning,
     find,
 )
+from shoestring.search.training_length import TooShortError
 
 SHORT = Training(120, AdamW(1e-2))
-METHOD = Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34))
+METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
 
 
 def searched(folder: Path | None = None, limits: str = "", most: int = 9, **more) -> Found:
@@ -48,16 +50,16 @@ def test_the_best_network_tells_rings_apart_and_its_file_is_what_was_scored():
 def test_as_many_networks_are_begun_as_were_asked_for_and_a_third_goes_on():
     found = searched(most=9)
     shares = [trial.fidelity for trial in found.trials]
-    assert shares.count(0.25) == 9 and shares.count(1.0) == 3
+    assert shares.count(1 / 3) == 9 and shares.count(1.0) == 3
     full = {trial.technique for trial in found.trials if trial.fidelity == 1}
-    firsts = {one.technique: one.score or 0 for one in found.trials if one.fidelity == 0.25}
+    firsts = {one.technique: one.score or 0 for one in found.trials if one.fidelity == 1 / 3}
     assert max(firsts, key=lambda name: firsts[name]) in full
 
 
 def test_of_a_space_too_small_for_halving_the_best_is_trained_fully():
     space = Dense(widths=(16,), depths=(1,))
     found = find(rings(), space, method=METHOD, training=SHORT, minutes=2)
-    assert [one.share for one in found.candidates] == [1.0, 0.25]
+    assert [one.share for one in found.candidates] == [1.0, 1 / 3]
     assert found.best.network() is not None
 
 
@@ -130,6 +132,36 @@ def test_an_interrupted_search_returns_what_it_has_and_the_next_goes_on(tmp_path
     assert searched(tmp_path, most=1).trials[: len(found.trials)] == found.trials
 
 
+def test_an_interrupted_search_without_a_full_training_has_the_file_of_its_best(tmp_path):
+    events = list[dict]()
+    asked = lambda: len(events) == 2  # noqa: E731
+    found = searched(tmp_path, asked=asked, tell=events.append)
+    assert found.interrupted and all(one.share < 1 for one in found.candidates)
+    best, other = found.candidates
+    assert best.file is not None and other.file is None
+    assert score(rings(), best.network()) == pytest.approx(best.score, abs=1e-6)
+
+
+def test_each_network_is_told_with_its_estimates_and_the_best_so_far():
+    events = list[dict]()
+    found = searched(most=3, limits="size<=3KB", tell=events.append)
+    assert [one["event"] for one in events] == ["network"] * len(found.trials)
+    json.dumps(events)
+    for event, trial in zip(events, found.trials, strict=True):
+        assert repr(tuple(event["picks"])) == trial.technique
+        assert (event["score"], event["share"]) == (trial.score, trial.fidelity)
+        assert event["estimate"]["bytes"] <= 3000 and event["over"] == {} and event["note"] == ""
+    assert [one["number"] for one in events[:3]] == [1, 2, 3]
+    assert events[2]["best"] == max(one["score"] for one in events[:3])
+
+
+def test_too_little_time_is_an_error_with_what_is_enough():
+    with pytest.raises(TooShortError, match=r"^1 minutes are too few .* Give") as caught:
+        find(rings(), Dense(), minutes=1.0, began=monotonic() - 60)
+    # What is gone, and four trainings of some 360 steps, which take seconds.
+    assert 60 < caught.value.seconds < 200
+
+
 def test_the_time_is_kept_and_there_is_a_network_by_then():
     began = monotonic()
     found = find(rings(), Dense(), minutes=0.1, method=Method(searcher=Evolution()))
@@ -163,7 +195,7 @@ def test_a_network_whose_process_died_twice_counts_as_failed(tmp_path):
         "from shoestring.kit import AdamW, Training\n"
         "from shoestring.search import AtRandom, Halving, Method\n"
         "finding.find(rings(), Dense(), '', sys.argv[1],\n"
-        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving(rungs=1)),\n"
         "    training=Training(120, AdamW(1e-2)), most=9)\n"
     )
     folder = tmp_path / "study"
@@ -246,6 +278,16 @@ def test_the_file_decides_on_what_no_estimate_is_of():
         _ = searched(limits="latency<=0.1ms", meters=(Slow(),)).best
 
 
+def test_where_no_file_keeps_the_limits_the_nearest_is_known_and_the_words_for_it():
+    found = searched(limits="latency<=0.1ms", meters=(Slow(),))
+    full = [one for one in found.candidates if one.share == 1]
+    nearest = found.nearest
+    assert nearest.cost.milliseconds == min(one.cost.milliseconds or 0 for one in full)
+    assert nearest.over == {"latency": (nearest.cost.milliseconds, 0.1)}
+    assert f"the nearest: latency: {nearest.cost.milliseconds:.4g} for 0.1" in found.not_kept
+    assert searched(most=1).not_kept == ""
+
+
 def test_a_score_of_0_is_no_failure():
     """Where scores are errors below 0, a network without any error is the best."""
     scores = (-0.5, None, 0.0, -2.0)
@@ -283,7 +325,7 @@ def test_several_processes_share_a_study(tmp_path):
         "from shoestring.kit import AdamW, Training\n"
         "from shoestring.search import AtRandom, Halving, Method, find\n"
         "find(rings(), Dense(), '', sys.argv[1], worker=int(sys.argv[2]),\n"
-        "    method=Method(searcher=AtRandom(), halving=Halving((0.25, 1.0), 0.34)),\n"
+        "    method=Method(searcher=AtRandom(), halving=Halving(rungs=1)),\n"
         "    training=Training(120, AdamW(1e-2)), most=9)\n"
     )
     running = [

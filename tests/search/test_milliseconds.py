@@ -85,6 +85,37 @@ def test_what_was_measured_is_not_measured_again():
     assert len(meter.seen) - before < before
 
 
+@dataclass(frozen=True)
+class ByWeights(Priced):
+    """A thousand weights of a file take a millisecond, beside those of a run."""
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        content = read_model(subject)
+        assert isinstance(content, Content)
+        self.seen.append(1)
+        sizes = [one.array().size for one in content.tensors if one.array().ndim == 2]
+        return Cost(milliseconds=RUN + sum(sizes) / 1000)
+
+
+def dense(*widths: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), *(nn.Linear(a, b) for a, b in zip((432, *widths), widths, strict=False))
+    )
+
+
+def test_what_is_not_in_the_table_is_guessed_from_what_it_computes():
+    meter = ByWeights()
+    table = OperationTable(meter=meter)
+    assert table.guessed(dense(40), PICTURES) == (0.0, 2)  # nothing is known
+    known = table(dense(40, 20), PICTURES), table(dense(80, 20), PICTURES)
+    before = len(meter.seen)
+    for network, milliseconds in zip((dense(40, 20), dense(80, 20)), known, strict=True):
+        assert table.guessed(network, PICTURES) == (pytest.approx(milliseconds), 0)
+    guess, new = table.guessed(dense(60), PICTURES)
+    assert new == 1 and len(meter.seen) == before
+    assert guess == pytest.approx(RUN + 432 * 60 / 1000, rel=0.05)
+
+
 def test_a_folder_keeps_what_was_measured_for_this_meter_alone(tmp_path: Path):
     one, other = Priced(), Priced()
     (network,) = networks(1)
@@ -153,6 +184,16 @@ def test_a_table_is_fitted_to_whole_networks():
         assert table(network, PICTURES) / truth < 0.75
     assert table.fit == Fit()
     assert fitted.measurements >= table.measurements > 0
+
+
+def test_a_fit_is_kept_in_the_folder_for_this_meter_alone(tmp_path: Path):
+    first, again, other = Priced(), Priced(), Priced(name="with other threads")
+    fits = [
+        OperationTable(meter=one, folder=tmp_path).fitted(networks(4), PICTURES).fit
+        for one in (first, again, other)
+    ]
+    assert fits[0] == fits[1] == fits[2]
+    assert first.seen == other.seen and not again.seen
 
 
 def test_too_few_networks_to_fit_to():

@@ -128,3 +128,11 @@ def test_between_is_a_convolution_and_a_pooling():
     made = between(Value((1, 8, 6, 6), "float32"), 2, sinks=2)
     assert [step.operator for step in made.steps] == ["Conv", "Relu", "MaxPool", "MaxPool"] * 2
     assert all(made.values[one].shape == (1, 8, 1, 1) for one in made.results)
+
+
+def test_the_work_of_a_piece_by_hand():
+    steps = steps_of(nn.Sequential(nn.Conv2d(8, 4, 3), nn.ReLU(), nn.Flatten()), Shown(PICTURES))
+    convolution, flattened = pieces_of(steps)
+    # 4×8×3×3 weights at each of 4×4 pixels, then what is read and what is written
+    assert convolution.work(steps) == 288 * 16 + 8 * 36 + 4 * 16
+    assert flattened.work(steps) == 64 + 64

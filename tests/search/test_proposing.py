@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from made_networks import Dense, parameters, rings
 
-from shoestring.core import Budget
+from shoestring.core import Budget, Cost
 from shoestring.kit import Trial
 from shoestring.search import (
     AtRandom,
@@ -35,6 +37,7 @@ class Stubborn(Searcher):
 
     def __init__(self) -> None:
         self.heard = list[tuple[Picks, float]]()
+        self.refused = list[Picks]()
 
     def begun(self, space: Space, seed: int) -> Course:
         searcher = self
@@ -45,6 +48,9 @@ class Stubborn(Searcher):
 
             def tell(self, picks: Picks, reward: float) -> None:
                 searcher.heard.append((picks, reward))
+
+            def refused(self, picks: Picks) -> None:
+                searcher.refused.append(picks)
 
         return Same()
 
@@ -109,6 +115,18 @@ def test_what_failed_counts_as_the_worst_so_far_and_each_is_told_once():
     some.tell([*trials, longer])
     some.tell([*trials, longer])
     assert searcher.heard == [((1, 1, 0), 0.7), ((2, 1, 0), 0.4), ((3, 1, 0), 0.4)]
+
+
+def test_a_network_whose_file_breaks_a_limit_is_refused_once_however_good_it_is():
+    searcher = Stubborn()
+    some = proposals(searcher, limit="latency<=2ms")  # which no estimate is of
+    short = Trial(technique="(2, 1, 0)", seed=0, fidelity=0.25, score=0.9)
+    slow = replace(short, fidelity=1.0, score=0.99, cost=Cost(milliseconds=3.0))
+    quick = replace(slow, technique="(1, 1, 0)", cost=Cost(milliseconds=1.0))
+    some.tell([short])
+    for _ in range(2):
+        some.tell([short, slow, quick])
+    assert searcher.heard == [((2, 1, 0), 0.9)] and searcher.refused == [(2, 1, 0)]
 
 
 def test_a_name_gives_its_picks():

@@ -73,6 +73,17 @@ def test_the_oldest_dies_and_not_the_worst():
     assert sum(a != b for a, b in zip(next_child, child, strict=True)) == 1
 
 
+def test_what_is_refused_has_no_more_children():
+    course = Evolution(population=2, drawn=2).begun(SPACE, 0)
+    good, other = course.ask(), course.ask()
+    course.tell(good, 9.0)
+    course.tell(other, 0.1)
+    course.refused(good)
+    course.tell(tuple(other), 0.2)  # the population is as large as before
+    children = [course.ask() for _ in range(10)]
+    assert all(sum(a != b for a, b in zip(one, other, strict=True)) == 1 for one in children)
+
+
 @pytest.mark.parametrize(
     "make",
     [

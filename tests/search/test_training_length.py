@@ -12,13 +12,15 @@ from shoestring.core import Budget
 from shoestring.search import CountedOperations, Halving
 from shoestring.search import training_length as module
 from shoestring.search.limits import Feasible
-from shoestring.search.training_length import FEWEST, FULL, MOST, at, steps_for
+from shoestring.search.training_length import FEWEST, FULL, MOST, TooShortError, at, steps_for
 
 
-def steps(tmp_path, monkeypatch, seconds: float, a_step: float, seed: int = 0) -> int:
+def steps(
+    tmp_path, monkeypatch, seconds: float, a_step: float, seed: int = 0, say=lambda text: None
+) -> int:
     monkeypatch.setattr(module, "_seconds_a_step", lambda *_: a_step)
     feasible = Feasible(Dense(), rings(), Budget(), (CountedOperations(),))
-    return steps_for(Dense(), rings(), feasible, tmp_path, seconds, Halving(), seed)
+    return steps_for(Dense(), rings(), feasible, tmp_path, seconds, Halving(), seed, say)
 
 
 def test_the_time_is_for_a_dozen_full_trainings(tmp_path, monkeypatch):
@@ -40,8 +42,25 @@ def test_the_number_is_kept_since_trainings_of_different_lengths_do_not_compare(
 ):
     first = steps(tmp_path, monkeypatch, seconds=12_000, a_step=1.0)
     assert steps(tmp_path, monkeypatch, seconds=50, a_step=9.0) == first
-    (note,) = tmp_path.glob("steps-*.json")
-    assert json.loads(note.read_text()) == first
+    (note,) = tmp_path.glob("length-*.json")
+    assert json.loads(note.read_text()) == {"steps": first, "seconds_a_step": 1.0}
+
+
+def test_a_later_search_with_time_for_twice_as_long_trainings_is_told(tmp_path, monkeypatch):
+    said = list[str]()
+    for minutes in (200, 300):
+        assert steps(tmp_path, monkeypatch, 60.0 * minutes, a_step=1.0, say=said.append) == 1000
+    assert said == []
+    assert steps(tmp_path, monkeypatch, 60.0 * 400, a_step=1.0, say=said.append) == 1000
+    (line,) = said
+    assert "1,000 steps" in line and "time for 2,000 now" in line and "another --out" in line
+
+
+def test_no_time_for_a_step_is_an_error_with_the_time_that_is_enough(tmp_path, monkeypatch):
+    with pytest.raises(TooShortError, match="a step of training takes 2 s") as caught:
+        steps(tmp_path, monkeypatch, seconds=3.0, a_step=2.0)
+    assert caught.value.seconds == 4 * FEWEST * 9 * 2.0  # four trainings of 360 steps
+    assert steps(tmp_path, monkeypatch, seconds=8.0, a_step=2.0) == 1
 
 
 def test_processes_that_begin_together_take_the_number_of_the_first(tmp_path, monkeypatch):

@@ -12,13 +12,12 @@ from zoo import classified
 from shoestring.core import Task, score, seeded
 from shoestring.kit import Adagrad, AdamW, Averaged, Clipped, Constant, Supervised, Training, train
 from shoestring.search import (
-    AsynchronousHalving,
     Chosen,
     End,
+    Halving,
     RandomSettings,
     TreeParzen,
     TriedSettings,
-    Whole,
     trials,
 )
 from shoestring.search.trials import tried
@@ -34,19 +33,13 @@ def chosen(steps: int = 18, rate: float = 1e-2, batch_size: int | None = None) -
 
 def ran(task: Task, one: Chosen, **settings: Any) -> TriedSettings:
     given = {
-        "stopping": AsynchronousHalving(),
+        "halving": Halving(),
         "look": lambda part, score: False,
         "until": math.inf,
         "seed": 3,
         **settings,
     }
     return tried(one, task, network, **given)
-
-
-def test_looks_by_hand():
-    assert AsynchronousHalving().looks(90) == {10: 1, 30: 3}
-    assert AsynchronousHalving(factor=2, rungs=3).looks(80) == {10: 1, 20: 2, 40: 4}
-    assert AsynchronousHalving().looks(2) == {1: 3} and Whole().looks(90) == {}
 
 
 def test_a_trial_is_a_plain_training_and_looking_changes_nothing():
@@ -123,15 +116,7 @@ def test_a_trial_is_the_same_after_json():
     )
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: AsynchronousHalving(factor=1),
-        lambda: AsynchronousHalving(rungs=0),
-        lambda: TreeParzen(drawn=0),
-    ],
-)
-def test_bad_input(make: Any):
-    with pytest.raises(ValueError, match="give"):
-        make()
+def test_bad_input():
+    with pytest.raises(ValueError, match="1 or more"):
+        TreeParzen(drawn=0)
     assert repr(RandomSettings()) == "RandomSettings()" and repr(End.FINISHED) == "End.FINISHED"

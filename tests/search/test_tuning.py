@@ -21,15 +21,14 @@ from shoestring.kit import AdamW, StudyHeld, Training
 from shoestring.kit.study import alone
 from shoestring.kit.study.trial import StudyError
 from shoestring.search import (
-    AsynchronousHalving,
     Chosen,
     End,
+    Halving,
     RandomSettings,
     TreeParzen,
     TriedSettings,
     Tuned,
     UntunedError,
-    Whole,
     trials,
     tune,
     tuning,
@@ -63,10 +62,10 @@ def test_it_finds_what_the_default_does_not_reach_and_stops_the_others_early():
 
 
 def test_random_search_trains_all_to_the_end_and_a_seed_repeats_it():
-    first, again = (tuned(by=RandomSettings(), stopping=Whole(), most=5) for _ in range(2))
+    first, again = (tuned(by=RandomSettings(), halving=Halving(rungs=0), most=5) for _ in range(2))
     assert {one.end for one in first.trials} == {End.FINISHED}
     assert [one.chosen for one in first.trials] == [one.chosen for one in again.trials]
-    other = tuned(by=RandomSettings(), stopping=Whole(), most=5, seed=1)
+    other = tuned(by=RandomSettings(), halving=Halving(rungs=0), most=5, seed=1)
     assert [one.chosen for one in first.trials[1:]] != [one.chosen for one in other.trials[1:]]
 
 
@@ -87,7 +86,7 @@ def test_it_ends_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(trials, "monotonic", seconds)
     monkeypatch.setattr(tuning, "monotonic", seconds)
-    given: dict[str, Any] = {"steps": 45, "knobs": RATE_ALONE, "stopping": Whole()}
+    given: dict[str, Any] = {"steps": 45, "knobs": RATE_ALONE, "halving": Halving(rungs=0)}
     found = tune(Slow(), one_weight, minutes=50 / 60, **given)  # type: ignore[abstract]
     ends = [one.end for one in found.trials]
     assert ends == [End.FINISHED, End.FINISHED, End.OUT_OF_TIME]
@@ -257,7 +256,7 @@ def test_rates_at_which_the_loss_diverges_are_drawn_less():
         steps=45,
         knobs=RATE_ALONE,
         by=TreeParzen(drawn=10),
-        stopping=Whole(),
+        halving=Halving(rungs=0),
         most=41,
     )
     diverged = [one.end is End.DIVERGED for one in found.trials]
@@ -308,7 +307,7 @@ def test_a_trial_that_dies_is_noted_and_the_others_go_on():
         minutes=5,
         steps=9,
         knobs=RATE_ALONE,
-        stopping=Whole(),
+        halving=Halving(rungs=0),
         most=4,
     )
     assert [one.end for one in found.trials].count(End.FAILED) == 1
@@ -340,4 +339,4 @@ def test_a_default_that_did_not_end_is_not_compared():
     found = Tuned(best=ended, default=first, trials=(first, ended), knobs=(), seconds=1.0)
     assert found.cost == Cost(settings=0, seconds=1.0)
     assert found.gained is None and found.pays and "no difference is known" in str(found)
-    assert AsynchronousHalving() == AsynchronousHalving(factor=3, rungs=2)
+    assert Halving() == Halving(factor=3, rungs=2)

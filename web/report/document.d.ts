@@ -2,7 +2,7 @@
 
 export interface Document {
   schema: 1;
-  kind: "study" | "ledger" | "file";
+  kind: "study" | "ledger" | "file" | "networks";
   title: string;
   /** ISO time. */
   made: string;
@@ -38,6 +38,20 @@ export interface Document {
   commands: Command[];
   machine: string;
   versions: Record<string, string>;
+  /** Of a search for networks. */
+  networks: { curve: Spent[]; words: string; code: string; file: string } | null;
+}
+
+/** What a search for networks had come to when a training ended. */
+export interface Spent {
+  /** Of the point. */
+  id: string;
+  /** Of training by then, of all processes together. */
+  minutes: number;
+  score: number;
+  /** Of a full training. */
+  share: number;
+  best: number | null;
 }
 
 export interface Axis {

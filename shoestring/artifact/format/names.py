@@ -22,6 +22,8 @@ DATABASE, LOCK = "study.sqlite", "command.lock"
 """The files in it with its trials, and that a command which works there keeps locked."""
 STUDY = ".study"
 """The suffix that the name of a file gets for the folder of its search."""
+NETWORKS, SEARCHED = ".networks", "networks.json"
+"""The same for a search of networks, and the file in that folder which says what it came to."""
 
 
 def keep_names(folder: Path, names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 import { chartIn } from "./charts.js";
 import { chooser, fill, h, refill, ticker } from "./dom.js";
 import { count, cut, number, quantity } from "./format.js";
-import { chartOption, overlayOption } from "./frontier_option.js";
+import { chartOption, isPart, overlayOption } from "./frontier_option.js";
 import { tally, valueOf } from "./pareto.js";
 import { viewOf } from "./view.js";
 
@@ -232,6 +232,8 @@ function captionOf(state, view) {
   const said = [
     `${number(state.front.length)} of ${count(given.points.filter((point) => beatable(state, point)).length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
   ];
+  if (given.kind === "networks" && given.points.some(isPart))
+    said.push("Small marks were trained for a part of a training only.");
   const picked = given.points.filter((point) => point.number != null).length;
   if (picked > state.front.length) said.push(`${number(picked)} can be picked, on the frontier of all that the budget limits.`);
   if (counts.failed) said.push(`${count(counts.failed, "trial")} failed.`);

@@ -46,7 +46,7 @@ export function chartOption(state, view, palette, width) {
         ...PLAIN,
         id: "beaten",
         z: 2,
-        symbolSize: 6,
+        symbolSize: trained(view.dim, state, 7, 4) ?? 6,
         large: true,
         largeThreshold: LARGE,
         data: view.dim.map(at),
@@ -66,7 +66,7 @@ export function chartOption(state, view, palette, width) {
         ...PLAIN,
         id: "front",
         z: 4,
-        symbolSize: 9,
+        symbolSize: trained(front, state, 11, 6) ?? 9,
         data: front.map(at),
         itemStyle: { color: palette.accent, borderColor: palette.card, borderWidth: 1 },
       },
@@ -95,6 +95,17 @@ export function overlayOption(state, view, palette, width) {
       pinned(state, palette, at, inside),
     ],
   };
+}
+
+/** Whether a mark is small, since its network was trained for a part of a training only. */
+export function isPart(point) {
+  return point.fidelity !== null && point.fidelity < 1;
+}
+
+/** The size of each mark of a search for networks, by how long it was trained; null elsewhere. */
+function trained(points, state, whole, part) {
+  if (state.given.kind !== "networks") return null;
+  return (_, { dataIndex }) => (isPart(points[dataIndex]) ? part : whole);
 }
 
 /** The steps of the frontier; they go on from the last point to the edge, as far as that point is the best. */

@@ -214,7 +214,7 @@ function scoreRows(given) {
   const { before, after } = given;
   const rows = [];
   const [first] = given.scores;
-  if (first && after.test !== null && before?.test != null) {
+  if (first && after.test !== null && (before?.test != null || given.kind === "networks")) {
     // A ledger has no error of a score on test data: that on validation data stands in for it.
     const unclear = withinNoise(after.test - before.test, before, after);
     rows.push(

@@ -57,7 +57,7 @@ function begin() {
     const table = beforeAfter(given);
     fill(at("answers"), table);
     showBudget(at("budget"), given);
-    const choices = given.kind === "study" || state.placed.length > 0;
+    const choices = ["study", "networks"].includes(given.kind) || state.placed.length > 0;
     at("got").hidden = (table === null && given.budget === null) || (given.kind === "file" && given.before === null);
     at("else").hidden = !choices;
     at("point").hidden = !choices || state.current === null;
@@ -72,6 +72,8 @@ function begin() {
     drawParts();
   }
 
+  if (state.given.kind === "networks")
+    fill(at("measured"), "Every number was measured, unless a note says that it is an estimate.");
   themeButton(at("theme"));
   draw();
   addEventListener("beforeprint", drawAllNow);

@@ -3,6 +3,7 @@
 import { billPart, layersPart } from "./bill.js";
 import { commandBox, fill, h } from "./dom.js";
 import { cut } from "./format.js";
+import { codePart, curvePart } from "./networks.js";
 import { sensitivityPart } from "./sensitivity.js";
 import { frontierTable, ledgerTable, trialTable } from "./trials.js";
 
@@ -16,6 +17,20 @@ import { frontierTable, ledgerTable, trialTable } from "./trials.js";
 
 /** @type {Part[]} */
 export const PARTS = [
+  {
+    id: "curve",
+    name: "What time bought",
+    make: curvePart,
+    there: (given) => (given.networks?.curve.length ?? 0) > 0,
+    data: (given) => [given.networks, given.scores],
+  },
+  {
+    id: "code",
+    name: "The network as Python",
+    make: codePart,
+    there: (given) => (given.networks?.code ?? "") !== "",
+    data: (given) => given.networks,
+  },
   {
     id: "frontier-table",
     name: "The frontier as a table",
