@@ -46,6 +46,8 @@ FAILURES = 3
 """After how many networks that failed, and none that did not, the search ends with their error."""
 SLACK = 1.25
 """Times the seconds that a training is likely to take, which must be left for it to begin."""
+_ASKED = 5
+"""Networks that are asked which optimizer suits the inputs."""
 ESTIMATES: tuple[Gauge, ...] = (CountedOperations(), CodedBytes())
 
 
@@ -175,7 +177,10 @@ def _default(
     steps = steps_for(
         *(feasible.space, feasible.task, feasible, folder, clock.left, halving, seed, clock.say)
     )
-    chosen = default_training(any_network(feasible.space, seed), feasible.task, steps)
+    # Whether inputs are sparse depends on the network: the median of a few decides for all.
+    networks = [any_network(feasible.space, seed + number) for number in range(_ASKED)]
+    trainings = [default_training(one, feasible.task, steps) for one in networks]
+    chosen = sorted(trainings, key=lambda one: one.sparse)[_ASKED // 2]
     clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
     return replace(chosen.training, statistics=Averaged())
 

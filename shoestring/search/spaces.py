@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -51,10 +52,11 @@ def space_of(task: Task, model: nn.Module | None = None) -> Space:
     if len(ids) > 1 or len(numbers) > 1 or (len(ids) == 1 and columns[0] is not ids[0]):
         raise _unknown("a table is ids and then numbers, each once at most")
     if ids and not numbers and _is_text(example, ids[0]):
-        return Ngrams(ids=_highest(task, ids[0]) + 1, classes=classes)
+        return Ngrams(ids=max(int(one.max()) for one in _seen(task, ids[0])) + 1, classes=classes)
     deviation = numbers[0].std(0) if numbers else torch.zeros(0)
+    highest = torch.stack([one.amax(0) for one in _seen(task, ids[0])]).amax(0) if ids else ()
     return Tables(
-        sizes=tuple(int(one) + 1 for one in ids[0].amax(0)) if ids else (),
+        sizes=tuple(int(one) + 1 for one in highest),
         mean=tuple(numbers[0].mean(0).tolist()) if numbers else (),
         deviation=tuple(torch.where(deviation > 0, deviation, 1.0).tolist()),
         classes=classes,
@@ -107,11 +109,10 @@ def _is_text(example: Example, ids: Tensor) -> bool:
     return bool(((ids[:, -1] == 0) & (ids[:, 0] != 0)).any())
 
 
-def _highest(task: Task, ids: Tensor) -> int:
-    """The highest id, in training and in validation."""
-    highest = int(ids.max())
+def _seen(task: Task, ids: Tensor) -> Iterator[Tensor]:
+    """The ids of training, and those of validation."""
+    yield ids
     for batch in task.sealed().batches("validation"):
         leaves: list[Any] = [one for one in tree.leaves(batch) if isinstance(one, Tensor)]
         own = [one for one in leaves if one.ndim == 2 and not one.is_floating_point()]
-        highest = max([highest, *(int(one.max()) for one in own if one.numel())])
-    return highest
+        yield from (one for one in own if one.numel())

@@ -18,12 +18,14 @@ from shoestring.core import Budget, BudgetError, Cost, score
 from shoestring.kit import AdamW, Supervised, Training, Trial
 from shoestring.search import (
     AtRandom,
+    DefaultTraining,
     Evolution,
     Found,
     Halving,
     Method,
     SearchWarning,
     find,
+    finding,
 )
 from shoestring.search.training_length import TooShortError
 
@@ -337,3 +339,18 @@ def test_several_processes_share_a_study(tmp_path):
     keys = [trial.key for trial in found.trials]
     assert len(keys) == len(set(keys))
     assert len({one.technique for one in found.trials}) >= 9
+
+
+def test_one_network_in_which_inputs_are_rare_does_not_choose_the_optimizer_for_all(monkeypatch):
+    """Of five networks that are asked the median decides."""
+    sparse = iter((0.9, 0.1, 0.2, 0.95, 0.3))
+    rates = list[float]()
+
+    def default(network, task, steps):
+        rates.append(next(sparse))
+        training = replace(SHORT, optimizer=AdamW(rates[-1]))
+        return DefaultTraining(training=training, why=("",), sparse=rates[-1])
+
+    monkeypatch.setattr(finding, "default_training", default)
+    found = find(rings(), Dense(), method=METHOD, minutes=2, most=1)
+    assert found.training.optimizer == AdamW(0.3) and len(rates) == 5

@@ -74,6 +74,20 @@ def test_ids_and_numbers_get_tables_with_their_sizes_and_means():
     assert 0 <= scored(space, task) <= 1
 
 
+def test_tables_have_the_categories_of_validation_too():
+    ids = torch.tensor([[1, 1], [2, 4], [0, 3]] * 4)
+    labels = torch.arange(12) % 3
+    task = Supervised(
+        train=(ids, labels),
+        validation=(torch.tensor([[5, 1]] * 12), labels),
+        test=None,
+        name="tables",
+    )
+    space = space_of(task)
+    assert isinstance(space, Tables) and space.sizes == (6, 5)
+    assert 0 <= scored(space, task) <= 1
+
+
 def test_numbers_alone_get_tables():
     space = space_of(supervised(torch.randn(12, 4)))
     assert isinstance(space, Tables) and not space.sizes and len(space.mean) == 4
