@@ -14,6 +14,7 @@ from shoestring.core import Ledger
 from shoestring.kit import Adagrad, AdamW, Averaged, Supervised, Training
 from shoestring.models import NgramClassifier, ResNet20, SpokenDigits
 from shoestring.recipes import baselines
+from shoestring.recipes.record import Line, Measure, Published, Recipe, Results
 from shoestring.recipes.running import Run, few
 from shoestring.recipes.tiny_files import WAYS, FewBytes, TinyFile, tiny_file
 from shoestring.search import Ngrams, Stages
@@ -197,3 +198,108 @@ def _told(run: Run, settings: FewBytes) -> dict:
         run.scores(made.way, made.bytes, made.validation, made.test)
 
     return {"settings": settings, "seed": run.seed, "ledger": run.ledger, "say": say}
+
+
+FOUND_PICTURES = Recipe(
+    name="found_pictures",
+    line="CIFAR-10 in 11,400 bytes: a network that is searched for, then coded",
+    scarce="bytes",
+    instead="a search for the network, of nine trainings",
+    data=("CIFAR-10",),
+    minutes=45,
+    quick_minutes=5,
+    page="search.md",
+    run=pictures_end_to_end,
+    published=(
+        Published(
+            "test error",
+            13.5,
+            "%",
+            "Liberis et al. 2021 (µNAS), second-hand",
+            "lossless CIFAR-10, 8 bits a weight, not coded",
+        ),
+        Published(
+            "file, bytes",
+            11400,
+            "bytes",
+            "Liberis et al. 2021 (µNAS), second-hand",
+            "lossless CIFAR-10, 8 bits a weight, not coded",
+        ),
+    ),
+    results=Results(
+        file="tiny.cifar10-jpeg-fsdd-sst2-cpu.jsonl",
+        before=(Line("by hand: `ResNet20(6)`", "pictures, by hand"),),
+        ours=(Line("found by evolution", "pictures, found"),),
+        baselines=(
+            Line("found at random", "pictures, at random"),
+            Line("by hand, without a search", "pictures, by hand", cheaper=True),
+        ),
+        saved=Measure("test error", "test error", "%", ".2f"),
+        lost=Measure("bytes allowed", "bytes allowed", "bytes", ",.0f"),
+        also=(
+            Measure("file, bytes", "size", "bytes", ",.0f"),
+            Measure("validation error", "validation error", "%", ".2f"),
+            Measure("operations", "operations", "of one example", ",.0f"),
+        ),
+        price=Measure("minutes of search", "search", "minutes of a core", ".1f"),
+    ),
+)
+
+FOUND_DIGITS = Recipe(
+    name="found_digits",
+    line="spoken digits in 2,000 bytes: a network that is searched for, then coded",
+    scarce="bytes",
+    instead="a search for the network, of nine trainings",
+    data=("FSDD",),
+    minutes=7,
+    quick_minutes=2,
+    page="search.md",
+    run=digits_end_to_end,
+    elsewhere="Liberis et al. 2021 (µNAS), Speech Commands",
+    results=Results(
+        file="tiny.cifar10-jpeg-fsdd-sst2-cpu.jsonl",
+        before=(Line("by hand: `SpokenDigits`, 32 wide", "digits, by hand"),),
+        ours=(Line("found by evolution", "digits, found"),),
+        baselines=(
+            Line("found at random", "digits, at random"),
+            Line("by hand, without a search", "digits, by hand", cheaper=True),
+        ),
+        saved=Measure("test error", "test error", "%", ".2f"),
+        lost=Measure("bytes allowed", "bytes allowed", "bytes", ",.0f"),
+        also=(
+            Measure("file, bytes", "size", "bytes", ",.0f"),
+            Measure("validation error", "validation error", "%", ".2f"),
+            Measure("operations", "operations", "of one example", ",.0f"),
+        ),
+        price=Measure("minutes of search", "search", "minutes of a core", ".1f"),
+    ),
+)
+
+FOUND_TEXTS = Recipe(
+    name="found_texts",
+    line="SST-2 in 100,000 bytes with its words: a network that is searched for, then coded",
+    scarce="bytes",
+    instead="a search for the network, of eighteen trainings",
+    data=("SST-2",),
+    minutes=2,
+    quick_minutes=0.5,
+    page="search.md",
+    run=texts_end_to_end,
+    results=Results(
+        file="tiny.cifar10-jpeg-fsdd-sst2-cpu.jsonl",
+        before=(Line("by hand: `NgramClassifier`, 16 wide", "texts, by hand"),),
+        ours=(Line("found by evolution", "texts, found"),),
+        baselines=(
+            Line("found at random", "texts, at random"),
+            Line("by hand, without a search", "texts, by hand", cheaper=True),
+        ),
+        saved=Measure("test error", "test error", "%", ".2f"),
+        lost=Measure("bytes allowed", "bytes allowed", "bytes", ",.0f"),
+        also=(
+            Measure("file, bytes", "size", "bytes", ",.0f"),
+            Measure("validation error", "validation error", "%", ".2f"),
+            Measure("operations", "operations", "of one example", ",.0f"),
+        ),
+        price=Measure("minutes of search", "search", "minutes of a core", ".1f"),
+    ),
+)
