@@ -94,9 +94,9 @@ PUBLISHED = {"pictures": (("published: µNAS, lossless, 8 bits, not coded", 86.5
 """Of `docs/search.md`: Liberis et al. 2021, second-hand."""
 
 
-def _tiny_row(found: list[dict], data: str, way: str, times: float) -> str:
+def _tiny_row(found: list[dict], data: str, way: str, times: int) -> str:
     subject = subject_of(data, way, times)
-    title = way if times == 1 else f"{way}, {times:g} times the training"
+    title = subject.removeprefix(f"{data}, ").replace(", 1 passes", ", 1 pass")
     errors = values(found, subject, "test error")
     if not errors:
         return f"| {data} | {title} | not measured yet | | | | | |"

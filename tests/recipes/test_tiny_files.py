@@ -51,8 +51,8 @@ def bars() -> Supervised:
 
 def test_longer_trains_what_was_chosen_longer_and_not_the_search():
     longer = PICTURES.longer(10)
-    assert (longer.steps, longer.coding_steps) == (10 * 1056, 10 * 1056)
-    assert replace(longer, steps=1056, coding_steps=1056) == PICTURES
+    assert (longer.steps, longer.coding_steps) == (3520, 3520)
+    assert replace(longer, steps=352, coding_steps=352) == PICTURES
     assert SOUNDS.longer(1e-9).steps == 1  # never none at all
 
 
