@@ -13,9 +13,10 @@ from shoestring.core import Ledger, seeded
 from shoestring.kit import AdamW, Averaged, Supervised, Training
 from shoestring.models import SpokenDigits
 from shoestring.recipes import found_digits, tiny_files
-from shoestring.recipes.found_networks import PICTURES, SOUNDS, quick
+from shoestring.recipes.found_networks import PICTURES, SOUNDS, mixed_sounds, quick
 from shoestring.recipes.tiny_files import WAYS, FewBytes, tiny_file
 from shoestring.search import Stages
+from shoestring.tasks import DataError
 
 LITTLE = FewBytes(
     size=1500,
@@ -99,3 +100,13 @@ def test_every_way_keeps_the_limit_and_goes_on(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(tiny_files, "coded_to_size", no)
     assert found_digits(task, tmp_path, settings=LITTLE) == made  # all from what was kept
+
+
+@pytest.mark.slow
+def test_the_first_sounds_are_of_all_digits():
+    try:
+        task = mixed_sounds()
+    except DataError as error:
+        pytest.skip(f"needs FSDD: {error}")
+    assert set(task.train[1][:100].tolist()) == set(range(10))
+    assert task.train[1].bincount().tolist() == [240] * 10  # none is lost, and none is there twice
