@@ -28,9 +28,9 @@ from shoestring.search import (
 BY_HAND = "by hand"
 """The way without a search."""
 SEARCHERS: Mapping[str, Searcher] = MappingProxyType(
-    {"found": Evolution(), "at random": AtRandom()}
+    {"found": Evolution(population=6, drawn=3), "at random": AtRandom()}
 )
-"""The ways with a search, ours first."""
+"""The ways with a search, ours first. It begins some twenty networks, of which six are at random."""
 WAYS = (*SEARCHERS, BY_HAND)
 _DAY = 24 * 60  # minutes that no search here takes: it is limited by its trainings
 
