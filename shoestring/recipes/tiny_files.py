@@ -30,7 +30,7 @@ BY_HAND = "by hand"
 SEARCHERS: Mapping[str, Searcher] = MappingProxyType(
     {"found": Evolution(population=6, drawn=3), "at random": AtRandom()}
 )
-"""The ways with a search, ours first. It begins some twenty networks, of which six are at random."""
+"""The ways with a search, ours first. It begins twenty networks or so, the first six at random."""
 WAYS = (*SEARCHERS, BY_HAND)
 _DAY = 24 * 60  # minutes that no search here takes: it is limited by its trainings
 
