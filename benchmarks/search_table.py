@@ -8,6 +8,8 @@ from operation_table import WAYS
 from rows import conditions_told, metrics, results, spread, values
 from search_methods import SPACES
 from search_methods import WAYS as METHODS
+from tiny import DATA, subject_of
+from tiny import WAYS as CHOSEN
 
 NOT_YET = "Not measured yet."
 BY_HAND = {
@@ -102,3 +104,49 @@ def own_network() -> str:
             f"{sum(ahead):.0f} of {len(ahead)} |"
         )
     return "\n".join([*lines, "", conditions_told(found)])
+
+
+def search_tiny() -> str:
+    """A row for a way to choose the network of a tiny file, and for how long it is trained."""
+    try:
+        found = results("tiny")
+    except FileNotFoundError:
+        return NOT_YET
+    lines = [
+        "| | network | test accuracy, mean (seeds) | validation | before coding | file, bytes | "
+        "operations | minutes of search |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for data, one in DATA.items():
+        for published, test, size in PUBLISHED.get(data, ()):
+            lines.append(f"| {data} | {published} | {test:.1f} | | | {size:,} | | |")
+        for times in one.times:
+            made = [_tiny_row(found, data, way, times) for way in reversed(CHOSEN)]
+            title = f"all ways, {times} passes" if data == "pictures" else "all ways"
+            lines += [row for row in made if row] or [
+                f"| {data} | {title} | not measured yet | | | | | |"
+            ]
+    return "\n".join([*lines, "", conditions_told(found)])
+
+
+PUBLISHED = {"pictures": (("published: µNAS, lossless, 8 bits, not coded", 86.5, 11_400),)}
+"""Of `docs/search.md`: Liberis et al. 2021, second-hand."""
+
+
+def _tiny_row(found: list[dict], data: str, way: str, times: int) -> str | None:
+    subject = subject_of(data, way, times)
+    title = subject.removeprefix(f"{data}, ").replace(", 1 passes", ", 1 pass")
+    errors = values(found, subject, "test error")
+    if not errors:
+        return None
+    middle = {
+        metric: mean(values(found, subject, metric))
+        for metric in ("validation error", "validation error before coding", "operations", "search")
+    }
+    return (
+        f"| {data} | {title} | {spread([100 - error for error in errors], '.1f')} | "
+        f"{100 - middle['validation error']:.1f} | "
+        f"{100 - middle['validation error before coding']:.1f} | "
+        f"{spread(values(found, subject, 'size'), ',.0f')} | {middle['operations']:,.0f} | "
+        f"{middle['search']:.1f} |"
+    )

@@ -74,7 +74,7 @@ from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
-from search_table import own_network, search_methods, search_milliseconds
+from search_table import own_network, search_methods, search_milliseconds, search_tiny
 from sensitivity_table import fallback, sensitivity
 from sparse_activation_table import (
     early_exits,
@@ -381,6 +381,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "search-guides": search_guides,
     "search-methods": search_methods,
     "search-milliseconds": search_milliseconds,
+    "search-tiny": search_tiny,
     "ten-gans": ten_gans,
     "ten-gans-spread": ten_gans_spread,
     "ten-gans-told": ten_gans_told,
