@@ -344,8 +344,8 @@ def _too_short(clock: Clock, bought: Bought | None) -> BudgetError:
     kept = "; the labels that were bought are kept" if bought is not None and bought.labels else ""
     return BudgetError(
         "loading the model, exporting it and measuring it as it came in took "
-        f"{duration(clock.gone)}, and the whole command may take {duration(clock.seconds)}: give "
-        "more time (--minutes), or fewer validation examples where scoring is what takes it"
+        f"{duration(clock.gone)} of the {duration(clock.seconds)} that there are for it: give more "
+        "time (--minutes), or fewer validation examples where scoring is what takes it"
         f"{kept}"
     )
 

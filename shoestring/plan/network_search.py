@@ -155,3 +155,9 @@ def of_networks(limits: Budget) -> Budget:
 def meters_of_files(limits: Budget, meters: Sequence[Gauge] | None) -> list[Gauge]:
     """The meters of networks' files, without that of bytes, which are counted anyway."""
     return [one for one in checked_meters(of_networks(limits), meters) if one.measures != "bytes"]
+
+
+def latency_of(limits: Budget, meters: Sequence[Gauge] | None) -> Latency:
+    """How files are timed: as the meters say, else with the default runtime and one thread."""
+    found = meters_of_files(limits, None) if meters is None else meters
+    return next((one for one in found if isinstance(one, Latency)), Latency())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,8 +12,6 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact import load, save
-from shoestring.artifact.format.names import NETWORKS
-from shoestring.artifact.format.saving import check_place
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import (
     Budget,
@@ -36,11 +32,12 @@ from shoestring.kit.study import alone
 from shoestring.meters import alternate
 from shoestring.plan.checks import checked_meters, seconds_of
 from shoestring.plan.compress import also_logged
-from shoestring.plan.folder import INSTEAD, check_not_searched
+from shoestring.plan.folder import INSTEAD
 from shoestring.plan.frontier import TINY
 from shoestring.plan.main_job import Report, main_job
+from shoestring.plan.network_files import NetworkFiles
 from shoestring.plan.network_report import NetworkReport, Point
-from shoestring.plan.network_search import NetworkSearch
+from shoestring.plan.network_search import NetworkSearch, latency_of
 from shoestring.plan.network_training import trained
 from shoestring.plan.searched import Searched
 from shoestring.plan.workers import helpers
@@ -52,8 +49,6 @@ UNTIL = SEARCHING + TRAINING
 """The share of the time after which what was found is trained no longer."""
 SHOWN = 5
 """Networks of the search that are timed beside the reader's own and the delivered file."""
-CODES = "codes.txt"
-"""The file in it with a digest of each code that was written beside the delivered file."""
 _ROUNDING = 1e-9
 """How much lower a score may be than a difference of two scores, which is rounded."""
 
@@ -80,7 +75,7 @@ def network_job(
     `build`: returns a task, and with it a model to beat, a space to search, or both.
     `budget`: limits of having the file; shares are of the model to beat.
     `path`: of the file. The code of the network is beside it, as .py, and what was measured in
-        the folder of its name with `NETWORKS`, from which the next search goes on.
+        the folder of its name with `.networks`, from which the next search goes on.
     `minutes`: for all of it, unless the budget limits time.
     `method`: how the space is searched.
     `workers`: how many processes search; those besides this one run its command line.
@@ -95,27 +90,28 @@ def network_job(
     say, minutes = also_logged(say), _minutes(budget, minutes)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
     told: dict[str, Any] = {"ledger": ledger, "asked": asked, "say": say, "tell": tell}
-    code, folder = path.with_suffix(".py"), path.with_name(f"{path.name}{NETWORKS}")
-    _check_code(code, path, folder)
+    files = NetworkFiles(path)
+    files.check()
     own, task, space = _parts(build(), say)
-    folder.mkdir(exist_ok=True)
+    (folder := files.folder).mkdir(exist_ok=True)
     with alone(folder, INSTEAD), scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _scores_of_yours(_absolute(budget, yours, task, meters), yours, task, say)
         search = NetworkSearch(task, space, limits, meters, folder, seed)
         with helpers(workers - 1):
             found = _found(search, minutes, method or Method(), clock, tell)
-        chosen = found.nearest
-        _write_code(code, str(chosen).encode(), path, folder)
+        chosen, code = found.nearest, files.code
         note = Searched(name=task.name, budget=str(budget), command=tuple(command), code=code.name)
-        note.keep(folder, found, limits)
-        compressed, longer = _compressed(found, search, path, clock, told)
-        points = _points(yours, found, path, compressed, task, scratch)
-        made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
-        report = NetworkReport(
-            found=found, longer=longer, seconds=clock.gone, workers=workers, **made
-        )
-        note.keep(folder, found, limits, report)
+        with files.of_one_network(found, clock.say):
+            files.write_code(str(chosen))
+            note.keep(folder, found, limits)
+            compressed, longer = _compressed(found, search, path, clock, told)
+            points = _points(yours, found, path, compressed, search, scratch)
+            compressed = _of_all(compressed, budget, clock)
+            made = {"chosen": chosen, "points": points, "compressed": compressed, "code": code}
+            made |= {"longer": longer, "seconds": clock.gone, "workers": workers}
+            report = NetworkReport(found=found, **made)
+            note.keep(folder, found, limits, report)
     return report
 
 
@@ -160,7 +156,7 @@ def _compressed(
 
     `told`: what hears of it.
 
-    KeyboardInterrupt leaves the best network so far at the path.
+    Raises KeyboardInterrupt where the search was interrupted.
     """
     task, limits = search.task, search.limits
     until = UNTIL * clock.seconds / 60
@@ -170,70 +166,27 @@ def _compressed(
         network, longer = trained(
             found.nearest, found, task, clock, until, search.seed, search.folder
         )
+        left = max(clock.seconds - clock.gone, 0.1 * clock.seconds)
+        clock.say(f"  {duration(left)} are left for compressing")
         compressed = main_job(
             lambda: (network, task),
             _of_file(limits, score(task.sealed(), network)),
             path,
-            minutes=max(clock.seconds - clock.gone, 0.1 * clock.seconds) / 60,
+            minutes=left / 60,
             meters=search.meters,
             seed=search.seed,
             **told,
         )
-    except KeyboardInterrupt:
+    except (Exception, KeyboardInterrupt):
         clock.say(str(found))
-        _leave(found, path, clock.say)
         raise
     return compressed, longer
 
 
-def _leave(found: Found, path: Path, say: Callable[[str], None]) -> None:
-    """Leave the best network's file at a path where there is none, as it is, without compression.
-
-    A file that is there is of an earlier search, and compressed.
-    """
-    known = found.nearest, *found.candidates
-    best = next((one for one in known if one.file is not None), None)
-    if path.exists() or best is None or best.file is None:
-        return
-    save(path, best.file)
-    say(f"  {path} is the best network so far, not compressed yet and not proved")
-
-
-def _check_code(code: Path, path: Path, folder: Path) -> None:
-    """Raise FileExistsError where writing the code would lose what no search wrote.
-
-    That may be the reader's own module, or code of a search that the reader has changed since.
-    Neither may another command search for the same file.
-    """
-    check_place(path)
-    check_not_searched(path)
-    check_place(code)
-    if code == path:
-        raise FileExistsError(
-            errno.EEXIST, f"{path} is where the network's code goes: name a file that ends in .shoe"
-        )
-    written, known = code.exists(), folder / CODES
-    if written and (
-        not known.exists() or _digest(code.read_bytes()) not in known.read_text().split()
-    ):
-        raise FileExistsError(
-            errno.EEXIST,
-            f"{code} is there, and is no code that this search wrote, or was changed since: the "
-            f"network's code would replace it. Move it away, or {INSTEAD}",
-        )
-
-
-def _write_code(code: Path, text: bytes, path: Path, folder: Path) -> None:
-    """Write the code of a network, and note first that a search did."""
-    _check_code(code, path, folder)  # it may have been changed while the search ran
-    known = folder / CODES
-    before = known.read_text() if known.exists() else ""
-    save(known, f"{before}{_digest(text)}\n".encode())
-    save(code, text)
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()
+def _of_all(report: Report, budget: Budget, clock: Clock) -> Report:
+    """The report of compressing, which counts the time of the whole command, and its limit."""
+    whole = replace(report.outcome.budget, time=budget.time)
+    return replace(report, seconds=clock.gone, outcome=replace(report.outcome, budget=whole))
 
 
 def join_search(
@@ -256,8 +209,7 @@ def join_search(
     with scratch_folder() as scratch:
         yours = _own_file(own, task, scratch)
         limits = _absolute(budget, yours, task, meters)
-        folder = path.with_name(f"{path.name}{NETWORKS}")
-        search = NetworkSearch(task, space, limits, meters, folder, seed)
+        search = NetworkSearch(task, space, limits, meters, NetworkFiles(path).folder, seed)
         search.run(SEARCHING * minutes, method or Method(), Clock(60 * minutes, began), worker)
 
 
@@ -368,11 +320,16 @@ def _of_file(limits: Budget, value: float) -> Budget:
 
 
 def _points(
-    yours: Path | None, found: Found, path: Path, report: Report, task: Task, scratch: Path
+    yours: Path | None,
+    found: Found,
+    path: Path,
+    report: Report,
+    search: NetworkSearch,
+    scratch: Path,
 ) -> tuple[Point, ...]:
     """The files, timed in alternation: the reader's own, the best of the search, the delivered."""
     names, files, scores = list[str](), list[Path](), list[float]()
-    sealed = task.sealed()
+    sealed, timed = search.task.sealed(), latency_of(search.limits, search.meters)
     if yours is not None:
         names, files, scores = ["yours"], [yours], [score(sealed, load(yours))]
     full = [one for one in found.candidates if one.file is not None and one.score is not None]
@@ -385,7 +342,9 @@ def _points(
     names.append("delivered")
     files.append(path)
     scores.append(report.outcome.trial.score or 0.0)
-    timings = alternate(files, sealed)
+    timings = alternate(
+        files, sealed, threads=timed.threads, batch=timed.batch, runtime=timed.runtime
+    )
     return tuple(
         Point(name, value, timing.median, file.stat().st_size)
         for name, file, value, timing in zip(names, files, scores, timings, strict=True)

@@ -12,12 +12,13 @@ from shoestring.search.estimates import (
     TabledMilliseconds,
     UnestimatedWarning,
 )
-from shoestring.search.finding import ESTIMATES, Method, find
+from shoestring.search.finding import ESTIMATES, find
 from shoestring.search.found import Candidate, Found
 from shoestring.search.halving import Halving
 from shoestring.search.hashing import HashedRows, RowEach, Rows
 from shoestring.search.knobs import Chosen, Knobs
 from shoestring.search.learning_rate import RangeEnding, RangeTest, RateLoss, range_test
+from shoestring.search.method import Method
 from shoestring.search.milliseconds import Drafted, Fit, OperationTable, Part, UnknownOperatorError
 from shoestring.search.operations import (
     OPERATIONS,

@@ -7,12 +7,12 @@ import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 from statistics import median, stdev
 from time import monotonic
-from typing import Any, final
+from typing import Any
 
 from torch import nn
 
@@ -35,8 +35,8 @@ from shoestring.search.found import Found
 from shoestring.search.halving import Halving
 from shoestring.search.identity import any_network, check_fits, identity_of
 from shoestring.search.limits import Feasible, broken_limits, limits_of_networks
-from shoestring.search.proposing import Proposals, Screening, SearchWarning, picks_of
-from shoestring.search.searchers import Evolution, Searcher
+from shoestring.search.method import Method
+from shoestring.search.proposing import Proposals, SearchWarning, picks_of
 from shoestring.search.space import Picks, Space
 from shoestring.search.training_length import TooShortError, at, steps_for
 
@@ -51,31 +51,13 @@ _ASKED = 5
 ESTIMATES: tuple[Gauge, ...] = (CountedOperations(), CodedBytes())
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """How a space is searched.
-
-    `searcher`: what proposes networks.
-    `screening`: a first round without training, by a score of untrained networks; None for none.
-    `halving`: which of them are trained longer.
-    `trainings`: how many full trainings a search takes at most, with each shorter one counted as a
-        part; None for as many as there is time for. Ways that are compared get as many.
-    """
-
-    searcher: Searcher = field(default_factory=Evolution)
-    screening: Screening | None = None
-    halving: Halving = field(default_factory=Halving)
-    trainings: float | None = None
-
-
 def find(
     task: Task,
     space: Space,
     limits: str | Budget = "",
     folder: str | Path | None = None,
     *,
-    method: Method = Method(),
+    method: Method | None = None,
     training: Training | None = None,
     estimates: Sequence[Gauge] = ESTIMATES,
     meters: Sequence[Gauge] = (),
@@ -106,7 +88,7 @@ def find(
         average statistics: `Training(..., statistics=Averaged())`.
     `estimates`: meters of an untrained network. A limit that none of them measures is decided on
         the files alone.
-    `meters`: of files, beside their bytes.
+    `method`: None: `Method()`. `meters`: of files, beside their bytes.
     `minutes`: for all of it, above 0.
     `most`: how many networks are begun at most, 1 or more; None for as many as there is time for.
     `worker`: the number of this process among those that share the folder, from 0.
@@ -120,7 +102,7 @@ def find(
     check_task(task)
     _check_numbers(minutes, most)
     clock = Clock(60 * minutes, monotonic() if began is None else began, say, asked)
-    task = task.sealed()
+    task, method = task.sealed(), method or Method()
     feasible = Feasible(space, task, limits_of_networks(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
@@ -289,8 +271,18 @@ class _Search:
         return True
 
     def _within(self) -> list[Trial]:
-        """The trials of networks that keep these limits: a search before had others, perhaps."""
-        return [one for one in self.study.trials() if self.feasible.keeps(picks_of(one.technique))]
+        """The trials of networks that keep these limits: a search before had others, perhaps.
+
+        A network with a file that keeps them is one, whatever estimates say of it by now.
+        """
+        trials, refuses = self.study.trials(), self.feasible.refuses
+        proven = {
+            one.technique
+            for one in trials
+            if self.study.holds(one) and not refuses(picks_of(one.technique), one.cost)
+        }
+        keeps = self.feasible.keeps
+        return [one for one in trials if one.technique in proven or keeps(picks_of(one.technique))]
 
     def _last_chance(self, trials: Sequence[Trial]) -> Iterator[tuple[Trial, float]]:
         """The best network, where the time left is what a full training of it takes."""
@@ -341,23 +333,24 @@ class _Search:
             if claim.deaths >= DEATHS:
                 claim.finish(replace(trial, note=f"{claim.deaths} processes died with it"))
                 return True
-            count = len({one.technique for one in self.study.trials()} | {repr(picks)})
-            self.clock.what = f"network {count}, {share:.0%} of a training"
+            known = [one.technique for one in self.study.trials()]
+            number = list(dict.fromkeys([*known, repr(picks)])).index(repr(picks)) + 1
+            self.clock.what = f"network {number}, {share:.0%} of a training"
             trial, data = self.evaluation(trial, picks, share)
             trial = claim.finish(trial, data)
         rmtree(self.evaluation.unfinished(picks, share), ignore_errors=True)
-        self._say(trial, count)
+        self._say(trial, number)
         return True
 
-    def _say(self, trial: Trial, count: int) -> None:
+    def _say(self, trial: Trial, number: int) -> None:
         best, cost = self._best(self._within()), self.feasible.cost(picks_of(trial.technique))
         result = f"score {trial.score:.4f}" if trial.score is not None else f"failed, {trial.note}"
         so_far = "" if best is None else f"; best so far {best.score:.4f}"
         self.clock.say(
-            f"  network {count}, {trial.fidelity:.0%} of a training: {result}{so_far}, "
+            f"  network {number}, {trial.fidelity:.0%} of a training: {result}{so_far}, "
             f"{duration(self.clock.left)} left"
         )
-        event = {"event": "network", "number": count, "picks": list(picks_of(trial.technique))}
+        event = {"event": "network", "number": number, "picks": list(picks_of(trial.technique))}
         self.tell(
             event
             | {"score": trial.score, "share": trial.fidelity, "note": trial.note}

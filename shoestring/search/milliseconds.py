@@ -84,8 +84,9 @@ class Fit:
         columns = np.stack([np.array(sums), np.array(counts, float)], 1) / target[:, None]
         factor, each = np.linalg.lstsq(columns, np.ones(len(target)))[0]
         if each < 0 or factor < 0:  # the best of what is left is with one of them alone
-            column = columns[:, 0]
-            factor, each = column.sum() / (column**2).sum(), 0.0
+            alone = columns.sum(0) / (columns**2).sum(0)
+            better = int(np.argmin(((columns * alone - 1) ** 2).sum(0)))
+            factor, each = alone * (np.arange(2) == better)
         return Fit(float(factor), float(each))
 
 

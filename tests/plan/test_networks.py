@@ -19,15 +19,14 @@ from shoestring.core import Budget, BudgetError, Cost, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, export, pack, train
 from shoestring.kit.clock import Clock
 from shoestring.kit.study import StudyHeld, alone
+from shoestring.plan.network_files import NetworkFiles
 from shoestring.plan.network_report import Point, beats
 from shoestring.plan.network_search import NetworkSearch, of_networks
 from shoestring.plan.network_training import trained, trained_first
 from shoestring.plan.networks import (
-    _check_code,
     _minutes,
     _of_file,
     _scores_of_yours,
-    _write_code,
     network_job,
 )
 from shoestring.search import AtRandom, Halving, Method, find
@@ -129,8 +128,13 @@ def test_what_is_ended_before_it_is_compressed_leaves_the_best_network(tmp_path,
     note = json.loads((tmp_path / f"f.shoe{NETWORKS}" / SEARCHED).read_text())
     assert note["found"]["interrupted"] and note["files"] == []
     path.write_bytes(b"of an earlier search")
+    files = NetworkFiles(path)
+    files.write_code("class Earlier: ...")
+    save(files.folder / SEARCHED, b"its note")
     ended_after(networks, path)
     assert path.read_bytes() == b"of an earlier search"
+    assert files.code.read_text() == "class Earlier: ..."
+    assert (files.folder / SEARCHED).read_bytes() == b"its note"
 
 
 def test_too_few_minutes_are_those_that_were_given_and_what_is_enough_is_said(tmp_path):
@@ -273,16 +277,16 @@ def test_a_module_of_the_reader_is_not_replaced_by_the_code_of_a_network(tmp_pat
 
 
 def test_code_that_a_search_wrote_is_replaced_unless_it_was_changed(tmp_path):
-    code, path, folder = tmp_path / "f.py", tmp_path / "f.shoe", tmp_path / "folder"
-    folder.mkdir()
-    for text in (b"one", b"other"):
-        _write_code(code, text, path, folder)
-        assert code.read_bytes() == text
-    code.write_bytes(b"one")  # as after a kill between two writes
-    _check_code(code, path, folder)
-    code.write_bytes(b"one, and a layer more")
+    files = NetworkFiles(tmp_path / "f.shoe")
+    files.folder.mkdir()
+    for text in ("one", "other"):
+        files.write_code(text)
+        assert files.code.read_text() == text
+    files.code.write_text("one")  # as after a kill between two writes
+    files.check()
+    files.code.write_text("one, and a layer more")
     with pytest.raises(FileExistsError, match="changed since"):
-        _check_code(code, path, folder)
+        files.check()
 
 
 def test_two_commands_do_not_search_for_one_file(tmp_path):

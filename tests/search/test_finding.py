@@ -6,9 +6,10 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
+from typing import ClassVar
 
 import pytest
 import torch
@@ -354,3 +355,44 @@ def test_one_network_in_which_inputs_are_rare_does_not_choose_the_optimizer_for_
     monkeypatch.setattr(finding, "default_training", default)
     found = find(rings(), Dense(), method=METHOD, minutes=2, most=1)
     assert found.training.optimizer == AdamW(0.3) and len(rates) == 5
+
+
+@dataclass
+class Foretold:
+    """A meter that foretells 1.9 milliseconds, and 2.1 of a network with so many parameters."""
+
+    wrong: int = 0
+    measures: ClassVar[str] = "milliseconds"
+
+    def why_not(self) -> None:
+        return None
+
+    def __call__(self, subject, task) -> Cost:
+        is_wrong = isinstance(subject, torch.nn.Module) and parameters(subject) == self.wrong
+        return Cost(milliseconds=2.1 if is_wrong else 1.9)
+
+
+def test_a_network_whose_file_keeps_a_limit_stays_when_its_estimate_has_moved(tmp_path):
+    def found(estimate: Foretold) -> Found:
+        return find(
+            *(rings(), Dense(widths=(16, 8), depths=(1,)), "latency<=2ms", tmp_path),
+            method=METHOD,
+            training=SHORT,
+            meters=[Foretold()],
+            estimates=[estimate],
+            minutes=2,
+        )
+
+    before = found(Foretold())
+    assert before.best.file is not None
+    after = found(Foretold(parameters(before.best.untrained())))
+    assert after.best.picks == before.best.picks
+
+
+def test_lines_of_progress_name_the_network_that_was_trained():
+    events = list[dict]()
+    found = searched(most=9, tell=events.append)
+    numbers = {}
+    for event in events:
+        assert numbers.setdefault(tuple(event["picks"]), event["number"]) == event["number"]
+    assert sorted(numbers.values()) == list(range(1, len(found.candidates) + 1))
