@@ -25,13 +25,15 @@ LARGE = 64
 def space_of(task: Task, model: nn.Module | None = None) -> Space:
     """The space of networks for the inputs of a task.
 
-    Pictures and spectrograms N×channels×H×W get `Stages`, ids N×T of which 0 is padding `Ngrams`,
-    tables (ids N×C, numbers N×D, or either alone) `Tables`. There are as many answers as the model
-    has logits; without a model, as there are classes among the labels.
+    Pictures and spectrograms N×channels×H×W get `Stages`, ids N×T of which 0 is padding at the end
+    `Ngrams`, tables (ids N×C, numbers N×D, or either alone) `Tables`. Ids are taken for texts where
+    T varies, or where some rows end with 0 and none has another id after a 0. There are as many
+    answers as the model has logits; without a model, as there are classes among the labels.
 
     `model`: one that does the task; None for none.
 
-    Raises ValueError for a task with other inputs, and where nothing tells the number of answers.
+    Raises ValueError for a task with other inputs, for labels below 0, and where nothing tells the
+    number of answers.
     """
     examples = examples_of(task)
     if len(examples) != 1 or examples[0].entry or examples[0].kwargs:
@@ -81,6 +83,11 @@ def _classes(example: Example, model: nn.Module | None, labelled: LabelTask | No
     labels = None if labelled is None else tree.leaves(labelled.labels(labelled.known()))
     only = labels[0] if labels and len(labels) == 1 else None
     if isinstance(only, Tensor) and only.ndim == 1 and not only.is_floating_point():
+        if (lowest := int(only.min())) < 0:
+            raise ValueError(
+                f"a label is {lowest}, and labels are classes from 0 on: number them so, or give a "
+                "space with as many classes as there are"
+            )
         return int(only.max()) + 1
     raise _unknown("nothing tells the number of answers: labels are no classes, and no model came")
 
@@ -103,10 +110,14 @@ def _pictures(example: Example, pictures: Tensor, classes: int) -> Stages:
 
 
 def _is_text(example: Example, ids: Tensor) -> bool:
-    """Whether ids are of texts, not of columns: their number varies, or 0 is at the end of some."""
+    """Whether ids are of texts, not of columns.
+
+    Their number varies; or some end with 0, and in all of them 0 is followed by 0 alone.
+    """
     if any(1 in axes for axes in example.axes.values()):
         return True
-    return bool(((ids[:, -1] == 0) & (ids[:, 0] != 0)).any())
+    is_followed = (ids[:, :-1] == 0) & (ids[:, 1:] != 0)
+    return not is_followed.any() and bool(((ids[:, -1] == 0) & (ids[:, 0] != 0)).any())
 
 
 def _seen(task: Task, ids: Tensor) -> Iterator[Tensor]:

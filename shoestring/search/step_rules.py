@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from shoestring.artifact.format.graph import FLOAT, INT, INTS
@@ -177,6 +178,33 @@ def _binary(operator: str) -> Rule:
     return rule
 
 
+def _compared(operator: str) -> Rule:
+    def rule(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+        taken, other = given["self"], given["other"]
+        if not isinstance(other, Tensor):
+            if not taken.is_floating_point() and other != int(other):
+                return None
+            other = np.array(other, str(taken.dtype).removeprefix("torch."))
+        elif other.dtype != taken.dtype:
+            return None
+        return _only(made, Made(operator, (taken, other), _shape(made[0])))
+
+    return rule
+
+
+def _both(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+    if made[0].dtype != torch.bool:
+        return None  # the bits of integers
+    return _only(made, Made("And", (given["self"], given["other"]), _shape(made[0])))
+
+
+def _either(given: Mapping[str, Any], made: list[Tensor]) -> Any:
+    operands = (given["condition"], given["self"], given["other"])
+    if operands[1].dtype != operands[2].dtype:
+        return None
+    return _only(made, Made("Where", operands, _shape(made[0])))
+
+
 def _clipped(given: Mapping[str, Any], made: list[Tensor]) -> Any:
     low = given.get("min_val", given.get("min"))
     high = given.get("max_val", given.get("max"))
@@ -295,6 +323,7 @@ RULES: dict[str, Rule] = {
     "addmm": _affine,
     "amax": _reduced("ReduceMax"),
     "avg_pool2d": _pool("AveragePool"),
+    "bitwise_and": _both,
     "bmm": _product,
     "cat": _joined,
     "channel_shuffle": _shuffled,
@@ -306,12 +335,14 @@ RULES: dict[str, Rule] = {
     "embedding": _embedding,
     "exp": _unary("Exp"),
     "expand": _expanded,
+    "ge": _compared("GreaterOrEqual"),
     "gelu": _unary("Gelu"),
     "hardsigmoid": _hard_sigmoid,
     "hardswish": _unary("HardSwish"),
     "hardtanh": _clipped,
     "leaky_relu": _unary("LeakyRelu", ("alpha", "negative_slope")),
     "log": _unary("Log"),
+    "lt": _compared("Less"),
     "max_pool2d_with_indices": _pool("MaxPool"),
     "mean": _reduced("ReduceMean"),
     "mm": _product,
@@ -337,5 +368,6 @@ RULES: dict[str, Rule] = {
     "transpose": _transposed,
     "unsqueeze": _reshaped,
     "view": _reshaped,
+    "where": _either,
 }
 """By the name of torch's operator; what works in place has the name without its last "_"."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -221,6 +221,9 @@ class _Recorder(TorchDispatchMode):
             for one in chain:
                 number = self._add(one, number)
             assert number is not None
+            # A comparison gives another type than it takes
+            value = self.steps.values[number]
+            self.steps.values[number] = replace(value, type=_type(target))
             self.keep(target, number)
         return True
 

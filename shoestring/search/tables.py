@@ -28,6 +28,10 @@ class TableNetwork(Architecture):
     Ids N×C (int64) and raw numbers N×D to logits N×classes; where there are no categories, numbers
     N×D alone, and where there are no numbers, ids alone. All columns share one table of embeddings.
 
+    An id that a column does not have (below 0, or its size and above) is taken for one more id of
+    that column: a spare row, or, where rows are hashed, one that it may share with other ids. A
+    spare row is zeros until a training has such ids.
+
     Source: Guo & Berkhahn 2016 (embedded categories); Weinberger et al. 2009 (hashed ones).
 
     `sizes`: the number of ids of each column of categories; there may be none.
@@ -52,13 +56,16 @@ class TableNetwork(Architecture):
         """The network as a module of Python."""
         made, run, given = list[str](), list[str](), list[str]()
         if self.sizes:
-            starts = [0, *accumulate(self.sizes)]
-            made.append(f'        self.register_buffer("starts", tensor({starts[:-1]}))\n')
-            count = self.rows.count(starts[-1])
+            *starts, end = accumulate((size + 1 for size in self.sizes), initial=0)
+            made.append(f'        self.register_buffer("sizes", tensor({list(self.sizes)}))\n')
+            made.append(f'        self.register_buffer("starts", tensor({starts}))\n')
+            count = self.rows.count(end)
             made.append(f"        self.categories = nn.Embedding({count}, {self.width})\n")
-            run.append("        rows = ids + self.starts\n")
+            run.append(_KNOWN)
             if isinstance(self.rows, HashedRows):
                 run.append(f"        rows = hashed(rows, {FACTORS[0]}, {count})\n")
+            else:
+                made.append(_SPARE)
             run.append("        vectors = self.categories(rows).flatten(1)\n")
             given.append("vectors")
         if self.mean:
@@ -78,9 +85,12 @@ class TableNetwork(Architecture):
         names = ["ids"] * bool(self.sizes) + ["numbers"] * bool(self.mean)
         taken = given[0] if len(given) == 1 else f"cat([{', '.join(given)}], 1)"
         is_hashed = bool(self.sizes) and isinstance(self.rows, HashedRows)
+        functions = ["cat"] * (len(given) > 1) + ["nn"]
+        functions += ["no_grad"] * (bool(self.sizes) and not is_hashed)
+        functions += ["tensor"] + ["where"] * bool(self.sizes)
         return (
             '"""A network for tables that a search found; it needs torch only."""\n\n'
-            f"from torch import {'cat, ' * (len(given) > 1)}nn, tensor\n\n\n"
+            f"from torch import {', '.join(functions)}\n\n\n"
             + HASHED
             * is_hashed
             + "class Network(nn.Module):\n"
@@ -111,6 +121,16 @@ class TableNetwork(Architecture):
         return roles | {f"layers.{at}": Role(key, reads, channels)}
 
 
+_KNOWN = """\
+        is_known = (ids >= 0) & (ids < self.sizes)
+        rows = where(is_known, ids, self.sizes) + self.starts
+"""
+_SPARE = """\
+        with no_grad():
+            self.categories.weight[self.starts + self.sizes] = 0
+"""
+
+
 def _taken(table: TableNetwork) -> str:
     """The inputs of a network, in words."""
     ids = [f"ids N×{len(table.sizes)}"] * bool(table.sizes)
@@ -122,9 +142,10 @@ class Tables(Space):
     """Networks for tables: ids N×C of categories and raw numbers N×D, or either alone, to logits.
 
     Source: Guo & Berkhahn 2016; Weinberger et al. 2009.
+    Differs: a column has a spare row for all ids that it does not have.
 
-    `sizes`: the number of ids of each column of categories, each 1 or more, together below 2³¹;
-        none by default.
+    `sizes`: the number of ids of each column of categories, each 1 or more, together with a spare
+        row each below 2³¹; none by default.
     `mean`, `deviation`: of each column of numbers, in training; as many of both, and deviations
         above 0. None by default.
     `classes`: of answers, 1 or more.
@@ -157,9 +178,9 @@ class Tables(Space):
                 f"{len(self.mean)} means and the deviations {self.deviation}: give each column of "
                 "numbers a mean, and a deviation above 0 (1 where it never changes)"
             )
-        if sum(self.sizes) > PRIME:
+        if sum(self.sizes) > (most := PRIME - len(self.sizes)):
             raise ValueError(
-                f"columns of {sum(self.sizes):,} ids together: the hash takes up to {PRIME:,}, so "
+                f"columns of {sum(self.sizes):,} ids together: the hash takes up to {most:,}, so "
                 "give fewer, such as one id for all rare ones"
             )
         hidden = [width for layer in self.hidden for width in layer]

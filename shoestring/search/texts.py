@@ -43,7 +43,9 @@ class TextNetwork(Architecture):
     """Ids N×T (int64; 0 is padding, at the end) to logits N×classes.
 
     The embeddings of n-grams of each length are pooled, and stand side by side before the hidden
-    layer. An n-gram with padding in it counts as none.
+    layer. An n-gram with padding in it counts as none. An id out of range (below 0, or `ids` and
+    above) is hashed as any other; where each id has a row, all of them have a spare one, which is
+    zeros until a training has such ids.
 
     Source: Joulin et al. 2016, section 2.1 (n-grams, hashed); Botha et al. 2017, section 2 (a table
     and a width for each kind of feature, a hidden layer); Weinberger et al. 2009.
@@ -68,7 +70,7 @@ class TextNetwork(Architecture):
         """The network as a module of Python."""
         made, run, pooled = list[str](), list[str](), list[str]()
         for length, (rows, width) in enumerate(self.grams, 1):
-            count = rows.count(self.ids)
+            count = rows.count(self.ids + 1)
             made.append(f"        self.table_{length} = nn.Embedding({count}, {width})\n")
             made.append(f"        nn.init.normal_(self.table_{length}.weight, std=0.05)\n")
             key = "ids"
@@ -79,6 +81,10 @@ class TextNetwork(Architecture):
                 key = "key"
             if isinstance(rows, HashedRows):
                 key = f"hashed({key}, {FACTORS[length]}, {count})"
+            else:
+                made.append(_SPARE.format(ids=self.ids))
+                run.append(_KNOWN.format(ids=self.ids))
+                key = "known"
             arguments = f"self.table_{length}({key}), is_gram"
             if self.pooling is Pooling.ATTENTION:
                 made.append(f"        self.weight_{length} = nn.Linear({width}, 1)\n")
@@ -92,7 +98,9 @@ class TextNetwork(Architecture):
         made.append(f"        self.layers = nn.Sequential({', '.join(layers)})\n")
         several = len(self.grams) > 1
         is_hashed = several or isinstance(self.grams[0].rows, HashedRows)
-        names = ["cat"] * several + ["nn"] + ["rand"] * bool(self.dropout)
+        has_spare = isinstance(self.grams[0].rows, RowEach)
+        names = ["cat"] * several + ["nn"] + ["no_grad"] * has_spare
+        names += ["rand"] * bool(self.dropout) + ["where"] * has_spare
         start = ["        is_gram = ids != 0\n"]
         if self.dropout:
             start.insert(0, _DROPOUT.format(dropout=self.dropout))
@@ -128,6 +136,13 @@ class TextNetwork(Architecture):
 _DROPOUT = """\
         if self.training:
             ids = ids * (rand(ids.shape, device=ids.device) >= {dropout})
+"""
+_SPARE = """\
+        with no_grad():
+            self.table_1.weight[{ids}] = 0
+"""
+_KNOWN = """\
+        known = where((ids >= 0) & (ids < {ids}), ids, {ids})
 """
 _SUM = '''\
 def pooled(vectors, is_gram):

@@ -64,6 +64,17 @@ def test_padded_ids_get_texts_with_the_ids_of_validation_too():
     assert 0 <= scored(space, task) <= 1
 
 
+def test_ids_of_columns_get_tables_also_where_a_row_ends_with_0():
+    """With (1, 2, 0) alone they may be texts; (1, 0, 2) is none that is padded at its end."""
+    table = torch.tensor([[1, 2, 0], [1, 0, 2], [4, 3, 4]] * 4)
+    assert isinstance(space := space_of(supervised(table)), Tables) and space.sizes == (5, 4, 5)
+    assert isinstance(space_of(supervised(table[::3])), Ngrams)
+    drawn = torch.randint(0, 5, (200, 3), generator=torch.Generator().manual_seed(0))
+    assert isinstance(space_of(supervised(drawn)), Tables)
+    assert isinstance(space_of(supervised(drawn.clamp(min=1))), Tables)  # nothing is padded
+    assert isinstance(space_of(supervised(drawn, axes={1: "T"})), Ngrams)  # their number varies
+
+
 def test_ids_and_numbers_get_tables_with_their_sizes_and_means():
     ids = torch.tensor([[1, 0], [2, 4], [0, 3]] * 4)
     numbers = torch.tensor([[1.0, 7.0], [3.0, 7.0], [2.0, 7.0]] * 4)
@@ -118,6 +129,17 @@ def test_a_model_tells_how_many_answers_there_are():
 def test_other_tasks_are_errors_that_say_what_to_give(task, words):
     with pytest.raises(ValueError, match=words + r".*give one, such as Stages"):
         space_of(task)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_labels_below_0_are_an_error_that_says_so(classes):
+    """Also where those of 0 and more leave no class, one, or enough."""
+    labels = torch.arange(12) % classes - 1
+    split = (torch.randn(12, 4), labels)
+    task = Supervised(train=split, validation=split, test=None, name="below 0")
+    with pytest.raises(ValueError, match="a label is -1, and labels are classes from 0 on"):
+        space_of(task)
+    assert isinstance(space := space_of(task, nn.Linear(4, 3)), Tables) and space.classes == 3
 
 
 def test_a_model_that_returns_no_logits_is_an_error():

@@ -36,6 +36,7 @@ FUNCTIONS = {
     "bmm": (MAP[:, 0], lambda x: x @ x.transpose(1, 2)),
     "channel shuffle": (MAP, lambda x: F.channel_shuffle(x, 4)),
     "chunks": (MAP, lambda x: torch.cat(x.chunk(2, 1)[::-1], 1)),
+    "choose": (MAP, lambda x: torch.where((x >= 0) & (x < 0.2), x, -x)),
     "clamp": (MAP, lambda x: x.clamp(-0.2, 0.3)),
     "divide, subtract": (MAP, lambda x: (x - 0.5) / (x * x + 1)),
     "elu": (MAP, F.elu),
@@ -128,12 +129,35 @@ def test_no_rule_is_without_a_case():
     assert set(RULES) - used <= elsewhere
 
 
+IDS = torch.tensor([[1, 5], [0, 2]])
+
+
+def test_a_choice_among_integers_and_its_types(tmp_path: Path):
+    """Comparisons with a number and with a tensor; they give bools, and the choice integers."""
+    sizes = torch.tensor([2, 3])
+    module = Runs(lambda x: torch.where((x >= 1) & (x < sizes), x, sizes))
+    steps = steps_of(module, Shown(IDS))
+    assert [(one.operator, steps.values[one.output].type) for one in steps.steps] == [
+        ("GreaterOrEqual", "bool"),
+        ("Less", "bool"),
+        ("And", "bool"),
+        ("Where", "int64"),
+    ]
+    save(path := tmp_path / "draft.shoe", pack(draft(steps)))
+    assert load(path)(IDS[:1])[0].tolist() == [[1, 3]]
+    assert load(path)(IDS[1:])[0].tolist() == [[2, 2]]
+
+
 @pytest.mark.parametrize(
     ("name", "module", "given"),
     [
         ("rnn", nn.LSTM(6, 3), torch.rand(2, 4, 6)),
         ("cumsum", Runs(lambda x: x.cumsum(1)), ROW),
         ("add", Runs(lambda x: torch.add(x, x, alpha=2)), ROW),
+        ("lt", Runs(lambda x: x < 1.5), IDS),  # no integer is 1.5
+        ("ge", Runs(lambda x: x >= torch.ones(2)), IDS),
+        ("bitwise_and", Runs(lambda x: x & 1), IDS),
+        ("where", Runs(lambda x: torch.where(x >= 0, x, torch.zeros(2))), IDS),
     ],
 )
 def test_what_has_no_rule_is_named(name: str, module: nn.Module, given: Tensor):

@@ -87,7 +87,8 @@ def test_whatever_is_picked_makes_a_network():
 
 
 def test_dropped_ids_are_those_of_training():
-    network = text(dropout=0.5).network()
+    with seeded(0):  # a network whose hidden layer is dead would answer the same
+        network = text(dropout=0.5).network()
     torch.manual_seed(0)
     with torch.no_grad():
         assert not torch.equal(network(TEXTS), network(TEXTS))
@@ -120,6 +121,33 @@ def test_files_answer_as_the_networks(pooling: Pooling, tmp_path: Path):
         with torch.no_grad():
             expected = network(some).numpy()
         np.testing.assert_allclose(loaded(some), expected, atol=1e-5)
+
+
+UNSEEN = torch.tensor([[49, 50, 51, 2**31, 2**40], [-1, 3, -50, -(2**40), 0]])
+
+
+def test_unseen_ids_read_the_spare_row():
+    """Of 50 ids, each with a row: those from 50 on, and those below 0, have the row 50."""
+    network = text(Pooling.SUM, ids=50, grams=(Grams(RowEach(), 3),)).network().eval()
+    vectors = network.get_parameter("table_1.weight")
+    assert vectors.shape == (51, 3) and not vectors[50].any() and vectors[:50].all()
+    with torch.no_grad():
+        vectors[50] = torch.tensor([1.0, 2.0, 3.0])
+        sums = torch.stack([vectors[49] + 4 * vectors[50], vectors[3] + 3 * vectors[50]])
+        torch.testing.assert_close(network(UNSEEN), network.get_submodule("layers")(sums))
+
+
+def test_files_answer_as_the_networks_for_unseen_ids(tmp_path: Path):
+    """Each with a row and a spare one, and hashed in n-grams of two."""
+    split = torch.randint(1, 50, (8, 5)), torch.arange(8) % 3
+    task = Supervised(train=split, validation=split)
+    with seeded(0):
+        network = text(ids=50, grams=(Grams(RowEach(), 3), LONG[1]), hidden=0).network().eval()
+    with torch.no_grad():
+        network.get_parameter("table_1.weight")[50] = torch.tensor([1.0, 2.0, 3.0])
+        expected = network(UNSEEN).numpy()
+    save(network, task, tmp_path / "found.shoe")
+    np.testing.assert_allclose(load(tmp_path / "found.shoe")(UNSEEN), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
