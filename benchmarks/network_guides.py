@@ -26,7 +26,7 @@ OF, KEPT = 8, 1 / 3
 """How many proposals there are for each network that is trained, as in `Screening`; and the share
 of the networks that goes on to a longer training, as in `Halving`."""
 PENALTY = 1.0
-"""Of the ridge regression: on coefficients of columns that are standardised, of some 240 rows."""
+"""Of the ridge regression: on coefficients of columns that are standardised, of some 160 rows."""
 COSTS = ("parameters", "operations", "bytes", "depth")
 
 

@@ -78,31 +78,35 @@ def search_methods() -> str:
 
 
 def own_network() -> str:
-    """A row for a task: the network by hand, what a search delivered, and how often it is ahead."""
+    """A row for a task and a rival made by hand: how far the file of a search is ahead of it."""
     try:
         found = results("own_network")
     except FileNotFoundError:
         return NOT_YET
     lines = [
-        "| task, network by hand | test score % by hand | found, mean (seeds) | points | "
-        "milliseconds, of those by hand | bytes by hand | found | ahead |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| task, network | against | its test score % | found, mean (seeds) | points ± two errors "
+        "| milliseconds, of its | its bytes | found | ahead, equal, behind |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, words in BY_HAND.items():
-        points = values(found, name, "points")
-        if not points:
-            lines.append(f"| {words} | not measured yet | | | | | | |")
-            continue
-        of, ahead = values(found, name, "milliseconds"), values(found, name, "ahead")
-        mine, its = (
-            [values(found, f"{name}, {which}", metric) for metric in ("test score", "bytes")]
-            for which in ("by hand", "found")
-        )
-        lines.append(
-            f"| {words} | {mean(mine[0]):.1f} | {spread(its[0], '.1f')} | {mean(points):+.1f} | "
-            f"{spread(of, '.2f')} | {mean(mine[1]):,.0f} | {mean(its[1]):,.0f} | "
-            f"{sum(ahead):.0f} of {len(ahead)} |"
-        )
+        for way in ("by hand", "by hand, compressed"):
+            subject = f"{name}, against {way}"
+            points = values(found, subject, "points")
+            if not points:
+                lines.append(f"| {words} | {way} | not measured yet | | | | | | |")
+                continue
+            its, ours = (
+                [values(found, f"{name}, {one}", metric) for metric in ("test score", "bytes")]
+                for one in (way, "found")
+            )
+            told = values(found, subject, "ahead")
+            errors, of = (values(found, subject, metric) for metric in ("error", "milliseconds"))
+            lines.append(
+                f"| {words} | {way} | {mean(its[0]):.1f} | {spread(ours[0], '.1f')} | "
+                f"{mean(points):+.1f} ± {2 * mean(errors):.1f} | {spread(of, '.2f')} | "
+                f"{mean(its[1]):,.0f} | {mean(ours[1]):,.0f} | "
+                f"{', '.join(str(told.count(one)) for one in (1, 0, -1))} |"
+            )
     return "\n".join([*lines, "", conditions_told(found)])
 
 
@@ -113,7 +117,7 @@ def search_tiny() -> str:
     except FileNotFoundError:
         return NOT_YET
     lines = [
-        "| | network | test accuracy, mean (seeds) | validation | before coding | file, bytes | "
+        "| | network | test accuracy, mean (seeds) | validation | before coding | bytes in all | "
         "operations | minutes of search |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -143,10 +147,12 @@ def _tiny_row(found: list[dict], data: str, way: str, times: int) -> str | None:
         metric: mean(values(found, subject, metric))
         for metric in ("validation error", "validation error before coding", "operations", "search")
     }
+    beside = values(found, subject, "beside the file") or [0.0] * len(errors)
+    sizes = [a + b for a, b in zip(values(found, subject, "size"), beside, strict=True)]
     return (
         f"| {data} | {title} | {spread([100 - error for error in errors], '.1f')} | "
         f"{100 - middle['validation error']:.1f} | "
         f"{100 - middle['validation error before coding']:.1f} | "
-        f"{spread(values(found, subject, 'size'), ',.0f')} | {middle['operations']:,.0f} | "
+        f"{spread(sizes, ',.0f')} | {middle['operations']:,.0f} | "
         f"{middle['search']:.1f} |"
     )

@@ -33,6 +33,7 @@ from torch.nn.functional import avg_pool2d
 
 from shoestring.core import Budget, score, seeded
 from shoestring.kit import Averaged, Supervised, Training, train
+from shoestring.recipes.found_networks import mixed_sounds
 from shoestring.recipes.running import few
 from shoestring.search import (
     ESTIMATES,
@@ -47,7 +48,7 @@ from shoestring.search import (
 )
 from shoestring.search.identity import any_network
 from shoestring.search.limits import Feasible
-from shoestring.tasks import adult, cifar10, fsdd, mnist, sst2
+from shoestring.tasks import adult, cifar10, mnist, sst2
 
 SCORES: dict[str, ZeroCost] = {"gradient norm": GradientNorm(), "linear regions": LinearRegions()}
 SEEDS = (0, 1, 2)
@@ -66,7 +67,9 @@ class Problem:
 
 
 PROBLEMS = {
-    "fsdd": Problem(lambda: mixed(fsdd(batch_size=64)), "operations<=1M, size<=4KB", 540, 12),
+    "fsdd": Problem(
+        lambda: replace(mixed_sounds(), batch_size=64), "operations<=1M, size<=4KB", 540, 12
+    ),
     "mnist": Problem(
         lambda: halved(few(mnist(batch_size=64), 3000, 4000)),
         "operations<=500K, size<=4KB",
@@ -175,13 +178,6 @@ def built(space: Space, picks: Picks, seed: int) -> nn.Module:
     """A network with its first weights."""
     with seeded(seed):
         return space.made(picks).network()
-
-
-def mixed(task: Supervised) -> Supervised:
-    """The task with its training examples in another order: recordings come digit by digit."""
-    inputs, targets = task.train
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
-    return replace(task, train=(inputs[order], targets[order]))
 
 
 def halved(task: Supervised) -> Supervised:

@@ -133,6 +133,7 @@ def test_a_page_of_the_reader_is_not_replaced(tmp_path):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (("mine.py:points", "--report", "."), "is a folder: name a file in it, or another file"),
         (("mine.py:points", "--budget", "latncy<=3ms"), "there is no limit called"),
         (("mine.py:nothing",), "returned int: it must return a task"),
         (("mine.py:points", "--budget", "operations<=2"), "none keeps operations<=2"),

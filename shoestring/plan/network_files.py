@@ -88,6 +88,8 @@ class NetworkFiles:
                 for one in places[1:]:
                     if one in before:
                         save(one, before[one])
+                    else:
+                        one.unlink(missing_ok=True)
                 say(
                     f"  {self.path} and {self.code} are as they were; what was found is in "
                     f"{self.folder}, and the same command goes on from there"

@@ -82,7 +82,8 @@ class Point:
     `technique`: what it was made by, where there are no steps.
     `costs`, `scores`: what was measured, by the fields of axes; `intervals`: (low, high) of what is
         noisy.
-    `error`: the standard error of the difference of its score from the model that came in.
+    `error`: the standard error of the difference of its score from the model that came in; in a
+        search for networks, of its score.
     `fits`: whether it keeps the budget on validation data; None where noise leaves that open, or
         without a budget.
     `number`: by which `shoestring frontier --pick` knows it; None for points off the frontier.
@@ -257,12 +258,15 @@ class Networks:
 
     `curve`: its trainings, as they ended; `words` says what time bought.
     `code`: of the chosen network; `file` is the name of the file that has it.
+    `compared`: the ids of the points among which the frontier is: networks that were trained
+        fully, the reader's own model and the delivered file, which stands for the chosen network.
     """
 
     curve: tuple[Spent, ...]
     words: str
     code: str
     file: str
+    compared: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from html import escape
 from importlib import resources
 from pathlib import Path
 
 from shoestring.artifact.format.names import NETWORKS, SEARCHED, STUDY
-from shoestring.artifact.format.saving import replacing
+from shoestring.artifact.format.saving import check_place, replacing
 from shoestring.artifact.html import clipped
 from shoestring.report.document import Document
 
@@ -54,10 +55,18 @@ def save_page(document: Document, path: Path) -> int:
 
 
 def check_target(target: Path, option: str = "--out") -> None:
-    """Raise FileExistsError where a page would replace a file that is no report.
+    """Raise OSError where no page can be written.
 
+    It is FileExistsError where the page would replace a file that is no report, IsADirectoryError
+    where a folder is there, and what `check_place` raises.
     `option`: of the command, which names another file.
     """
+    if target.is_dir():
+        raise IsADirectoryError(
+            errno.EISDIR,
+            f"{target} is a folder: name a file in it, or another file, with {option}",
+        )
+    check_place(target)
     if target.is_file() and not _is_ours(target):
         raise FileExistsError(
             f"{target} is there and is no report, so it is not replaced: name another file with "

@@ -56,8 +56,8 @@ def rates_of(
 def noisy_score(one: Point, other: Point) -> bool:
     """Whether two points differ in the task's score by less than two standard errors.
 
-    The errors are of differences from the model that came in, and are taken as independent. One
-    that nobody knows counts as 0.
+    The errors are of differences from the model that came in, or of scores (see `Point`), and are
+    taken as independent. One that nobody knows counts as 0.
     """
     error = math.hypot(one.error or 0.0, other.error or 0.0)
     return abs(one.scores["score"] - other.scores["score"]) < _ERRORS * error

@@ -49,24 +49,27 @@ def _document(note: Mapping[str, Any], folder: Path, made: Document | None) -> D
     file = folder.with_name(folder.name.removesuffix(NETWORKS))
     files = {one["name"]: one for one in note["files"]}
     networks = _networks(note, files)
-    before, after = _own(files), _delivered(made, files)
+    error = _error(networks)
+    before, after = _own(files, error), _delivered(made, files, error)
+    chosen = networks.get(_key(note["chosen"]))
+    estimated = chosen if after and _DELIVERED in files else None  # it was measured instead
     points = [*([before] if before else []), *networks.values(), *([after] if after else [])]
     first = _limited(note["limits"])
     resources, scores = resource_axes(points, first), score_axes(points, before)
     fields = [axis.field for axis in resources]
-    frontier = frontier_ids(points, fields[0], scores) if fields else ()
+    compared = [one for one in points if one.fidelity in (None, 1) and one is not estimated]
+    frontier = frontier_ids(compared, fields[0], scores) if fields else ()
     by_id = {one.id: one for one in points}
     wanted = {*frontier, *(one.id for one in (before, after) if one)}
     shown, sample = sampled(points, wanted)
     base = made or Document(kind="networks", title=file.name)
-    chosen = networks.get(_key(note["chosen"]))
     working = bool(is_held(folder / LOCK))
     return replace(
         base,
         kind="networks",
         title=file.name,
         working=working,
-        notes=tuple(filter(None, [*_notes(note, base, working), sample])),
+        notes=tuple(filter(None, [*_notes(note, base, working, error), sample])),
         resources=resources,
         scores=scores,
         before=before,
@@ -86,6 +89,7 @@ def _document(note: Mapping[str, Any], folder: Path, made: Document | None) -> D
             words=" ".join(_words(note, [*scores])),
             code=note["text"],
             file=note["code"],
+            compared=tuple(one.id for one in compared),
         ),
     )
 
@@ -116,6 +120,7 @@ def _networks(note: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Po
             state="failed" if one["score"] is None else "ok",
             costs={k: rounded(v) for k, v in costs.items() if k in _RESOURCES and finite(v)},
             scores={} if finite(one["score"]) is None else {"score": one["score"]},
+            error=finite(one.get("error")),  # which notes of earlier versions lack
             fits=not one["over"],
             minutes=None if seconds is None else rounded(seconds / 60, 4),
             fidelity=one["share"],
@@ -124,26 +129,39 @@ def _networks(note: Mapping[str, Any], files: Mapping[str, Any]) -> dict[str, Po
     return found
 
 
-def _own(files: Mapping[str, Any]) -> Point | None:
+def _error(networks: Mapping[str, Point]) -> float | None:
+    """The largest standard error of the scores of fully trained networks; None without any.
+
+    It stands for that of files whose scores' errors nobody kept, on the same validation examples.
+    """
+    known = [one.error for one in networks.values() if one.fidelity == 1 and one.error is not None]
+    return max(known, default=None)
+
+
+def _own(files: Mapping[str, Any], error: float | None) -> Point | None:
     """The point of the reader's own model; None where there is none."""
     one = files.get(_OWN)
     if one is None:
         return None
     costs, scores = _measured(one)
-    return Point(id="before", label="your own model", costs=costs, scores=scores)
+    return Point(id="before", label="your own model", costs=costs, scores=scores, error=error)
 
 
-def _delivered(made: Document | None, files: Mapping[str, Any]) -> Point | None:
+def _delivered(
+    made: Document | None, files: Mapping[str, Any], error: float | None
+) -> Point | None:
     """The point of the delivered file, with the milliseconds of the comparison."""
     if made is None or made.after is None:
         return None
+    # Its own error is of the difference from the network that it was made of.
+    known = [one for one in (error, made.after.error) if one is not None]
+    point = replace(made.after, id="delivered", error=max(known, default=None), fidelity=None)
     one = files.get(_DELIVERED)
     if one is None or one["bytes"] != made.after.costs.get("bytes"):
-        return replace(made.after, id="delivered")
+        return point
     costs, scores = _measured(one)
     return replace(
-        made.after,
-        id="delivered",
+        point,
         costs={**made.after.costs, **costs},
         scores={**scores, **made.after.scores},
         intervals={},
@@ -216,8 +234,10 @@ def _time(minutes: float) -> str:
     return f"{60 * minutes:.0f} s" if minutes < 1.5 else f"{minutes:.3g} min"
 
 
-def _notes(note: Mapping[str, Any], base: Document, working: bool) -> Iterator[str]:
-    """Sentences that a reader must see."""
+def _notes(
+    note: Mapping[str, Any], base: Document, working: bool, error: float | None
+) -> Iterator[str]:
+    """Sentences that a reader must see; `error` is that of the files' scores."""
     if note["not_kept"]:
         yield f"{note['not_kept'][:1].upper()}{note['not_kept'][1:]}."
     if base.after is None and not working:
@@ -225,10 +245,17 @@ def _notes(note: Mapping[str, Any], base: Document, working: bool) -> Iterator[s
             "Nothing was compressed yet, since the search was ended before that: the same command "
             "goes on from there."
         )
-    yield (
-        "Bytes of networks are estimates of what they take after compression, at 4 bits a weight. "
-        "Milliseconds of those that were not trained fully are foretold by a table of operations."
-    )
+    yield "Bytes of networks are estimates of what they take after compression, at 4 bits a weight."
+    if any("milliseconds" in one["estimate"] for one in note["found"]["networks"]):
+        yield (
+            "Milliseconds of networks that were not trained fully are foretold by a table of "
+            "operations."
+        )
+    if error is not None and note["files"]:
+        yield (
+            "The errors (±) of the scores of files of the comparison are the largest of the fully "
+            "trained networks', since the validation examples are the same."
+        )
     if note["workers"] > 1 and "latency" in note["limits"]:
         yield (
             f"The networks' own milliseconds were measured while {note['workers']} processes "

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from time import time
 from typing import Any
 
 from torch import nn
 
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import Budget, Cost
+from shoestring.core.resource import LIMITED
 from shoestring.kit import Training, Trial, load_into
 from shoestring.kit.clock import duration
 from shoestring.search.limits import broken_limits
@@ -30,6 +32,7 @@ class Candidate:
     `architecture`: what it is; `print(candidate)` gives its code.
     `picks`: of the space.
     `score`: on validation data, after a training of `share` of a full one; None where it failed.
+    `error`: the standard error of the score; None where the task does not tell.
     `estimate`: its cost by estimates, before it was trained.
     `cost`: of its training, and of its file where there is one.
     `over`: the limits that it breaks, each with (value, limit). Bytes are those of the estimate,
@@ -46,6 +49,7 @@ class Candidate:
     cost: Cost
     over: Mapping[str, tuple[float, float]]
     note: str = ""
+    error: float | None = None
     file: bytes | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
@@ -79,7 +83,8 @@ class Found:
     `estimates`: by the technique of a trial, which is the repr of its picks.
     `files`: by the same, of those that were trained fully; see `Candidate.file`.
     `refused`: how many networks were looked at and not trained, as they break a limit.
-    `seconds`: of the search.
+    `seconds`: of the search; trials may be of earlier searches of the same study.
+    `ended`: when the search ended, in seconds since 1970.
     `interrupted`: whether it ended before its time.
     """
 
@@ -92,6 +97,7 @@ class Found:
     refused: int
     seconds: float
     interrupted: bool = False
+    ended: float = field(default_factory=lambda: time(), repr=False)
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -143,18 +149,21 @@ class Found:
         many = sum(one.share == nearest.share and one.score is not None for one in self.candidates)
         return (
             f"none of {many} network{'s' * (many != 1)} that were trained keeps {self.limits} as "
-            f"a file, although estimates of it do; the nearest: {broken}"
+            f"a file{', although estimates of it do' * _foretold(nearest)}; the nearest: {broken}"
         )
 
     def __str__(self) -> str:
+        many, began = len(self.candidates), self.ended - self.seconds
+        now = len({one.technique for one in self.trials if one.when >= began})
+        trained = " trained in" if now == many else f", {now or 'none'} of them trained now, in"
         lines = [
-            f"{len(self.candidates)} network{'s' * (len(self.candidates) != 1)} trained in "
-            f"{duration(self.seconds)}, {self.refused} refused before that, as they break a limit",
+            f"{many} network{'s' * (many != 1)}{trained} {duration(self.seconds)}, "
+            f"{self.refused} refused before that, as they break a limit",
             f"{'score':>8}{'of a training':>15}{'bytes, coded':>14}{'operations':>14}{'ms':>9}",
         ]
         for one in self.candidates[:SHOWN]:
             lines.append(_row(one))
-        if (more := len(self.candidates) - SHOWN) > 0:
+        if (more := many - SHOWN) > 0:
             lines.append(f"and {more} more")
         return "\n".join(lines)
 
@@ -171,6 +180,7 @@ class Found:
                     "picks": list(one.picks),
                     "architecture": repr(one.architecture),
                     "score": one.score,
+                    "error": one.error,
                     "share": one.share,
                     "estimate": one.estimate.measured(),
                     "cost": one.cost.measured(),
@@ -184,6 +194,7 @@ class Found:
     def _candidate(self, trial: Trial) -> Candidate:
         picks = picks_of(trial.technique)
         estimate = self.estimates[trial.technique]
+        interval = trial.noise.get("score")
         return Candidate(
             architecture=self.space.made(picks),
             picks=picks,
@@ -193,6 +204,7 @@ class Found:
             cost=trial.cost,
             over=broken_limits(self.limits, estimate, trial.cost),
             note=trial.note,
+            error=None if interval is None else (interval[1] - interval[0]) / 2,
             file=self.files.get(trial.technique),
         )
 
@@ -205,6 +217,14 @@ def _place(one: Trial) -> tuple[float, float]:
 def _times_over(one: Candidate) -> float:
     """By how many times a network breaks the limit that it breaks by most."""
     return max(value / limit for value, limit in one.over.values())
+
+
+def _foretold(one: Candidate) -> bool:
+    """Whether estimates of a network keep every limit that its file breaks."""
+    known = {name: getattr(one.estimate, LIMITED[name].field) for name in one.over}
+    return all(
+        known[name] is not None and known[name] <= limit for name, (_, limit) in one.over.items()
+    )
 
 
 def _row(one: Candidate) -> str:

@@ -57,14 +57,6 @@ class Halving:
                 if trial.technique not in further:
                     yield trial, longer
 
-    def full_trainings(self, networks: int) -> float:
-        """About how many full trainings the search of so many networks takes."""
-        total, count = 0.0, float(networks)
-        for share in self.shares:
-            total += share * count
-            count /= self.factor
-        return total
-
     def looks(self, steps: int) -> dict[int, int]:
         """From the step before which a training is judged to the parts that it has by then."""
         *parts, whole = self.parts

@@ -135,6 +135,9 @@ def test_what_is_ended_before_it_is_compressed_leaves_the_best_network(tmp_path,
     assert path.read_bytes() == b"of an earlier search"
     assert files.code.read_text() == "class Earlier: ..."
     assert (files.folder / SEARCHED).read_bytes() == b"its note"
+    files.code.unlink()
+    ended_after(networks, path)
+    assert not files.code.exists()  # rather none than another network's
 
 
 def test_too_few_minutes_are_those_that_were_given_and_what_is_enough_is_said(tmp_path):

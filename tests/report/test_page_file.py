@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shoestring.core import Ledger, Row
-from shoestring.report import Document, page_of, place_beside, save_page, write_report
+from shoestring.report import Document, check_target, page_of, place_beside, save_page, write_report
 from shoestring.report import page as pages
 
 from .made import search
@@ -109,6 +109,8 @@ def test_a_page_that_cannot_be_written_says_why(tmp_path, target, words):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=words):
         write_report(path, tmp_path / target)
+    with pytest.raises(OSError, match=words):  # before anything is measured for it
+        check_target(tmp_path / target, "--report")
 
 
 def test_a_full_disk_leaves_the_page_that_was_there(tmp_path, monkeypatch):

@@ -101,10 +101,52 @@ def test_networks_own_model_and_delivered_file_are_the_points(tmp_path):
     assert (part.fidelity, part.technique, failed.state) == (0.5, "Made(3,)", "failed")
     assert found.named == {"chosen": chosen.id}
     assert [axis.field for axis in found.resources][:2] == ["milliseconds", "bytes"]
-    assert found.frontier == ("network-3", "delivered", "network-2", "network-1")
+    # A part of a training is not compared, nor the chosen network beside its file.
+    assert found.networks is not None
+    assert found.networks.compared == ("before", "network-1", "delivered")
+    assert found.frontier == ("delivered", "network-1")
+    assert [one.words for one in found.rates] == ["+6.5 ms buy +3.50 points"]
     assert found.budget is not None and found.budget.text == "latency<=5ms, size<=1KB"
     assert found.bill is not None and found.bill.total == len(small())
     assert found.search_seconds == 300.0
+
+
+@pytest.mark.parametrize(("error", "clear"), [(0.02, False), (0.01, True), (None, True)])
+def test_a_difference_within_the_errors_of_scores_is_no_rate(tmp_path, error, clear):
+    """0.035 is less than 2 x sqrt(2) x 0.02 = 0.057, and more than 2 x sqrt(2) x 0.01 = 0.028."""
+    one = network([2], 0.93, 1.0, error=error, cost={"seconds": 60.0})
+    other = network([1], 0.90, 1.0, error=error and error / 2)
+    part = network([3], 0.5, 0.5, error=0.2)  # which tells nothing of files
+    found = document_of(searched(tmp_path, found={"networks": [one, other, part]}))
+    assert found.before is not None and found.after is not None
+    assert found.points[1].error == found.before.error == error
+    assert found.after.error == (error or 0.002)  # of the difference from its network
+    assert [(rate.start, rate.end, rate.clear) for rate in found.rates] == [
+        ("delivered", "network-1", clear)
+    ]
+    assert ("no clear change of the score" in found.rates[0].words) is not clear
+    assert any("The errors (±)" in text for text in found.notes) == (error is not None)
+
+
+def test_the_chosen_network_is_compared_as_long_as_nothing_else_stands_for_it(tmp_path):
+    path = searched(tmp_path)
+    note = tmp_path / "sums.shoe.networks" / "networks.json"
+    values = json.loads(note.read_text())
+    note.write_text(json.dumps({**values, "files": values["files"][:-1]}))
+    networks = document_of(path).networks  # the file that is there is of an earlier search
+    assert networks is not None and "network-2" in networks.compared
+
+
+def test_a_table_of_operations_is_named_where_there_was_one(tmp_path):
+    path = searched(tmp_path)
+    words = "foretold by a table of operations"
+    assert any(words in text for text in document_of(path).notes)
+    note = tmp_path / "sums.shoe.networks" / "networks.json"
+    networks = [network([2], 0.93, 1.0), network([1], 0.90, 0.5)]
+    note.write_text(json.dumps({**json.loads(note.read_text()), "found": {"networks": networks}}))
+    notes = document_of(path).notes
+    assert not any("table" in text for text in notes)
+    assert any("Bytes of networks are estimates" in text for text in notes)
 
 
 def test_the_curve_has_the_best_that_keeps_the_limits_and_words_for_what_time_bought(tmp_path):
@@ -132,6 +174,7 @@ def test_a_search_that_was_ended_early_says_so_and_has_no_comparison(tmp_path):
     assert found.notes[0] == "None of 2 keeps it."
     assert "the same command goes on" in found.notes[1]
     assert found.points[0].costs["milliseconds"] == 9.0
+    assert found.networks is not None and found.networks.compared == ("network-1", "network-2")
 
 
 def test_milliseconds_beside_other_processes_are_noted(tmp_path):
@@ -164,7 +207,10 @@ def test_the_page_shows_the_curve_and_the_code_and_marks_by_length_of_training(
     seen = show(document)
     page = seen.page
     assert "sums.shoe: 400 bytes, 2 times smaller" in page.locator("h1").inner_text()
-    assert "Small marks were trained for a part" in page.locator("#frontier-caption").inner_text()
+    caption = page.locator("#frontier-caption").inner_text()
+    assert "2 of 2 points on the frontier" in caption
+    assert "Small marks were trained for a part of a training only, and are not" in caption
+    assert "The chosen network is not compared, since the delivered file is." in caption
     for words in ("before", "chosen", "delivered"):
         expect(page.locator(".frontier-box svg text", has_text=words).first).to_be_visible()
     curve = page.locator("#curve")
@@ -189,6 +235,19 @@ def test_the_page_is_accessible_in_both_schemes_and_on_a_phone(tmp_path, show: O
     seen = show(document_of(searched(tmp_path, **notes)), **options)
     seen.page.locator("#curve").scroll_into_view_if_needed()
     assert seen.inaccessible() == [] and seen.sideways() <= 0
+
+
+def test_the_page_of_networks_that_were_all_trained_for_a_part_has_no_frontier(
+    tmp_path, show: Open
+):
+    path = searched(tmp_path, found={"networks": [network([1], 0.9, 0.5)]}, files=[])
+    for name in ("sums.shoe.study/search.json", "sums.shoe"):
+        (tmp_path / name).unlink()
+    document = document_of(path)
+    assert document.frontier == document.rates == () and len(document.points) == 1
+    page = show(document).page
+    assert "0 of 0 points on the frontier" in page.locator("#frontier-caption").inner_text()
+    expect(page.locator(".frontier-box svg").first).to_be_visible()
 
 
 def test_other_pages_have_neither_part(show: Open) -> None:

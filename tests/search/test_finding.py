@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -310,6 +311,59 @@ def test_a_score_of_0_is_no_failure():
     )
     assert [one.score for one in found.candidates] == [0.0, -0.5, -2.0, None]
     assert found.best.score == 0.0
+
+
+def made(when: Sequence[float], limits: str = "", estimate: Cost | None = None) -> Found:
+    """Networks of files of 9 ms and 0.9 ± 0.1 that were trained at these seconds, up to 1000."""
+    trials = tuple(
+        Trial(
+            technique=repr((number, 0, 0)),
+            cost=Cost(milliseconds=9.0),
+            score=0.9,
+            noise={"score": (0.8, 1.0)},
+            when=one,
+        )
+        for number, one in enumerate(when)
+    )
+    return Found(
+        space=Dense(),
+        limits=Budget.parse(limits) if limits else Budget(),
+        training=SHORT,
+        trials=trials,
+        estimates={one.technique: estimate or Cost() for one in trials},
+        files={},
+        refused=4,
+        seconds=100.0,
+        ended=1000.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("when", "words"),
+    [
+        ([900.0, 950.0], "2 networks trained in 1.7 min, 4 refused"),
+        ([899.0, 950.0], "2 networks, 1 of them trained now, in 1.7 min, 4 refused"),
+        ([10.0], "1 network, none of them trained now, in 1.7 min, 4 refused"),
+    ],
+)
+def test_networks_of_earlier_searches_took_no_time_of_this_one(when, words):
+    assert str(made(when)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "foretold"),
+    [(Cost(milliseconds=4.0), True), (Cost(milliseconds=6.0), False), (Cost(bytes=4), False)],
+)
+def test_estimates_are_said_to_keep_a_limit_where_they_do(estimate, foretold):
+    text = made([950.0], "latency<=5ms", estimate).not_kept
+    assert "keeps latency<=5ms as a file" in text and "latency: 9 for 5" in text
+    assert ("although estimates of it do" in text) == foretold
+
+
+def test_the_standard_error_of_a_score_is_half_its_interval():
+    found = made([950.0])
+    assert found.candidates[0].error == pytest.approx(0.1)
+    assert found.as_json()["networks"][0]["error"] == pytest.approx(0.1)
 
 
 def test_the_table_names_the_score_the_share_and_the_costs():

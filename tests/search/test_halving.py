@@ -35,8 +35,6 @@ def test_the_longest_trainings_come_first():
 
 def test_without_parts_every_network_is_trained_fully():
     assert not list(Halving(rungs=0).next(trials(FIRST, 1.0)))
-    assert Halving(rungs=0).full_trainings(9) == 9
-    assert Halving().full_trainings(9) == pytest.approx(3)
 
 
 def test_lengths_by_hand():

@@ -39,7 +39,7 @@ export interface Document {
   machine: string;
   versions: Record<string, string>;
   /** Of a search for networks. */
-  networks: { curve: Spent[]; words: string; code: string; file: string } | null;
+  networks: { curve: Spent[]; words: string; code: string; file: string; compared: string[] } | null;
 }
 
 /** What a search for networks had come to when a training ended. */
@@ -87,7 +87,7 @@ export interface Point {
   costs: Record<string, number>;
   intervals: Record<string, [number, number]>;
   scores: Record<string, number>;
-  /** Standard error of the score's difference. */
+  /** Standard error of the score's difference from the model that came in; in a search for networks, of the score. */
   error: number | null;
   fits: boolean | null;
   /** By which `shoestring frontier --pick` knows it. */

@@ -4,7 +4,7 @@ import { chartIn } from "./charts.js";
 import { chooser, fill, h, refill, ticker } from "./dom.js";
 import { count, cut, number, quantity } from "./format.js";
 import { chartOption, isPart, overlayOption } from "./frontier_option.js";
-import { tally, valueOf } from "./pareto.js";
+import { comparedOf, tally, valueOf } from "./pareto.js";
 import { viewOf } from "./view.js";
 
 const REACH = 28; // how near, in pixels, the mouse must come to a point
@@ -230,10 +230,13 @@ function captionOf(state, view) {
   const { given, xAxis, yAxis } = state;
   const counts = tally(given.points, xAxis, yAxis);
   const said = [
-    `${number(state.front.length)} of ${count(given.points.filter((point) => beatable(state, point)).length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
+    `${number(state.front.length)} of ${count(comparedOf(given).filter((point) => beatable(state, point)).length, "point")} on the frontier (●); the others (○) are beaten by one of them.`,
   ];
   if (given.kind === "networks" && given.points.some(isPart))
-    said.push("Small marks were trained for a part of a training only.");
+    said.push("Small marks were trained for a part of a training only, and are not compared.");
+  const chosen = state.byId.get(given.named.chosen);
+  if (chosen && !isPart(chosen) && !comparedOf(given).includes(chosen))
+    said.push("The chosen network is not compared, since the delivered file is.");
   const picked = given.points.filter((point) => point.number != null).length;
   if (picked > state.front.length) said.push(`${number(picked)} can be picked, on the frontier of all that the budget limits.`);
   if (counts.failed) said.push(`${count(counts.failed, "trial")} failed.`);

@@ -44,6 +44,12 @@ export function frontierOf(points, x, y) {
   return kept.map((one) => one.point);
 }
 
+/** The points among which the frontier is: of a search for networks not those that were trained for a part of a training. */
+export function comparedOf(given) {
+  if (given.networks === null) return given.points;
+  return given.points.filter((point) => given.networks.compared.includes(point.id));
+}
+
 /** The points that are worth a place on the frontier of a score: those with its least or more, or all where none has that. */
 export function useful(points, y) {
   const { least } = y;
@@ -69,8 +75,8 @@ export function limitsOn(given, axis) {
 /**
  * Whether noise may have made the difference of two points on an axis: their intervals overlap (a value without one is its
  * own), or the task's own scores are
- * within two standard errors of their difference. The errors are of differences from the model that came in, and are taken as
- * independent; one that nobody knows counts as 0.
+ * within two standard errors of their difference. The errors are of differences from the model that came in, or of scores, and
+ * are taken as independent; one that nobody knows counts as 0.
  * @param {Document} given
  */
 export function noisy(given, axis, a, b) {

@@ -1,7 +1,7 @@
 // What the reader chose. It outlives the documents that a server sends.
 
 import { brief } from "./format.js";
-import { axisOf, frontierOf, placed, useful } from "./pareto.js";
+import { axisOf, comparedOf, frontierOf, placed, useful } from "./pareto.js";
 
 /** @typedef {import("../document.d.ts").Document} Document */
 /** @typedef {import("../document.d.ts").Point} Point */
@@ -44,7 +44,7 @@ export class State {
     const points = [...this.byId.values()];
     this.placed = this.drawable ? points.filter((point) => placed(point, this.xAxis, this.yAxis)) : [];
     this.front = this.drawable
-      ? frontierOf(useful(given.points, this.yAxis), this.xAxis, this.yAxis)
+      ? frontierOf(useful(comparedOf(given), this.yAxis), this.xAxis, this.yAxis)
       : [];
     this.onFront = new Set(this.front.map((point) => point.id));
   }
