@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,16 @@ def test_the_page_of_networks_that_were_all_trained_for_a_part_has_no_frontier(
     page = show(document).page
     assert "0 of 0 points on the frontier" in page.locator("#frontier-caption").inner_text()
     expect(page.locator(".frontier-box svg").first).to_be_visible()
+
+
+def test_the_page_of_a_search_without_a_model_to_beat_shows_what_was_proved(tmp_path, show: Open):
+    path = searched(tmp_path, files=[])
+    document = document_of(path)
+    assert document.before is None and document.after is not None
+    proved = replace(document, after=replace(document.after, test=0.875))
+    page = show(proved).page
+    assert "sums.shoe" in page.locator("h1").inner_text()
+    assert "87.5" in page.locator("table.before-after").inner_text()
 
 
 def test_other_pages_have_neither_part(show: Open) -> None:

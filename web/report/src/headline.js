@@ -216,7 +216,7 @@ function scoreRows(given) {
   const [first] = given.scores;
   if (first && after.test !== null && (before?.test != null || given.kind === "networks")) {
     // A ledger has no error of a score on test data: that on validation data stands in for it.
-    const unclear = withinNoise(after.test - before.test, before, after);
+    const unclear = before !== null && withinNoise(after.test - before.test, before, after);
     rows.push(
       scoreRow(`${cut(first.name, 24)} (test)`, testWords(before, after), first, before?.test, after.test, unclear),
     );
