@@ -45,7 +45,7 @@ class Data:
 
     task: Callable[[], Supervised]
     settings: Callable[[], FewBytes]
-    part: float  # of all trainings that a quick run has
+    part: float  # by which a quick run divides all trainings
     times: tuple[int, ...] = (1,)
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from shoestring.artifact.format.names import NETWORKS, SEARCHED
+from shoestring.artifact.format.names import SEARCHED, networks_folder
 from shoestring.cli.ending import GOES_ON, INTERRUPTED, asked_to_end, if_interrupted, writing
 from shoestring.cli.search import (
     BEGAN,
@@ -109,7 +109,7 @@ def search_networks(
         end_with_parent()
         join_search(build, limits, out, worker=worker, **settings)
         return
-    writing(out, then=lambda: GOES_ON if out.with_name(f"{out.name}{NETWORKS}").exists() else "")
+    writing(out, then=lambda: GOES_ON if networks_folder(out).exists() else "")
     try:
         report = network_job(
             *(build, limits, out),
@@ -146,7 +146,7 @@ def _page(out: Path, target: Path, say: Callable[[str], None]) -> Path | None:
     """Write the page of a search; None where there is nothing to show, or no room for it."""
     from shoestring.report import write_report
 
-    if not out.with_name(f"{out.name}{NETWORKS}").joinpath(SEARCHED).exists():
+    if not networks_folder(out).joinpath(SEARCHED).exists():
         return None
     try:
         return write_report(out, target)

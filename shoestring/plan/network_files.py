@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoestring.artifact import save
-from shoestring.artifact.format.names import NETWORKS, SEARCHED
+from shoestring.artifact.format.names import SEARCHED, networks_folder
 from shoestring.artifact.format.saving import check_place
 from shoestring.plan.folder import INSTEAD, check_not_searched
 from shoestring.search import Found
@@ -36,7 +36,7 @@ class NetworkFiles:
     @property
     def folder(self) -> Path:
         """Where what was measured is kept."""
-        return self.path.with_name(f"{self.path.name}{NETWORKS}")
+        return networks_folder(self.path)
 
     def check(self) -> None:
         """Raise FileExistsError where writing the code would lose what no search wrote.

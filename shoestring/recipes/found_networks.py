@@ -184,7 +184,7 @@ def texts_end_to_end(run: Run) -> None:
 
 
 def quick(settings: FewBytes, part: float) -> FewBytes:
-    """A search of three trainings, and all trainings a `part` as long."""
+    """A search of three trainings, and all trainings shortened: of `part` 4 to a quarter."""
     searching = settings.searching.scaled(1 / part)
     return replace(settings.longer(1 / part), searching=searching, trainings=3.0)
 

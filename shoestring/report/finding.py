@@ -7,7 +7,14 @@ from pathlib import Path
 
 from shoestring.artifact import ShoeError
 from shoestring.artifact.format.file import MARK
-from shoestring.artifact.format.names import DATABASE, NETWORKS, NOTE, SEARCHED, STUDY
+from shoestring.artifact.format.names import (
+    DATABASE,
+    NETWORKS,
+    NOTE,
+    SEARCHED,
+    STUDY,
+    networks_folder,
+)
 from shoestring.artifact.format.saving import check_file
 from shoestring.report.document import Document
 from shoestring.report.lone import document_of_file, document_of_ledger
@@ -91,7 +98,7 @@ def networks_of(path: Path) -> Path | None:
 
     The path may be the folder or the file beside it, which need not be there.
     """
-    folder = path if path.suffix == NETWORKS else path.with_name(f"{path.name}{NETWORKS}")
+    folder = path if path.suffix == NETWORKS else networks_folder(path)
     return folder if (folder / SEARCHED).is_file() else None
 
 

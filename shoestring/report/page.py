@@ -7,7 +7,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from shoestring.artifact.format.names import NETWORKS, SEARCHED, STUDY
+from shoestring.artifact.format.names import NETWORKS, SEARCHED, STUDY, networks_folder
 from shoestring.artifact.format.saving import check_place, replacing
 from shoestring.artifact.html import clipped
 from shoestring.report.document import Document
@@ -81,7 +81,7 @@ def place_beside(path: Path) -> Path:
     """
     given = path.absolute().name
     name = given.removesuffix(STUDY).removesuffix(NETWORKS)
-    is_part = name != given and path.with_name(f"{name}{NETWORKS}").joinpath(SEARCHED).exists()
+    is_part = name != given and networks_folder(path.with_name(name)).joinpath(SEARCHED).exists()
     more = "-compressed" if is_part and given.endswith(STUDY) else ""
     return path.with_name(f"{Path(name).stem or name}{more}.html")
 

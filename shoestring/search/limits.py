@@ -73,12 +73,6 @@ class Feasible:
     def __post_init__(self) -> None:
         self._costs: dict[Picks, Cost] = {}
         self._left: dict[Picks, int] = {}
-        measured = {one.measures for one in self.estimates}
-        self.limited: dict[str, float] = {}
-        for name, limit in self.limits.limits().items():
-            if name in LIMITED and LIMITED[name].field in measured:
-                assert not isinstance(limit, Share)
-                self.limited[name] = limit
 
     def cost(self, picks: Picks) -> Cost:
         """What a network is estimated to cost; it is built once.
@@ -91,22 +85,15 @@ class Feasible:
             for estimate in self.estimates:
                 cost |= estimate(network, self.task)
                 left -= 1
-                if self._broken(cost):
+                if broken_limits(self.limits, cost, Cost()):
                     break
             self._costs[picks], self._left[picks] = cost, left
         return self._costs[picks]
 
     def over(self, picks: Picks) -> Mapping[str, float]:
         """The limits that a network breaks: by how many times its estimate is above each."""
-        return self._broken(self.cost(picks))
-
-    def _broken(self, cost: Cost) -> dict[str, float]:
-        found = dict[str, float]()
-        for name, limit in self.limited.items():
-            value = getattr(cost, LIMITED[name].field)
-            if value is not None and value > limit:
-                found[name] = value / limit
-        return found
+        broken = broken_limits(self.limits, self.cost(picks), Cost())
+        return {name: value / limit for name, (value, limit) in broken.items()}
 
     @property
     def refused(self) -> int:
@@ -161,12 +148,14 @@ class Feasible:
 
     def _blocked(self, picks: Picks) -> str:
         """Why nothing fits, for an error."""
-        worst, _ = max(self.over(picks).items(), key=lambda pair: pair[1])
-        cost, resource = self.cost(picks), LIMITED[worst]
+        cost = self.cost(picks)
+        broken = broken_limits(self.limits, cost, Cost())
+        worst, (value, limit) = max(broken.items(), key=lambda one: one[1][0] / one[1][1])
+        resource = LIMITED[worst]
         return (
             f"of {len(self._costs):,} networks of the space none keeps "
-            f"{phrase(worst, self.limited[worst])}: the nearest is estimated at "
-            f"{f'{getattr(cost, resource.field):.4g} {resource.unit}'.strip()} "
+            f"{phrase(worst, limit)}: the nearest is estimated at "
+            f"{f'{value:.4g} {resource.unit}'.strip()} "
             f"({resource.about}). Allow that much, or give a space with smaller networks. The "
             f"nearest: {self.space.made(picks)!r}"
         )

@@ -26,6 +26,11 @@ NETWORKS, SEARCHED = ".networks", "networks.json"
 """The same for a search of networks, and the file in that folder which says what it came to."""
 
 
+def networks_folder(path: Path) -> Path:
+    """The folder of the search of networks that makes a file."""
+    return path.with_name(f"{path.name}{NETWORKS}")
+
+
 def keep_names(folder: Path, names: Sequence[str]) -> str:
     """Write a list of names into a folder, unless it is there already.
 
