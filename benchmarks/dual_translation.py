@@ -194,9 +194,12 @@ class _Language:
             "back-translation" if way in ("back-translation, longer", "dual learning") else "pairs"
         )
 
-    def trained(self, way: str) -> nn.Module:
-        """The model that a way ends with; what was trained before is read."""
-        model, task = self.begun(way), self.task(way).sealed()
+    def trained(self, way: str, model: nn.Module | None = None) -> nn.Module:
+        """The model that a way ends with; what was trained before is read.
+
+        `model`: what it goes on from, where that was made already.
+        """
+        model, task = model or self.begun(way), self.task(way).sealed()
         with self.resumed(way), seeded(self.seed):
             return self.technique(way)(model, task)
 
@@ -259,11 +262,11 @@ def _row(language: _Language, way: str) -> None:
     """Train one way, and score it in both directions."""
     rows, seed, subject = language.rows, language.seed, f"{language.name}, {way}"
     task = language.task(way)
-    language.begun(way)  # so that its minutes are not among those of this way
+    begun = language.begun(way)  # its minutes are not among those of this way
     folder = _folder(rows, f"{language.name} {way} {seed}")
     is_whole = not folder.exists() or not any(folder.iterdir())
     began = process_time()
-    model = language.trained(way)
+    model = language.trained(way, begun)
     if is_whole:  # what an earlier, interrupted run took is not known
         rows.add(subject, "minutes of a core", (process_time() - began) / 60, "minutes", seed)
     rows.add(subject, "validation BLEU", 100 * score(task.sealed(), model), "BLEU", seed)

@@ -43,10 +43,9 @@ from shoestring.search import (
     Space,
     UnscoredWarning,
     ZeroCost,
-    default_training,
     space_of,
 )
-from shoestring.search.identity import any_network
+from shoestring.search.default_training import suited
 from shoestring.search.limits import Feasible
 from shoestring.tasks import adult, cifar10, mnist, sst2
 
@@ -125,8 +124,7 @@ def drawn(
     # the others.
     draw, codes = random.Random(1000 * list(PROBLEMS).index(name) + seed), set[str]()
     steps = 36 if rows.quick else problem.steps
-    chosen = default_training(any_network(space, 0), task, steps)
-    training = replace(chosen.training, statistics=Averaged())
+    training = Training(steps, statistics=Averaged())
     while len(codes) < (3 if rows.quick else problem.networks):
         picks = feasible.drawn(draw)
         code = space.made(picks).code()
@@ -150,6 +148,7 @@ def one(
     """The rows of a network: what it costs, its scores, and how good it is after training."""
     space, task, cost = feasible.space, feasible.task, feasible.cost(picks)
     network = built(space, picks, seed)
+    training = suited(training, network, task)
     weights = [len(one.shape) for one in network.parameters()]
     rows.add(subject, "parameters", sum(one.numel() for one in network.parameters()), "", seed)
     rows.add(subject, "operations", cost.operations or 0, "", seed)

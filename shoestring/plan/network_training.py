@@ -37,7 +37,7 @@ def trained(
     Returns the network, and its validation score before and after; None where it was not trained
     longer. Raises what `trained_first` raises.
     """
-    sealed, training = task.sealed(), found.training
+    sealed = task.sealed()
     seconds = 60 * until - clock.gone
     begun = [one for one in found.trials if one.fidelity == 1 and one.cost.seconds]
     took = max((one.cost.seconds or 0.0 for one in begun), default=0.0)
@@ -50,7 +50,8 @@ def trained(
     try:
         with listening(clock), seeded(seed):
             other = chosen.untrained()
-            train(other, sealed, training.scaled(times), what="training what was found longer")
+            training = found.training_of(other, sealed).scaled(times)
+            train(other, sealed, training, what="training what was found longer")
     except (TimeUpError, KeyboardInterrupt):  # what was found is delivered as it is
         return kept, None
     after = score(sealed, other)
@@ -99,12 +100,9 @@ def trained_first(
     clock.say(f"  no network was trained fully: the best is trained now, for {share:.0%}")
     try:
         with listening(clock), seeded(seed):
-            return train(
-                chosen.untrained(),
-                task.sealed(),
-                found.training.scaled(share),
-                what="training what was found",
-            )
+            network = chosen.untrained()
+            training = found.training_of(network, task.sealed()).scaled(share)
+            return train(network, task.sealed(), training, what="training what was found")
     except TimeUpError as error:
         raise ValueError(
             f"{clock.seconds / 60:.3g} minutes are too few: {error}. What the search measured is "

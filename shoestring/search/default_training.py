@@ -90,10 +90,20 @@ def default_training(model: nn.Module, task: Task, steps: int) -> DefaultTrainin
     )
 
 
+def suited(training: Training, model: nn.Module, task: Task) -> Training:
+    """A training with the optimizer that `default_training` gives this model.
+
+    Raises as `default_training`.
+    """
+    chosen = default_training(model, task, training.steps).training
+    return replace(training, optimizer=chosen.optimizer)
+
+
 def _hit_rarely(model: nn.Module, task: Task) -> dict[str, float]:
     """The tables of which a batch changes few rows, and the mean share of the rows, by name.
 
-    A table is a parameter with two axes. Its rows change where its gradient is not 0.
+    A table is a parameter with two axes. Its rows change where its gradient is not 0. Where the
+    first batch changes more of every table, the other batches are not looked at.
     """
     copy, shares = clone_in_training(model), dict[str, list[float]]()
     with seeded(0):
@@ -109,6 +119,8 @@ def _hit_rarely(model: nn.Module, task: Task) -> dict[str, float]:
                 if weight.ndim == 2 and weight.grad is not None:
                     hit = weight.grad.detach().ne(0).any(1).float().mean()
                     shares.setdefault(name, []).append(float(hit))
+            if not any(0 < mean < RARE for (mean, *_) in shares.values()):
+                break
     means = {name: fmean(found) for name, found in shares.items()}
     return {name: mean for name, mean in means.items() if 0 < mean < RARE}
 

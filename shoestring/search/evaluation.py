@@ -19,6 +19,7 @@ from shoestring.core import Cost, Gauge, Task, score, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import Training, Trial, export, pack, resuming, train
 from shoestring.kit.clock import TimeUpError
+from shoestring.search.default_training import suited
 from shoestring.search.space import Picks, Space
 
 
@@ -26,7 +27,7 @@ from shoestring.search.space import Picks, Space
 class Evaluation:
     """Makes the trials of networks.
 
-    `training`: of a network that is trained fully.
+    `training`: of a network that is trained fully; where `suits`, each has an optimizer of its own.
     `meters`: of files, beside their bytes.
     `folder`: where interrupted trainings are kept, told apart by `model`.
     `trained`: gets the trial and the network where there is a score and no file.
@@ -35,6 +36,7 @@ class Evaluation:
     space: Space
     task: Task
     training: Training
+    suits: bool
     meters: Sequence[Gauge]
     seed: int
     folder: Path
@@ -47,8 +49,11 @@ class Evaluation:
         try:
             with seeded(self.seed):
                 network = self.space.made(picks).network()
+                training = self.training.scaled(share)
+                if self.suits:
+                    training = suited(training, network, self.task)
                 with resuming(self.unfinished(picks, share)):
-                    train(network, self.task, self.training.scaled(share), what="training")
+                    train(network, self.task, training, what="training")
             cost = Cost(seconds=monotonic() - began, processor_seconds=process_time() - processor)
             trial = replace(trial, cost=cost)
             if share == 1:

@@ -28,12 +28,12 @@ from shoestring.kit import (
     pack,
 )
 from shoestring.kit.clock import ENDING, Clock, TimeUpError, duration
-from shoestring.search.default_training import default_training
+from shoestring.search.default_training import DENSE, SPARSE
 from shoestring.search.estimates import CodedBytes, CountedOperations
 from shoestring.search.evaluation import Evaluation
 from shoestring.search.found import Found
 from shoestring.search.halving import Halving
-from shoestring.search.identity import any_network, check_fits, identity_of
+from shoestring.search.identity import check_fits, identity_of
 from shoestring.search.limits import Feasible, broken_limits, limits_of_networks
 from shoestring.search.method import Method
 from shoestring.search.proposing import Proposals, SearchWarning, picks_of
@@ -46,8 +46,6 @@ FAILURES = 3
 """After how many networks that failed, and none that did not, the search ends with their error."""
 SLACK = 1.25
 """Times the seconds that a training is likely to take, which must be left for it to begin."""
-_ASKED = 5
-"""Networks that are asked which optimizer suits the inputs."""
 ESTIMATES: tuple[Gauge, ...] = (CountedOperations(), CodedBytes())
 
 
@@ -83,9 +81,9 @@ def find(
         after compression, which follows: it is decided on the estimate, and files are larger here.
     `folder`, `storage`: of the study, see `kit.Study`; None for a temporary folder. Processes may
         share them; so may machines, where `training` is given: its length is kept in the folder.
-    `training`: of a network that is trained fully. None: `default_training`, for as many steps as
-        let the time train about a dozen networks fully. After few steps batch norms need their
-        average statistics: `Training(..., statistics=Averaged())`.
+    `training`: of a network that is trained fully. None: the `default_training` of each network,
+        for as many steps as let the time train about a dozen networks fully. After few steps batch
+        norms need their average statistics: `Training(..., statistics=Averaged())`.
     `estimates`: meters of an untrained network. A limit that none of them measures is decided on
         the files alone.
     `method`: None: `Method()`. `meters`: of files, beside their bytes.
@@ -106,10 +104,13 @@ def find(
     feasible = Feasible(space, task, limits_of_networks(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
-        training, identity = _begun(feasible, path, clock, method.halving, training, seed)
+        suits = training is None
+        chosen, identity = _begun(feasible, path, clock, method.halving, training, seed)
         stack.enter_context(listening(clock))
         study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(study, feasible, method, training, meters, clock, most, seed, worker, tell)
+        search = _Search(
+            *(study, feasible, method, chosen, suits, meters, clock, most, seed, worker, tell)
+        )
         return search.found(search.run())
 
 
@@ -134,8 +135,9 @@ def _begun(
         with listening(Clock(math.inf, asked=clock.asked)):
             check_fits(feasible.task, feasible.space, seed)
             feasible.drawn(random.Random(seed))  # where nothing fits, it is said now
-            training = training or _default(feasible, folder, clock, halving, seed)
-        return training, identity_of(feasible.task, feasible.space, training, seed)
+            chosen = training or _default(feasible, folder, clock, halving, seed)
+        seen = training or ("suits", chosen)
+        return chosen, identity_of(feasible.task, feasible.space, seen, seed)
     except TooShortError as error:
         enough = (clock.gone + error.seconds) / (1 - ENDING)
         why = f"{duration(clock.gone)} were gone before the first training, {error.why}"
@@ -159,12 +161,11 @@ def _default(
     steps = steps_for(
         *(feasible.space, feasible.task, feasible, folder, clock.left, halving, seed, clock.say)
     )
-    # Whether inputs are sparse depends on the network: the median of a few decides for all.
-    networks = [any_network(feasible.space, seed + number) for number in range(_ASKED)]
-    trainings = [default_training(one, feasible.task, steps) for one in networks]
-    chosen = sorted(trainings, key=lambda one: one.sparse)[_ASKED // 2]
-    clock.say(f"  a full training has {steps:,} steps; {chosen.why[0]}")
-    return replace(chosen.training, statistics=Averaged())
+    clock.say(
+        f"  a full training has {steps:,} steps, by {SPARSE!r} for a network that is mostly tables "
+        f"of which a batch changes few rows, and by {DENSE!r} for any other"
+    )
+    return Training(steps, DENSE, statistics=Averaged())
 
 
 @dataclass
@@ -175,6 +176,7 @@ class _Search:
     feasible: Feasible
     method: Method
     training: Training
+    suits: bool
     meters: Sequence[Gauge]
     clock: Clock
     most: int | None
@@ -190,6 +192,7 @@ class _Search:
             space=self.space,
             task=self.task,
             training=self.training,
+            suits=self.suits,
             meters=self.meters,
             seed=self.seed,
             folder=self.study.folder,
@@ -228,6 +231,7 @@ class _Search:
             space=self.space,
             limits=self.feasible.limits,
             training=self.training,
+            suits=self.suits,
             trials=tuple(trials),
             estimates={
                 one.technique: self.feasible.cost(picks_of(one.technique)) for one in trials

@@ -13,10 +13,11 @@ from typing import Any
 from torch import nn
 
 from shoestring.artifact.scratch import scratch_folder
-from shoestring.core import Budget, Cost
+from shoestring.core import Budget, Cost, Task
 from shoestring.core.resource import LIMITED
 from shoestring.kit import Training, Trial, load_into
 from shoestring.kit.clock import duration
+from shoestring.search.default_training import suited
 from shoestring.search.limits import broken_limits
 from shoestring.search.proposing import picks_of
 from shoestring.search.space import Architecture, Picks, Space
@@ -79,6 +80,9 @@ class Candidate:
 class Found:
     """What a search came to. Printing it gives a table of the best networks.
 
+    `training`: of a network that is trained fully.
+    `suits`: whether each network was trained by the optimizer that suits it, in place of that of
+        `training`; see `training_of`.
     `trials`: what was trained, in the order in which it ended.
     `estimates`: by the technique of a trial, which is the repr of its picks.
     `files`: by the same, of those that were trained fully; see `Candidate.file`.
@@ -91,6 +95,7 @@ class Found:
     space: Space
     limits: Budget
     training: Training
+    suits: bool
     trials: tuple[Trial, ...]
     estimates: Mapping[str, Cost]
     files: Mapping[str, bytes] = field(repr=False)
@@ -98,6 +103,10 @@ class Found:
     seconds: float
     interrupted: bool = False
     ended: float = field(default_factory=lambda: time(), repr=False)
+
+    def training_of(self, network: nn.Module, task: Task) -> Training:
+        """The full training that the search gave, or would give, to a network of the space."""
+        return suited(self.training, network, task) if self.suits else self.training
 
     @cached_property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -172,6 +181,7 @@ class Found:
         return {
             "limits": str(self.limits),
             "training": repr(self.training),
+            "suits": self.suits,
             "refused": self.refused,
             "seconds": self.seconds,
             "interrupted": self.interrupted,

@@ -14,7 +14,6 @@ from shoestring.artifact import tree
 from shoestring.core import Task, array, score, seeded
 from shoestring.core.ledger import versions
 from shoestring.core.task import batches, evaluating
-from shoestring.kit import Training
 from shoestring.kit.tracing.example import examples_of
 from shoestring.kit.training.resume import data_digest
 from shoestring.search.space import Space
@@ -41,8 +40,11 @@ def check_fits(task: Task, space: Space, seed: int) -> None:
         ) from error
 
 
-def identity_of(task: Task, space: Space, training: Training, seed: int) -> str:
-    """A digest of what trials belong to: the data, the space, the training and the versions."""
+def identity_of(task: Task, space: Space, training: object, seed: int) -> str:
+    """A digest of what trials belong to: the data, the space, the training and the versions.
+
+    `training`: whatever tells trainings apart by its repr.
+    """
     seen = task.name, _data(task), space, training, seed, versions()
     return hashlib.sha256(repr(seen).encode()).hexdigest()
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
 from zoo import mlp
 
 from shoestring.core import Task, score, seeded
-from shoestring.kit import Adagrad, AdamW, Supervised, Training, state_of, train
+from shoestring.kit import Adagrad, AdamW, Averaged, Supervised, Training, state_of, train
+from shoestring.kit.training.steps import Steps
 from shoestring.models import NgramClassifier
 from shoestring.search import default_training
+from shoestring.search.default_training import DENSE, LOOKED_AT, suited
 from shoestring.tasks import trec, trec_vocabulary
 
 
@@ -53,6 +57,28 @@ def test_others_get_adamw(model: nn.Module, task: Task):
     found = default_training(model, task, 70)
     assert found.training == Training(70, AdamW(3e-3, weight_decay=0.01))
     assert "dense" in found.why[0] and found.sparse < 0.5
+
+
+def test_a_training_gets_the_optimizer_that_suits_a_model_and_keeps_the_rest():
+    given = Training(70, AdamW(0.5), statistics=Averaged())
+    assert suited(given, Rows(400), words(400)) == replace(given, optimizer=Adagrad(0.1))
+    assert suited(given, Rows(100), words(100)) == replace(given, optimizer=DENSE)
+
+
+def test_only_one_batch_is_looked_at_where_no_table_is_hit_rarely(monkeypatch):
+    """The others would change nothing: each candidate of a search is looked at."""
+    seen = list[int]()
+    backward = Steps.backward
+
+    def counted(self, batch):
+        seen.append(1)
+        return backward(self, batch)
+
+    monkeypatch.setattr(Steps, "backward", counted)
+    default_training(Rows(100), words(100), 70)
+    assert len(seen) == 1
+    default_training(Rows(400), words(400), 70)
+    assert len(seen) == 1 + LOOKED_AT
 
 
 def test_the_model_and_the_random_numbers_stay():

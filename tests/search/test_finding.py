@@ -17,18 +17,19 @@ import torch
 from made_networks import Dense, parameters, rings
 
 from shoestring.core import Budget, BudgetError, Cost, score
-from shoestring.kit import AdamW, Supervised, Training, Trial
+from shoestring.kit import AdamW, Supervised, Training, Trial, train
 from shoestring.search import (
     AtRandom,
-    DefaultTraining,
     Evolution,
     Found,
     Halving,
     Method,
     SearchWarning,
+    evaluation,
     find,
     finding,
 )
+from shoestring.search import found as found_networks
 from shoestring.search.training_length import TooShortError
 
 SHORT = Training(120, AdamW(1e-2))
@@ -303,6 +304,7 @@ def test_a_score_of_0_is_no_failure():
         space=Dense(),
         limits=Budget(),
         training=SHORT,
+        suits=False,
         trials=trials,
         estimates={one.technique: Cost() for one in trials},
         files={},
@@ -329,6 +331,7 @@ def made(when: Sequence[float], limits: str = "", estimate: Cost | None = None) 
         space=Dense(),
         limits=Budget.parse(limits) if limits else Budget(),
         training=SHORT,
+        suits=False,
         trials=trials,
         estimates={one.technique: estimate or Cost() for one in trials},
         files={},
@@ -396,19 +399,29 @@ def test_several_processes_share_a_study(tmp_path):
     assert len({one.technique for one in found.trials}) >= 9
 
 
-def test_one_network_in_which_inputs_are_rare_does_not_choose_the_optimizer_for_all(monkeypatch):
-    """Of five networks that are asked the median decides."""
-    sparse = iter((0.9, 0.1, 0.2, 0.95, 0.3))
-    rates = list[float]()
+def test_each_network_gets_the_optimizer_that_suits_it_where_nobody_gives_one(monkeypatch):
+    given = list[tuple[int, Training]]()
 
-    def default(network, task, steps):
-        rates.append(next(sparse))
-        training = replace(SHORT, optimizer=AdamW(rates[-1]))
-        return DefaultTraining(training=training, why=("",), sparse=rates[-1])
+    def trained(network, task, training, **more):
+        given.append((parameters(network), training))
+        return train(network, task, training, **more)
 
-    monkeypatch.setattr(finding, "default_training", default)
-    found = find(rings(), Dense(), method=METHOD, minutes=2, most=1)
-    assert found.training.optimizer == AdamW(0.3) and len(rates) == 5
+    def own(training, network, task):
+        return replace(training, optimizer=AdamW(1e-3 * parameters(network)))
+
+    monkeypatch.setattr(evaluation, "train", trained)
+    monkeypatch.setattr(evaluation, "suited", own)
+    monkeypatch.setattr(found_networks, "suited", own)
+    monkeypatch.setattr(finding, "steps_for", lambda *_: 30)
+    found = find(rings(), Dense(), method=METHOD, minutes=2, most=6)
+    assert found.suits and len({many for many, _ in given}) > 1
+    assert all(one.optimizer == AdamW(1e-3 * many) for many, one in given)
+    network = found.best.untrained()
+    assert found.training_of(network, rings()).optimizer == AdamW(1e-3 * parameters(network))
+    before = len(given)
+    plain = searched(most=1)
+    assert not plain.suits and plain.training_of(network, rings()) == SHORT
+    assert all(one.optimizer == SHORT.optimizer for _, one in given[before:])
 
 
 @dataclass
