@@ -23,7 +23,7 @@ from shoestring.tasks import cifar10, fsdd, sst2, sst2_vocabulary
 PICTURES = FewBytes(
     size=11_400,
     space=Stages(),
-    by_hand=partial(ResNet20, 6),
+    by_hand={f"ResNet20({channels})": partial(ResNet20, channels) for channels in (4, 5, 6)},
     operations=4_000_000,
     bits=2.5,
     searching=Training(150, AdamW(5e-3), statistics=Averaged()),
@@ -32,7 +32,7 @@ PICTURES = FewBytes(
     coding_steps=352,
     learning_rate=4e-3,
 )
-"""For CIFAR-10, in one pass of 352 steps. `PICTURES.longer(30)` has thirty passes."""
+"""For CIFAR-10, in one pass of 352 steps for a training and for a coding."""
 SOUNDS = FewBytes(
     size=2_000,
     space=Stages(
@@ -44,7 +44,9 @@ SOUNDS = FewBytes(
         strides=((1, 2), (1, 2), (1, 2)),
         layers=(1, 2),
     ),
-    by_hand=partial(SpokenDigits, width=32),
+    by_hand={
+        f"SpokenDigits(width={width})": partial(SpokenDigits, width=width) for width in (24, 32, 48)
+    },
     operations=2_000_000,
     bits=3.0,
     searching=Training(400, AdamW(5e-3), statistics=Averaged()),
@@ -63,7 +65,12 @@ def for_texts() -> FewBytes:
         beside=len(lzma.compress("\n".join(vocabulary.words).encode())),
         around=600,
         space=Ngrams(ids=len(vocabulary)),
-        by_hand=partial(NgramClassifier, len(vocabulary), 2, width=16),
+        by_hand={
+            f"NgramClassifier(width={width})": partial(
+                NgramClassifier, len(vocabulary), 2, width=width
+            )
+            for width in (8, 16, 32)
+        },
         operations=1_000_000,
         bits=4.0,
         searching=Training(600, Adagrad(0.1)),
@@ -91,6 +98,7 @@ def found_pictures(
     folder: Path,
     *,
     settings: FewBytes = PICTURES,
+    times: float = 1.0,
     ways: Sequence[str] = WAYS,
     seed: int = 0,
     ledger: Ledger | None = None,
@@ -104,10 +112,10 @@ def found_pictures(
 
     `task`: such as `shown_pictures()`.
     `folder`: for the files, and for what the searches measured.
-    `settings`: `PICTURES.longer(30)` trains thirty times as long what was chosen.
+    `times`: 30 makes the file that was chosen once more, with thirty passes in place of one.
     `say`: called with each file.
     """
-    return _files(task, folder, settings, ways, seed, ledger, say)
+    return _files(task, folder, settings, ways, seed, ledger, say, times)
 
 
 def found_digits(
@@ -153,12 +161,13 @@ def _files(
     seed: int,
     ledger: Ledger | None,
     say: Callable[[TinyFile], None],
+    times: float = 1.0,
 ) -> list[TinyFile]:
     made = list[TinyFile]()
     for way in ways:
         path = folder / f"{way.replace(' ', '_')}.shoe"
-        more = {"settings": settings, "networks": folder / "networks", "ledger": ledger}
-        made.append(tiny_file(task, path, way=way, seed=seed, **more))
+        more = {"settings": settings, "times": times, "ledger": ledger, "seed": seed}
+        made.append(tiny_file(task, path, way=way, networks=folder / "networks", **more))
         say(made[-1])
     return made
 
@@ -193,6 +202,8 @@ def _told(run: Run, settings: FewBytes) -> dict:
     def say(made: TinyFile) -> None:
         run.row(made.way, "bytes allowed", settings.size, "bytes", seeded=False)
         run.row(made.way, "search", made.searching / 60, "minutes of a core")
+        coded = sum(one is not None for one in made.finalists.values())
+        run.row(made.way, "finalists with a file", coded, "networks")
         run.row(made.way, "operations", made.operations, "of one example")
         run.row(made.way, "validation error before coding", 100 * (1 - made.trained), "%")
         run.scores(made.way, made.bytes, made.validation, made.test)

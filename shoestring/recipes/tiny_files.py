@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ SEARCHERS: Mapping[str, Searcher] = MappingProxyType(
 )
 """The ways with a search, ours first. It begins twenty networks or so, the first six at random."""
 WAYS = (*SEARCHERS, BY_HAND)
+FINALISTS = 3
+"""Networks of a search that are coded: how much of the score coding takes differs among them."""
 _DAY = 24 * 60  # minutes that no search here takes: it is limited by its trainings
 
 
@@ -43,12 +46,13 @@ class FewBytes:
     `beside`: bytes that go with every file and are no part of it, such as a list of words. The file
         and these have `size` bytes at most.
     `around`: about how many bytes of a file are not coded weights.
-    `space`: of networks. `by_hand`: makes the network that nobody searched for.
+    `space`: of networks. `by_hand`: makes of the networks that nobody searched for, by name; as
+        many as `FINALISTS`, for ways that are compared.
     `operations`: of one example, at most, of a network that is found.
     `bits`: of a weight, by which the search estimates the bytes of a file.
     `searching`: the training of a network that the search trains fully.
     `trainings`: so many full trainings a search takes; shorter ones are counted as parts.
-    `steps`, `coding_steps`: of the training of the chosen network, and of that for the rate.
+    `steps`, `coding_steps`: of the training of a finalist, and of that for the rate.
     `learning_rate`: of both, of AdamW.
     `lost`: the loss of score by coding that is good enough, 0 to 1.
     """
@@ -57,7 +61,7 @@ class FewBytes:
     beside: int = 0
     around: int = 400
     space: Space
-    by_hand: Callable[[], nn.Module]
+    by_hand: Mapping[str, Callable[[], nn.Module]]
     operations: int
     bits: float
     searching: Training
@@ -68,7 +72,7 @@ class FewBytes:
     lost: float = 0.003
 
     def longer(self, times: float) -> FewBytes:
-        """The same with so many times the training of what was chosen; its search stays."""
+        """The same with so many times the training of finalists; the search stays."""
         steps, coding = (max(1, round(times * one)) for one in (self.steps, self.coding_steps))
         return replace(self, steps=steps, coding_steps=coding)
 
@@ -79,6 +83,8 @@ class TinyFile:
 
     `way`: how its network was chosen, of `WAYS`.
     `network`: the network in words.
+    `finalists`: the networks of which a file was made, in words, with the validation score of the
+        file, 0 to 1; None where none was small enough.
     `searching`: seconds of the processor that the search took; 0 without one.
     `operations`: of one example, before coding.
     `trained`: the validation score before coding, 0 to 1.
@@ -87,12 +93,24 @@ class TinyFile:
 
     way: str
     network: str
+    finalists: Mapping[str, float | None]
     searching: float
     operations: float
     trained: float
     bytes: int
     validation: float
     test: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finalist:
+    """A network that may be chosen: what makes it, and what came of it."""
+
+    name: str
+    make: Callable[[], nn.Module]
+    operations: float = 0.0
+    trained: float = 0.0
+    validation: float | None = None
 
 
 def tiny_file(
@@ -102,56 +120,94 @@ def tiny_file(
     way: str,
     settings: FewBytes,
     networks: Path,
+    times: float = 1.0,
     seed: int = 0,
     ledger: Ledger | None = None,
 ) -> TinyFile:
     """Choose a network in a way, train it, and code it into a file of few bytes at `path`.
 
-    All ways have the same training and the same coding; those with a search have one of the same
-    length. Whatever is chosen is chosen on validation data; the file is scored once on test data.
+    The three best networks of a search are trained and coded, or those by hand; the file with the
+    best validation score stays. So all ways have the same training and the same coding of as many
+    networks; those with a search have one of the same length. The file is scored once on test data.
     After a kill, the same call goes on, in the search too.
 
     `way`: of `WAYS`.
-    `networks`: a folder in which the searches of this task keep what they measured; several files
-        may share it.
+    `networks`: a folder in which the searches of this task keep what they measured, and the files
+        of finalists; several files may share it.
+    `times`: the file that stays is made once more, with so many times the training.
     `seed`: of the search, the first weights and the batches.
-    Raises ValueError for another way, and as `coded_to_size` where no try led to a file of the
-    size; BudgetError where no network of the space is small enough.
+    Raises ValueError for another way, and where no file had the size: it names the nearest;
+    BudgetError where no network of the space is small enough.
     """
     if way not in WAYS:
         raise ValueError(f"there is no way {way!r} to choose a network: give one of {WAYS}")
-    sealed, make, named, seconds = task.sealed(), settings.by_hand, "", 0.0
+    sealed, folder, seconds = task.sealed(), networks / f"{way.replace(' ', '_')}_{seed}", 0.0
+    drafts = [_Finalist(name=name, make=make) for name, make in settings.by_hand.items()]
     if way in SEARCHERS:
-        make, named, seconds = _found(sealed, networks, way, settings, seed)
+        drafts, seconds = _found(sealed, folder, way, settings, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    made, places = _all_coded(sealed, folder, drafts, settings, seed)
+    best = max(made, key=lambda one: -1.0 if one.validation is None else one.validation)
+    if times == 1:
+        shutil.copyfile(places[made.index(best)], path)
+    else:
+        best = _coded(sealed, path, best, settings.longer(times), seed)
+    assert best.validation is not None
+    return TinyFile(
+        way=way,
+        network=best.name,
+        finalists={one.name: one.validation for one in made},
+        searching=seconds,
+        operations=best.operations,
+        trained=best.trained,
+        bytes=path.stat().st_size,
+        validation=best.validation,
+        test=prove(path, task, ledger=ledger, seed=seed, note=f"{settings.size:,} bytes, {way}"),
+    )
+
+
+def _all_coded(
+    task: Task, folder: Path, drafts: Sequence[_Finalist], settings: FewBytes, seed: int
+) -> tuple[list[_Finalist], list[Path]]:
+    """The finalists as files, and their places; those without a file are among them.
+
+    Raises the error of the last one where there is no file at all.
+    """
+    made, error = list[_Finalist](), ValueError()
+    places = [folder / f"finalist_{number}.shoe" for number in range(len(drafts))]
+    for draft, place in zip(drafts, places, strict=True):
+        try:
+            made.append(_coded(task, place, draft, settings, seed))
+        except ValueError as failed:
+            made.append(draft)
+            error = failed
+    if all(one.validation is None for one in made):
+        raise error
+    return made, places
+
+
+def _coded(task: Task, path: Path, draft: _Finalist, settings: FewBytes, seed: int) -> _Finalist:
+    """A network, trained and coded into a file at `path`, where there is none yet."""
     rate = AdamW(settings.learning_rate)
     with resuming(path.with_suffix(".unfinished")), seeded(seed):
-        network = make()
-        operations = CountedOperations()(network, sealed).operations
+        network = draft.make()
+        operations = CountedOperations()(network, task).operations
         assert operations is not None
-        network = train(network, sealed, Training(settings.steps, rate), what="training").eval()
-        trained = score(sealed, network)
+        network = train(network, task, Training(settings.steps, rate), what="training").eval()
+        trained = score(task, network)
         if not path.exists():
             coded_to_size(
                 network,
-                sealed,
+                task,
                 path,
                 size=settings.size - settings.beside,
                 around=settings.around,
-                lesson=sealed,
+                lesson=task,
                 training=Training(settings.coding_steps, rate),
-                score=partial(_scored, sealed),
+                score=partial(_scored, task),
                 lost=settings.lost,
             )
-    return TinyFile(
-        way=way,
-        network=named or type(network).__name__,
-        searching=seconds,
-        operations=operations,
-        trained=trained,
-        bytes=path.stat().st_size,
-        validation=_scored(sealed, path),
-        test=prove(path, task, ledger=ledger, seed=seed, note=f"{settings.size:,} bytes, {way}"),
-    )
+    return replace(draft, operations=operations, trained=trained, validation=_scored(task, path))
 
 
 def _scored(task: Task, path: Path) -> float:
@@ -160,14 +216,14 @@ def _scored(task: Task, path: Path) -> float:
 
 
 def _found(
-    task: Task, networks: Path, way: str, settings: FewBytes, seed: int
-) -> tuple[Callable[[], nn.Module], str, float]:
-    """What makes the network that a search found, its description, and the search's seconds."""
+    task: Task, folder: Path, way: str, settings: FewBytes, seed: int
+) -> tuple[list[_Finalist], float]:
+    """The best networks of a search, and its seconds."""
     found = find(
         task,
         settings.space,
         f"size<={settings.size - settings.beside}B, operations<={settings.operations}",
-        networks / f"{way.replace(' ', '_')}_{seed}",
+        folder,
         method=Method(searcher=SEARCHERS[way], trainings=settings.trainings),
         training=settings.searching,
         estimates=(CountedOperations(), CodedBytes(settings.bits)),
@@ -177,4 +233,6 @@ def _found(
     if found.interrupted:
         raise KeyboardInterrupt
     seconds = sum(one.cost.processor_seconds or 0.0 for one in found.trials)
-    return found.best.untrained, repr(found.best.architecture), seconds
+    best = [one for one in found.candidates if one.score is not None and not one.over]
+    drafts = [_Finalist(name=repr(one.architecture), make=one.untrained) for one in best]
+    return drafts[:FINALISTS], seconds

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import Ledger, seeded
 from shoestring.kit import AdamW, Averaged, Supervised, Training
@@ -29,7 +30,7 @@ LITTLE = FewBytes(
         strides=((1, 2),),
         layers=(1, 2),
     ),
-    by_hand=lambda: SpokenDigits(width=8),
+    by_hand={"8 wide": lambda: SpokenDigits(width=8), "4 wide": lambda: SpokenDigits(width=4)},
     operations=200_000,
     bits=4.0,
     searching=Training(18, AdamW(5e-3), statistics=Averaged()),
@@ -92,6 +93,8 @@ def test_every_way_keeps_the_limit_and_goes_on(tmp_path: Path, monkeypatch: pyte
         assert one.bytes == path.stat().st_size <= LITTLE.size
         assert one.test == task.score(load(path), "test") == one.validation  # the same examples
         assert (one.searching > 0) == (one.way != "by hand")
+        scored = [score for score in one.finalists.values() if score is not None]
+        assert one.validation == max(scored) == one.finalists[one.network]
     assert [row.kind for row in ledger.rows()].count("prove") == len(WAYS)  # each file once
     assert max(one.test for one in made) > 0.3
 
@@ -100,6 +103,46 @@ def test_every_way_keeps_the_limit_and_goes_on(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(tiny_files, "coded_to_size", no)
     assert found_digits(task, tmp_path, settings=LITTLE) == made  # all from what was kept
+
+
+def test_a_network_of_which_no_file_is_small_enough_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = replace(LITTLE, steps=1, coding_steps=1)
+
+    def coded(model, task, path: Path, **told: object) -> None:
+        if path.stem == "finalist_0":
+            raise ValueError("too large")
+        kit.save(model, task, path)
+
+    monkeypatch.setattr(tiny_files, "coded_to_size", coded)
+    told = {"way": "by hand", "settings": settings}
+    made = tiny_file(bars(), tmp_path / "a.shoe", networks=tmp_path, **told)
+    assert made.network == "4 wide" and made.finalists["8 wide"] is None
+
+    def never(*args: object, **told: object) -> None:
+        raise ValueError("the nearest has 1,700")
+
+    monkeypatch.setattr(tiny_files, "coded_to_size", never)
+    with pytest.raises(ValueError, match=r"the nearest has 1,700"):
+        tiny_file(bars(), tmp_path / "b.shoe", networks=tmp_path / "other", **told)
+
+
+def test_what_was_chosen_is_made_once_more_with_a_longer_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    steps = list[tuple[str, int]]()
+
+    def coded(model, task, path: Path, **told) -> None:
+        steps.append((path.stem, told["training"].steps))
+        kit.save(model, task, path)
+
+    monkeypatch.setattr(tiny_files, "coded_to_size", coded)
+    settings = replace(LITTLE, steps=1, coding_steps=2)
+    told = {"way": "by hand", "settings": settings, "networks": tmp_path, "times": 3.0}
+    made = tiny_file(bars(), tmp_path / "a.shoe", **told)
+    assert steps == [("finalist_0", 2), ("finalist_1", 2), ("a", 6)]
+    assert made.network in settings.by_hand
 
 
 @pytest.mark.slow
