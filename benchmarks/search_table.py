@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import mean
 
+from moved_networks import FOUND, LADDERS, MILLISECONDS
 from operation_table import WAYS
 from rows import conditions_told, metrics, results, spread, values
 from search_methods import SPACES
@@ -74,6 +75,40 @@ def search_methods() -> str:
                 f"{mean(values(found, subject, 'seconds of a core')):.0f} | "
                 f"{told} |"
             )
+    return "\n".join([*lines, "", conditions_told(found)])
+
+
+def moved_networks() -> str:
+    """A row for a network that was trained on the full set: the one found, and those by hand."""
+    try:
+        found = results("moved_networks")
+    except FileNotFoundError:
+        return NOT_YET
+    lines = [
+        "| network | width | test accuracy, mean (seeds) | found is ahead by, points ± two errors "
+        "| milliseconds, of ResNet-20's | bytes |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in (FOUND, *LADDERS):
+        tests = values(found, name, "test score")
+        if not tests:
+            lines.append(f"| {name} | not measured yet | | | | |")
+            continue
+        points, errors, widths = (
+            values(found, subject, metric)
+            for subject, metric in (
+                (f"against {name}", "points"),
+                (f"against {name}", "error"),
+                (name, "width"),
+            )
+        )
+        width = f"{mean(widths):.0f}" if widths else ""
+        ahead = f"{spread(points, '+.1f')} ± {2 * mean(errors):.1f}" if points else ""
+        lines.append(
+            f"| {name} | {width} | {spread(tests, '.1f')} | {ahead} | "
+            f"{spread(values(found, name, MILLISECONDS), '.2f')} | "
+            f"{mean(values(found, name, 'bytes')):,.0f} |"
+        )
     return "\n".join([*lines, "", conditions_told(found)])
 
 

@@ -74,7 +74,13 @@ from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
-from search_table import own_network, search_methods, search_milliseconds, search_tiny
+from search_table import (
+    moved_networks,
+    own_network,
+    search_methods,
+    search_milliseconds,
+    search_tiny,
+)
 from sensitivity_table import fallback, sensitivity
 from sparse_activation_table import (
     early_exits,
@@ -377,6 +383,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "moved-networks": moved_networks,
     "own-network": own_network,
     "search-guides": search_guides,
     "search-methods": search_methods,

@@ -81,9 +81,9 @@ def find(
         after compression, which follows: it is decided on the estimate, and files are larger here.
     `folder`, `storage`: of the study, see `kit.Study`; None for a temporary folder. Processes may
         share them; so may machines, where `training` is given: its length is kept in the folder.
-    `training`: of a network that is trained fully. None: the `default_training` of each network,
-        for as many steps as let the time train about a dozen networks fully. After few steps batch
-        norms need their average statistics: `Training(..., statistics=Averaged())`.
+    `training`: of a network that is trained fully. None: the `default_training` of each, of as many
+        steps as let the time train a dozen networks fully. After few steps batch norms need their
+        average statistics: `Training(..., statistics=Averaged())`.
     `estimates`: meters of an untrained network. A limit that none of them measures is decided on
         the files alone.
     `method`: None: `Method()`. `meters`: of files, beside their bytes.
@@ -104,14 +104,11 @@ def find(
     feasible = Feasible(space, task, limits_of_networks(limits), estimates)
     with ExitStack() as stack:
         path = Path(folder) if folder is not None else stack.enter_context(scratch_folder())
-        suits = training is None
         chosen, identity = _begun(feasible, path, clock, method.halving, training, seed)
         stack.enter_context(listening(clock))
         study = stack.enter_context(Study(path, identity, storage=storage))
-        search = _Search(
-            *(study, feasible, method, chosen, suits, meters, clock, most, seed, worker, tell)
-        )
-        return search.found(search.run())
+        how = method, chosen, training is None, meters
+        return _Search(study, feasible, *how, clock, most, seed, worker, tell).done()
 
 
 def _check_numbers(minutes: float, most: int | None) -> None:
@@ -203,6 +200,10 @@ class _Search:
         self.proposals = Proposals(
             self.feasible, self.method.searcher, self.method.screening, self.shortest, number
         )
+
+    def done(self) -> Found:
+        """Search, and return what was found."""
+        return self.found(self.run())
 
     def run(self) -> bool:
         """Search until the time is up or nothing is left to try; whether it was interrupted."""
