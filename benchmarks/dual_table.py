@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import mean
 from typing import Any
 
+from dual_translation import FRENCH_WAYS
 from rows import RESULTS, conditions_told, read
 
 WAYS = (
@@ -48,7 +49,8 @@ def _table(found: list[Any], languages: tuple[str, ...], columns: list[str]) -> 
     lines = [f"| {' | '.join(heads)} |".replace("|  |", "| |"), f"|{' --- |' * len(heads)}"]
     for language in languages:
         for way in WAYS:
-            if way == WAYS[-1] and language != "en-de":
+            left_out = {"short en-de": WAYS[-1:], "en-fr": set(WAYS) - set(FRENCH_WAYS)}
+            if way in left_out.get(language, ()):
                 continue
             lines.append(_line(found, f"{language}, {way}", columns))
     told = conditions_told(found) if found else "Conditions: none yet."
