@@ -30,7 +30,7 @@ from shoestring.search import (
 FITTED, FIT_FROM = 8, 300
 """Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 LOOKING = 0.1
-"""The share of the time for measuring operations, beside the fit."""
+"""The share of the time for measuring operations, and as much again for a fit."""
 FAR = 2.0
 """A network is not measured that is guessed to take so many times the milliseconds allowed."""
 
@@ -124,11 +124,13 @@ class _Milliseconds:
         """The estimate by the table; none where the networks cannot be estimated."""
         table, draw, began = self.table, random.Random(self.seed), monotonic()
         networks = [self.space.made(self.space.drawn(draw)).network() for _ in range(FITTED)]
+        time = LOOKING * self.clock.seconds
         try:
-            if self.clock.seconds < FIT_FROM:
-                table(networks[0], task)
-            else:
+            table.learn(networks[0], task, time)
+            took = monotonic() - began
+            if self.clock.seconds >= FIT_FROM and FITTED * took <= 2 * time:
                 table = table.fitted(networks, task)
+                took = 0.0
         except UnknownOperatorError as error:
             self.clock.say(f"  {error}: milliseconds are decided on files alone")
             self.tell({"event": "table", "measurements": 0, "why": str(error)})
@@ -141,8 +143,8 @@ class _Milliseconds:
         event = {"event": "table", "measurements": table.measurements, "seconds": seconds}
         self.tell({**event, "factor": table.fit.factor, "each": table.fit.each})
         far = math.inf if self.limit is None else FAR * self.limit
-        seconds = LOOKING * self.clock.seconds
-        return [TabledMilliseconds(table=table, known_above=far, seconds=seconds)]
+        left = max(time - took, 0.0)
+        return [TabledMilliseconds(table=table, known_above=far, seconds=left)]
 
 
 def of_networks(limits: Budget) -> Budget:

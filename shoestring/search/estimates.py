@@ -129,7 +129,7 @@ class TabledMilliseconds:
             return Cost()
 
     def _estimated(self, network: Any, task: Task) -> float:
-        late = sum(self._took) > self.seconds
+        late = sum(self._took) >= self.seconds
         if self.table.measurements:
             guess, new = self.table.guessed(network, task)
             if late and new:

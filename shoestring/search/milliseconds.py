@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,6 +136,19 @@ class OperationTable:
         """
         total, count = self._summed(network, task)
         return self.fit.factor * total + self.fit.each * count
+
+    def learn(self, network: nn.Module, task: Task, seconds: float = math.inf) -> bool:
+        """Measure the operations of a network that are new, until so many seconds are gone.
+
+        Returns whether all are known now. Raises as a call does.
+        """
+        steps, began = _steps(network, task), monotonic()
+        self._kept("nothing", nothing)
+        for piece in pieces_of(steps):
+            if monotonic() - began >= seconds:
+                return False
+            self._piece(piece, steps)
+        return True
 
     def guessed(self, network: nn.Module, task: Task) -> tuple[float, int]:
         """The same without a measurement, and how many operations were guessed.

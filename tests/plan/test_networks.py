@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -19,6 +21,8 @@ from shoestring.core import Budget, BudgetError, Cost, score, seeded
 from shoestring.kit import AdamW, Supervised, Training, export, pack, train
 from shoestring.kit.clock import Clock
 from shoestring.kit.study import StudyHeld, alone
+from shoestring.meters import Latency
+from shoestring.plan import network_search
 from shoestring.plan.network_files import NetworkFiles
 from shoestring.plan.network_report import Point, beats
 from shoestring.plan.network_search import NetworkSearch, of_networks
@@ -29,7 +33,15 @@ from shoestring.plan.networks import (
     _scores_of_yours,
     network_job,
 )
-from shoestring.search import AtRandom, Halving, Method, find
+from shoestring.search import (
+    AtRandom,
+    Halving,
+    Method,
+    OperationTable,
+    estimates,
+    find,
+    milliseconds,
+)
 
 METHOD = Method(searcher=AtRandom(), halving=Halving(rungs=1))
 
@@ -162,6 +174,35 @@ class Heavy:
 
     def __call__(self, subject, task) -> Cost:
         return Cost(milliseconds=Path(subject).stat().st_size / 1000)
+
+
+@dataclass(frozen=True)
+class Crawling(Latency):
+    """A latency of which each measurement takes two seconds."""
+
+    def __call__(self, subject, task) -> Cost:
+        TICKS.append(2.0)
+        return Cost(milliseconds=1.0)
+
+
+TICKS = list[float]()
+
+
+@pytest.mark.parametrize("seconds", [60.0, 600.0])
+def test_a_table_takes_no_more_than_its_share_of_the_time(tmp_path, monkeypatch, seconds):
+    """A measurement that was begun is ended, and operations before others have several."""
+    for module in (milliseconds, network_search, estimates):
+        monkeypatch.setattr(module, "monotonic", lambda: sum(TICKS))
+    TICKS.clear()
+    table, told = OperationTable(meter=Crawling()), list[dict]()
+    gauge = network_search._Milliseconds(Dense(), 0, table, 3.0, Clock(seconds), told.append)
+    draw = random.Random(0)
+    for _ in range(20):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", estimates.UnestimatedWarning)
+            gauge(Dense().made(Dense().drawn(draw)).network(), rings())
+    assert sum(TICKS) < 0.1 * seconds + 25
+    assert told[0]["measurements"] > 0
 
 
 @pytest.mark.slow

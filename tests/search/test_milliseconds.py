@@ -17,7 +17,14 @@ from torch import nn
 from shoestring.artifact import Content, read_model
 from shoestring.core import Cost, Task
 from shoestring.meters import Latency
-from shoestring.search import Cells, Drafted, Fit, OperationTable, UnknownOperatorError
+from shoestring.search import (
+    Cells,
+    Drafted,
+    Fit,
+    OperationTable,
+    UnknownOperatorError,
+    milliseconds,
+)
 
 PICTURES = Shown(torch.rand(2, 3, 12, 12))
 PRICES = {"Conv": 5.0, "MaxPool": 0.5, "AveragePool": 7.0, "Add": 2.0, "Concat": 3.0, "Gemm": 4.0}
@@ -109,11 +116,34 @@ def test_what_is_not_in_the_table_is_guessed_from_what_it_computes():
     assert table.guessed(dense(40), PICTURES) == (0.0, 2)  # nothing is known
     known = table(dense(40, 20), PICTURES), table(dense(80, 20), PICTURES)
     before = len(meter.seen)
-    for network, milliseconds in zip((dense(40, 20), dense(80, 20)), known, strict=True):
-        assert table.guessed(network, PICTURES) == (pytest.approx(milliseconds), 0)
+    for network, took in zip((dense(40, 20), dense(80, 20)), known, strict=True):
+        assert table.guessed(network, PICTURES) == (pytest.approx(took), 0)
     guess, new = table.guessed(dense(60), PICTURES)
     assert new == 1 and len(meter.seen) == before
     assert guess == pytest.approx(RUN + 432 * 60 / 1000, rel=0.05)
+
+
+class Slow(ByWeights):
+    """The same, and each measurement takes a second."""
+
+    def __call__(self, subject: Any, task: Task) -> Cost:
+        CLOCK.append(1.0)
+        return super().__call__(subject, task)
+
+
+CLOCK = list[float]()
+
+
+def test_a_table_learns_for_so_many_seconds_and_guesses_the_rest(monkeypatch):
+    monkeypatch.setattr(milliseconds, "monotonic", lambda: sum(CLOCK))
+    table, network = OperationTable(meter=Slow()), dense(40, 20)
+    assert not table.learn(network, PICTURES, 2.0)  # three measurements of a run, and no operation
+    assert table.guessed(network, PICTURES) == (RUN, 3)
+    assert not table.learn(network, PICTURES, 1.0)  # the reshape; what was begun is ended
+    guess, new = table.guessed(network, PICTURES)
+    assert new == 2 and guess == pytest.approx(RUN)
+    assert table.learn(network, PICTURES)
+    assert table.guessed(network, PICTURES) == (table(network, PICTURES), 0)
 
 
 def test_a_folder_keeps_what_was_measured_for_this_meter_alone(tmp_path: Path):
