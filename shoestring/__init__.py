@@ -74,6 +74,7 @@ _ROOMS = (
     "label",
     "meters",
     "models",
+    "parallel",
     "plan",
     "prune",
     "quantize",

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Within,
     )
     from shoestring.kit.training.settings import (
+        SGD,
         Adagrad,
         AdamW,
         Averaged,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
         Single,
         Training,
         Unclipped,
+        Workers,
     )
     from shoestring.kit.training.silent import silent_branches
     from shoestring.kit.training.statistics import average_batch_norm
@@ -162,6 +164,7 @@ _HOMES = {
     "shoestring.kit.tracing.tape": ["Tape", "record"],
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
     "shoestring.kit.training.settings": [
+        "SGD",
         "Adagrad",
         "AdamW",
         "Averaged",
@@ -174,6 +177,7 @@ _HOMES = {
         "Single",
         "Training",
         "Unclipped",
+        "Workers",
     ],
     "shoestring.kit.training.silent": ["silent_branches"],
     "shoestring.kit.training.statistics": ["average_batch_norm"],
@@ -195,6 +199,7 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "SGD",
     "Adagrad",
     "AdamW",
     "Agreement",
@@ -249,6 +254,7 @@ __all__ = [
     "Unclipped",
     "Weight",
     "Within",
+    "Workers",
     "accuracy",
     "average_batch_norm",
     "bake",

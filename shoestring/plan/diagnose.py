@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
-from shoestring.kit import Adagrad, AdamW, Training
+from shoestring.kit import Training
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
 from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
 from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
+from shoestring.kit.training.settings import Optimizer
 from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.kit.weights.copying import clone_in_training
@@ -234,7 +235,7 @@ def _updates(
     model: nn.Module,
     first: dict[str, Tensor],
     second: dict[str, Tensor],
-    optimizer: AdamW | Adagrad,
+    optimizer: Optimizer,
 ) -> dict[str, float]:
     """The share of each parameter that a step of Adam with these moments changes.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shoestring.kit.health.signals import Signal
 from shoestring.kit.routing.shares import Routing
-from shoestring.kit.training.settings import Adagrad, AdamW
+from shoestring.kit.training.settings import Optimizer
 from shoestring.plan.diagnosis import RateTried
 
 
@@ -54,7 +54,7 @@ class Seen:
     frozen: tuple[str, ...]
     gradients: Mapping[str, Tensor]
     updates: Mapping[str, float]
-    optimizer: AdamW | Adagrad
+    optimizer: Optimizer
     chain: tuple[Signal, ...] = ()
     zero_starts: Mapping[str, str] = field(default_factory=dict)
     routings: tuple[Routing, ...] = ()

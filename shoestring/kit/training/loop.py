@@ -86,13 +86,14 @@ def _run(
 ) -> None:
     """The steps of a training, from its snapshot on where there is one."""
     steps = training.steps
-    stepping = Steps(model, task, training)
+    workers = training.workers
+    stepping: Steps = (Steps if workers is None else workers.steps_of)(model, task, training)
     batches, statistics = Batches(task, model), SingleStatistics(model)
     kept = snapshot(
         model,
         task,
         stepping.optimizer,
-        [*stepping.singles, *statistics.tensors],
+        [*stepping.state, *statistics.tensors],
         f"{what}: {training!r}. {key}",
     )
     begin = kept.load(batches) if kept is not None else 0

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from shoestring.core import Task
 
 
 def _brief(self: Any) -> str:
@@ -43,10 +48,8 @@ class AdamW:
 
     def __post_init__(self) -> None:
         _check_learning_rate(self.learning_rate, "1e-3")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"the weight decay is {self.weight_decay}: it must be 0 or more")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"the momentum is {self.momentum}: it must be 0 or more and below 1")
+        _check_decay(self.weight_decay)
+        _check_share("momentum", self.momentum)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,47 @@ class Adagrad:
             raise ValueError(
                 f"the accumulated squares are {self.accumulated}: they must be 0 or more"
             )
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Steps along the gradient, with momentum: all weights have one rate.
+
+    It is what methods for many workers are described with, and what large batches are scaled with.
+    It needs a rate that was chosen for the network and the data, where `AdamW` often does not.
+
+    Source: Sutskever et al. 2013, section 2 (momentum), as torch has it.
+
+    `learning_rate`: the highest rate, above 0.
+    `momentum`: the share of the last step that stays in each step, 0 or more and below 1.
+    `weight_decay`: times the weights, it is added to the gradient; 0 or more.
+
+    Raises ValueError for numbers out of range.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    __repr__ = _brief
+
+    def __post_init__(self) -> None:
+        _check_learning_rate(self.learning_rate, "0.1")
+        _check_share("momentum", self.momentum)
+        _check_decay(self.weight_decay)
+
+
+Optimizer = AdamW | Adagrad | SGD
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ValueError(f"the {name} is {value}: it must be 0 or more and below 1")
+
+
+def _check_decay(value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"the weight decay is {value}: it must be 0 or more")
 
 
 def _check_learning_rate(rate: float, such_as: str) -> None:
@@ -209,28 +253,40 @@ class Averaged:
             raise ValueError(f"statistics of {self.batches!r} batches: give an integer, 1 or more")
 
 
+@runtime_checkable
+class Workers(Protocol):
+    """Who makes the gradients of a training: a value, such as `parallel.SimulatedWorkers(8)`."""
+
+    def steps_of(self, model: nn.Module, task: Task, training: Training) -> Any:
+        """The steps of a training: a `kit.training.steps.Steps` that makes gradients its way."""
+        ...
+
+
 @dataclass(frozen=True)
 class Training:
     """How a model is trained: `Training(2000)`, `Training(2000, AdamW(3e-3))`.
 
     `steps`: how many batches, 0 or more; 0 trains nothing.
-    `optimizer`: AdamW(learning_rate, weight_decay), or Adagrad(learning_rate) for inputs with a
-        long tail.
+    `optimizer`: AdamW(learning_rate, weight_decay); Adagrad(learning_rate) for inputs with a long
+        tail; or SGD(learning_rate, momentum).
     `schedule`: of the learning rate, Cosine() or Constant().
     `precision`: of the loss, Single() or Mixed().
     `clipping`: of the gradients, Unclipped() or Clipped(norm).
     `statistics`: of batch norms, MovingAverage() or Averaged(batches).
+    `workers`: who makes the gradients, such as those of `shoestring.parallel`; None for this
+        process alone.
 
     Raises ValueError for steps that are below 0 or not an integer, and TypeError for another
-    optimizer, schedule, precision, clipping or statistics.
+    optimizer, schedule, precision, clipping, statistics or workers.
     """
 
     steps: int = 2000
-    optimizer: AdamW | Adagrad = AdamW()
+    optimizer: Optimizer = AdamW()
     schedule: Cosine | Constant = Cosine()
     precision: Single | Mixed = Single()
     clipping: Unclipped | Clipped = Unclipped()
     statistics: MovingAverage | Averaged = MovingAverage()
+    workers: Workers | None = None
 
     __repr__ = _brief
 
@@ -238,7 +294,7 @@ class Training:
         if not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"training for {self.steps!r} steps: give an integer, 0 or more")
         for name, kinds in (
-            ("optimizer", (AdamW, Adagrad)),
+            ("optimizer", (AdamW, Adagrad, SGD)),
             ("schedule", (Cosine, Constant)),
             ("precision", (Single, Mixed)),
             ("clipping", (Unclipped, Clipped)),
@@ -247,6 +303,10 @@ class Training:
             if not isinstance(value := getattr(self, name), kinds):
                 choices = " or ".join(f"{kind.__name__}()" for kind in kinds)
                 raise TypeError(f"the {name} is {value!r}: give {choices}")
+        if self.workers is not None and not isinstance(self.workers, Workers):
+            raise TypeError(
+                f"the workers are {self.workers!r}: give None, or workers of shoestring.parallel"
+            )
 
     def scaled(self, share: float) -> Training:
         """The same training with a share of the steps: at least one, or none where it has none.

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task, device_of
 from shoestring.kit.quantised.module import Grid
-from shoestring.kit.training.settings import Adagrad, AdamW, Clipped, Mixed, Training
+from shoestring.kit.training.settings import SGD, Adagrad, Clipped, Mixed, Optimizer, Training
 from shoestring.kit.weights.parameters import State
 
 _MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of torch
@@ -40,6 +40,11 @@ class Steps:
             self.singles,
         )
 
+    @property
+    def state(self) -> list[torch.Tensor]:
+        """What changes in a training besides the optimizer's state; a snapshot keeps it."""
+        return [*self.singles]
+
     def backward(self, batch: Any) -> float:
         """The loss of a batch; its gradients are in the parameters afterwards, where it is finite.
 
@@ -55,14 +60,19 @@ class Steps:
 
     def step(self, number: int, steps: int) -> None:
         """Change the parameters by their gradients, at the rate of a step of so many, from 0."""
+        height = self.height(number, steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["highest"] * self.training.schedule.height(number, steps)
+            group["lr"] = group["highest"] * height
         _step(self.optimizer, self._parameters, self.singles, self.training)
         _keep_positive(self.optimizer)
 
+    def height(self, number: int, steps: int) -> float:
+        """The rate of a step as a share of the highest."""
+        return self.training.schedule.height(number, steps)
+
 
 def _optimizer(
-    chosen: AdamW | Adagrad, groups: list[dict[str, Any]], singles: list[nn.Parameter]
+    chosen: Optimizer, groups: list[dict[str, Any]], singles: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
     """Torch's optimizer of a training; where it can it makes one pass over the memory, not ten."""
     fused = all(map(_is_plain, singles))
@@ -73,6 +83,14 @@ def _optimizer(
             initial_accumulator_value=chosen.accumulated,
             # torch has its fused Adagrad for the processor only
             fused=(fused and all(p.device.type == "cpu" for p in singles)) or None,
+        )
+    if isinstance(chosen, SGD):
+        return torch.optim.SGD(
+            groups,
+            chosen.learning_rate,
+            momentum=chosen.momentum,
+            weight_decay=chosen.weight_decay,
+            fused=fused or None,
         )
     return torch.optim.AdamW(
         groups,

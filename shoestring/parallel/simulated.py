@@ -1,0 +1,212 @@
+"""Many workers in one process: what they learn is real, their times are simulated.
+
+One process makes the gradients of all workers one after the other, each with the weights that its
+worker would have. So the weights that come out are those of such a training; only who ends when is
+simulated, by `StepTimes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task
+from shoestring.kit import Training
+from shoestring.kit.training.steps import Steps
+from shoestring.parallel.late_gradients import DelayCompensated, LateGradients, correct
+from shoestring.parallel.step_times import StepTimes
+
+
+@dataclass(frozen=True)
+class SimulatedAsynchronous:
+    """Workers that do not wait: each takes the weights, makes a gradient, and hands it in late.
+
+    A server keeps the weights. A worker that hands in a gradient has it applied at once, and takes
+    the weights as they are then. A step of a `Training` is one gradient of one worker, so the
+    workers together see as many batches as one process does in as many steps. A gradient is about
+    as many steps late as there are other workers.
+
+    Batch norms keep one moving average, that of all workers. Momentum is the server's: it makes
+    late gradients last, so a lower one than in one process may be better.
+
+    Source: Dean et al. 2012 (Downpour SGD, with one batch between exchanges).
+
+    `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
+    `late`: what a late gradient is worth.
+    """
+
+    times: StepTimes
+    late: LateGradients = DelayCompensated()
+
+    def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
+        """The steps of a training by these workers."""
+        return _Asynchronous(self, model, task, training)
+
+    def seconds(self, steps: int) -> float:
+        """The simulated time of so many steps, in the unit of `times`; 0 for none."""
+        return next(islice(self.times.ends(), steps - 1, None))[0] if steps else 0.0
+
+
+@dataclass(frozen=True)
+class SimulatedSynchronous:
+    """Workers that wait for one another: the mean of their gradients is applied.
+
+    A step of a `Training` is one gradient of one worker here too, and so the weights change in each
+    step that ends a round of all workers, and in the last one. The workers together see as many
+    batches as one process does in as many steps, and change the weights less often.
+
+    Source: Chen et al. 2016, "Revisiting distributed synchronous SGD", algorithm 3 (backups).
+
+    `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
+    `backups`: of each round so many gradients, those that come last, are not waited for, and are
+        lost; 0 or more, fewer than the workers.
+
+    Raises ValueError for backups out of range.
+    """
+
+    times: StepTimes
+    backups: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.backups < len(self.times.each):
+            raise ValueError(
+                f"{self.backups!r} of {len(self.times.each)} workers are not waited for: give 0 or "
+                "more, fewer than the workers"
+            )
+
+    def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
+        """The steps of a training by these workers."""
+        return _Synchronous(self, model, task, training)
+
+    def seconds(self, steps: int) -> float:
+        """The simulated time of so many steps, in the unit of `times`; 0 for none."""
+        rounds = -(-steps // len(self.times.each))
+        last = -1 - self.backups
+        return math.fsum(sorted(one)[last] for one in islice(self.times.rounds(), rounds))
+
+
+class _Simulated(Steps):
+    """Steps of which each is a gradient of one worker."""
+
+    def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
+        super().__init__(model, task, training)
+        self.done = torch.zeros((), dtype=torch.int64)
+        self.taken = 0
+
+    @property
+    def state(self) -> list[Tensor]:
+        """With how many steps were done: a training that goes on has the same workers' turns."""
+        return [*super().state, self.done]
+
+    def turn(self, turns: Iterator[Any]) -> Any:
+        """Of these turns that of the next step; a training that goes on passes over the others."""
+        ahead = int(self.done) - self.taken
+        self.taken = int(self.done) + 1
+        return next(islice(turns, ahead, None))
+
+
+class _Asynchronous(_Simulated):
+    def __init__(
+        self, workers: SimulatedAsynchronous, model: nn.Module, task: Task, training: Training
+    ) -> None:
+        super().__init__(model, task, training)
+        self.late, count = workers.late, len(workers.times.each)
+        self.turns = workers.times.ends()
+        self.copies = [[p.detach().clone() for p in self._parameters] for _ in range(count)]
+        self.begun = torch.zeros(count, dtype=torch.int64)
+        remembers = self.late.remembers
+        self.squares = [torch.zeros_like(p) for p in self._parameters] if remembers else []
+        self.worker = 0
+
+    @property
+    def state(self) -> list[Tensor]:
+        """With the weights of each worker, and since which step it has them."""
+        copies = [one for copy in self.copies for one in copy]
+        return [*super().state, *copies, *self.squares, self.begun]
+
+    def backward(self, batch: Any) -> float:
+        """The loss of a batch with a worker's weights; its gradients, corrected, are in the
+        parameters afterwards."""
+        _, self.worker = self.turn(self.turns)
+        copies = self.copies[self.worker]
+        held = [p.data for p in self._parameters]
+        try:
+            for p, copy in zip(self._parameters, copies, strict=True):
+                p.data = copy
+            loss = super().backward(batch)
+        finally:
+            for p, now in zip(self._parameters, held, strict=True):
+                p.data = now
+        for number, (p, copy) in enumerate(zip(self._parameters, copies, strict=True)):
+            if p.grad is not None:
+                squares = self.squares[number] if self.squares else None
+                correct(self.late, p.grad, p.data - copy, squares)
+        return loss
+
+    def height(self, number: int, steps: int) -> float:
+        """The rate of a step, less where the gradient is late."""
+        late = int(self.done) - int(self.begun[self.worker])
+        return super().height(number, steps) * self.late.rate(late)
+
+    def step(self, number: int, steps: int) -> None:
+        """Apply the worker's gradients, and give it the weights."""
+        super().step(number, steps)
+        self.done += 1
+        self.begun[self.worker] = self.done
+        for p, copy in zip(self._parameters, self.copies[self.worker], strict=True):
+            copy.copy_(p.detach())
+
+
+class _Synchronous(_Simulated):
+    def __init__(
+        self, workers: SimulatedSynchronous, model: nn.Module, task: Task, training: Training
+    ) -> None:
+        super().__init__(model, task, training)
+        self.backups, self.count = workers.backups, len(workers.times.each)
+        self.turns = _in_rounds(workers)
+        self.sums = [torch.zeros_like(p) for p in self._parameters]
+        self.hits = torch.zeros(len(self._parameters), dtype=torch.int64)
+        self.counted = torch.zeros((), dtype=torch.int64)
+
+    @property
+    def state(self) -> list[Tensor]:
+        """With the gradients of a round that is not over."""
+        return [*super().state, *self.sums, self.hits, self.counted]
+
+    def backward(self, batch: Any) -> float:
+        """The loss of a batch; its gradients are added to those of the round, if they count."""
+        in_time = self.turn(self.turns)
+        loss = super().backward(batch)
+        if in_time:
+            self.counted += 1
+            for number, (p, total) in enumerate(zip(self._parameters, self.sums, strict=True)):
+                if p.grad is not None:
+                    total += p.grad
+                    self.hits[number] += 1
+        return loss
+
+    def step(self, number: int, steps: int) -> None:
+        """Where a round is over, or the training, apply the mean of its gradients."""
+        self.done += 1
+        if int(self.done) % self.count and number + 1 < steps:
+            return
+        if int(self.counted):
+            for index, (p, total) in enumerate(zip(self._parameters, self.sums, strict=True)):
+                p.grad = total / int(self.counted) if self.hits[index] else None
+            super().step(number, steps)
+        for one in (*self.sums, self.hits, self.counted):
+            one.zero_()
+
+
+def _in_rounds(workers: SimulatedSynchronous) -> Iterator[bool]:
+    """Of each gradient, worker after worker and round after round, whether it is in time."""
+    for times in workers.times.rounds():
+        order = sorted(range(len(times)), key=lambda worker: times[worker])
+        last = set(order[len(times) - workers.backups :])
+        yield from (worker not in last for worker in range(len(times)))

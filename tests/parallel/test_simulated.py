@@ -1,0 +1,208 @@
+"""Workers of a simulation: what they learn, by hand and beside one process, and going on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, seeded
+from shoestring.kit import SGD, AdamW, Constant, Supervised, Training, Workers, resuming, train
+from shoestring.kit.training import resume
+from shoestring.parallel import (
+    AdaptivelyCompensated,
+    AsItComes,
+    ByStaleness,
+    DelayCompensated,
+    LateGradients,
+    SimulatedAsynchronous,
+    SimulatedSynchronous,
+    StepTimes,
+)
+
+PLAIN = SGD(0.1, momentum=0.0)
+
+
+@dataclass
+class Pulled(Task):
+    """A loss with one weight w: half of (w - y)², so that its gradient is w - y; y is a batch."""
+
+    wanted: tuple[float, ...]
+
+    def batches(self, split, *, model=None):
+        return iter([torch.tensor([one]) for one in self.wanted])
+
+    def loss(self, model, batch):
+        return 0.5 * (model.weight - batch).square().sum()
+
+    def score(self, predict, split):
+        return 0.0
+
+    def example(self):
+        return (torch.zeros(1, 1),), {}
+
+
+def one_weight() -> nn.Module:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    return model
+
+
+def learnt(workers: Workers | None, steps: int, *wanted: float, optimizer=PLAIN) -> float:
+    training = Training(steps, optimizer, Constant(0.0), workers=workers)
+    model = train(one_weight(), Pulled(wanted), training)
+    return float(next(model.parameters()).detach())
+
+
+def late(late: LateGradients, workers: int = 2) -> SimulatedAsynchronous:
+    return SimulatedAsynchronous(StepTimes.equal(workers, spread=0.0), late)
+
+
+def pictures() -> Supervised:
+    with seeded(3):
+        inputs = torch.randn(96, 8)
+    split = inputs, (inputs[:, 0] > 0).long()
+    return Supervised(train=split, validation=split, batch_size=8)
+
+
+def net() -> nn.Module:
+    return nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+
+
+def weights(training: Training) -> Tensor:
+    with seeded(0):
+        model = train(net(), pictures(), training)
+    return torch.cat([one.detach().flatten() for one in model.parameters()])
+
+
+def test_a_late_gradient_by_hand():
+    """Two workers begin with 1. The first hands in 1 - 0: 0.9. The second, 1 - 2 = -1: 1.0.
+    The first, which has 0.9, hands in 0.9 - 0: 0.91."""
+    assert learnt(late(AsItComes()), 1, 0.0, 2.0) == pytest.approx(0.9)
+    assert learnt(late(AsItComes()), 2, 0.0, 2.0) == pytest.approx(1.0)
+    assert learnt(late(AsItComes()), 3, 0.0, 2.0) == pytest.approx(0.91)
+
+
+def test_a_late_gradient_is_compensated_by_hand():
+    """The second, -1, was made with 1 where the weight is 0.9: -1 + 0.5 · 1 · (0.9 - 1)."""
+    assert learnt(late(DelayCompensated(0.5)), 2, 0.0, 2.0) == pytest.approx(0.9 + 0.1 * 1.05)
+
+
+def test_the_adaptive_compensation_by_hand():
+    """The mean of squares is 0.1 · 1, then 0.9 · 0.1 + 0.1 · 1 = 0.19; the weight 2 / √0.19."""
+    found = learnt(late(AdaptivelyCompensated(2.0, decay=0.9)), 2, 0.0, 2.0)
+    assert found == pytest.approx(0.9 + 0.1 * (1 + 2 / 0.19**0.5 * 0.1))
+
+
+def test_the_rate_of_a_late_gradient_by_hand():
+    """The third worker's gradient is 2 steps late: half of the rate."""
+    first_two = learnt(late(ByStaleness(), 3), 2, 0.0, 0.0, 0.0)
+    assert first_two == pytest.approx(1 - 0.1 - 0.1)
+    assert learnt(late(ByStaleness(), 3), 3, 0.0, 0.0, 0.0) == pytest.approx(0.8 - 0.05)
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        late(AsItComes(), 1),
+        late(ByStaleness(), 1),
+        late(DelayCompensated(), 1),
+        late(AdaptivelyCompensated(), 1),
+        SimulatedSynchronous(StepTimes.equal(1)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("optimizer", [AdamW(1e-2), SGD(0.1)], ids=repr)
+def test_one_worker_learns_what_one_process_does(workers, optimizer):
+    expected = weights(Training(20, optimizer))
+    assert torch.equal(weights(Training(20, optimizer, workers=workers)), expected)
+
+
+def test_workers_that_wait_change_the_weights_once_a_round():
+    """Gradients of 1 with 0 and 2 cancel out. Of a last round with one of them, it counts alone."""
+    together = SimulatedSynchronous(StepTimes.equal(2))
+    assert learnt(together, 2, 0.0, 2.0) == pytest.approx(1.0)
+    assert learnt(together, 2, 0.0, 1.0) == pytest.approx(1 - 0.1 * 0.5)
+    assert learnt(together, 3, 0.0, 1.0) == pytest.approx(0.95 - 0.1 * 0.95)
+
+
+def test_a_gradient_that_comes_last_is_lost():
+    """The second worker is slow, so only the first's examples count."""
+    with_backup = SimulatedSynchronous(StepTimes((1.0, 3.0), spread=0.0), backups=1)
+    assert learnt(with_backup, 2, 0.0, 2.0) == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        late(AdaptivelyCompensated(), 3),
+        SimulatedAsynchronous(StepTimes.equal(4, slowest=3.0)),
+        SimulatedSynchronous(StepTimes.equal(3), backups=1),
+    ],
+    ids=repr,
+)
+def test_a_training_goes_on_where_it_was_killed(workers, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(resume, "EVERY", 1)
+    monkeypatch.setattr(resume, "_SECONDS", 0.0)
+    training = Training(31, SGD(0.1), workers=workers)
+    expected = weights(training)
+
+    def killed(step: int) -> None:
+        if step == 17:
+            raise KeyboardInterrupt
+
+    with resuming(tmp_path):
+        with pytest.raises(KeyboardInterrupt), seeded(0):
+            train(net(), pictures(), training, before_step=killed)
+        assert torch.equal(weights(training), expected)
+
+
+def test_weights_that_are_late_are_not_those_of_one_process():
+    expected = weights(Training(20, SGD(0.1)))
+    assert not torch.equal(weights(Training(20, SGD(0.1), workers=late(AsItComes(), 8))), expected)
+
+
+def test_a_slow_worker_holds_up_those_who_wait_and_not_the_others():
+    times = StepTimes.equal(8, slowest=3.0, spread=0.0)
+    waiting, free = SimulatedSynchronous(times), SimulatedAsynchronous(times)
+    assert waiting.seconds(80) == 30.0  # ten rounds
+    assert SimulatedSynchronous(times, backups=1).seconds(80) == 10.0
+    assert free.seconds(8) == 2.0  # seven of them twice before the slow one once
+    assert waiting.seconds(0) == free.seconds(0) == 0.0
+    assert waiting.seconds(800) / free.seconds(800) > 2
+
+
+def test_times_vary_and_are_the_same_again():
+    times = StepTimes.equal(3, spread=0.3)
+    first = list(islice(times.ends(), 50))
+    assert first == list(islice(times.ends(), 50)) == sorted(first)
+    assert {worker for _, worker in first} == {0, 1, 2}
+    assert first != list(islice(StepTimes.equal(3, spread=0.3, seed=1).ends(), 50))
+    wild = islice(StepTimes((1.0,), spread=9.0).rounds(), 99)
+    assert min(min(one) for one in wild) > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: StepTimes(()), "no worker"),
+        (lambda: StepTimes((1.0, 0.0)), "worker 1 takes 0.0"),
+        (lambda: StepTimes((1.0,), spread=-1), "spread of -1"),
+        (lambda: StepTimes.equal(0), "0 workers"),
+        (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=2), "2 of 2 workers"),
+        (lambda: DelayCompensated(-1.0), "compensation of -1"),
+        (lambda: AdaptivelyCompensated(1.0, decay=1.0), "decay of 1"),
+    ],
+)
+def test_numbers_out_of_range(wrong, words: str):
+    with pytest.raises(ValueError, match=words):
+        wrong()
+
+
+def test_what_is_no_workers():
+    with pytest.raises(TypeError, match=r"workers of shoestring\.parallel"):
+        Training(3, workers=4)  # pyright: ignore[reportArgumentType]
