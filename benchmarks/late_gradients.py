@@ -26,7 +26,7 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.core import score, seeded
-from shoestring.kit import SGD, Supervised, Training, Workers, save, train
+from shoestring.kit import SGD, DivergedError, Supervised, Training, Workers, save, train
 from shoestring.models import LeNet5, ResNet20
 from shoestring.parallel import (
     AdaptivelyCompensated,
@@ -137,10 +137,15 @@ def _tried(
     steps: int,
     factor: float,
 ) -> float:
-    """The validation score with a rate, of a seed that is not one of the others."""
+    """The validation score with a rate, of a seed of its own; that of a training that diverges
+    is 0."""
     if not rows.done(subject, CHOSEN_BY):
-        model = trained(problem, task, workers, steps, factor, CHOSEN_BY)
-        rows.add(subject, "validation error", 100 * (1 - score(task, model)), "%", CHOSEN_BY)
+        try:
+            model = trained(problem, task, workers, steps, factor, CHOSEN_BY)
+            error = 100 * (1 - score(task, model))
+        except DivergedError:
+            error = 100.0
+        rows.add(subject, "validation error", error, "%", CHOSEN_BY)
         rows.add(subject, "done", 1, "", CHOSEN_BY)
     return -next(
         row["value"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
-from shoestring.kit import Training
+from shoestring.kit import SGD, Training
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
 from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
@@ -239,14 +239,15 @@ def _updates(
 ) -> dict[str, float]:
     """The share of each parameter that a step of Adam with these moments changes.
 
-    The first step of Adagrad is the same.
+    The first step of Adagrad is the same; that of SGD is along the gradient.
     """
     shares: dict[str, float] = {}
     for name, weight in model.named_parameters():
         values = _as_real(weight.detach()).float()
         size = float(values.square().mean().sqrt()) if weight.numel() else 0.0
         if name in first and size:
-            step = first[name] / (second[name].sqrt() + 1e-8)
+            plain = isinstance(optimizer, SGD)
+            step = first[name] if plain else first[name] / (second[name].sqrt() + 1e-8)
             shares[name] = optimizer.learning_rate * float(step.square().mean().sqrt()) / size
     return shares
 

@@ -10,8 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task, seeded
-from shoestring.kit import SGD, AdamW, Constant, Supervised, Training, Workers, resuming, train
+from shoestring.core import Task, score, seeded
+from shoestring.kit import (
+    SGD,
+    AdamW,
+    Constant,
+    Supervised,
+    Training,
+    Workers,
+    parameters_of,
+    resuming,
+    train,
+)
 from shoestring.kit.training import resume
 from shoestring.parallel import (
     AdaptivelyCompensated,
@@ -23,6 +33,7 @@ from shoestring.parallel import (
     SimulatedSynchronous,
     StepTimes,
 )
+from shoestring.prune import Magnitude
 
 PLAIN = SGD(0.1, momentum=0.0)
 
@@ -159,6 +170,18 @@ def test_a_training_goes_on_where_it_was_killed(workers, tmp_path: Path, monkeyp
         with pytest.raises(KeyboardInterrupt), seeded(0):
             train(net(), pictures(), training, before_step=killed)
         assert torch.equal(weights(training), expected)
+
+
+def test_a_technique_that_changes_weights_while_it_trains_has_workers():
+    """What is pruned stays pruned, with the weights of each worker."""
+    training = Training(60, SGD(0.1), workers=SimulatedAsynchronous(StepTimes.equal(4)))
+    with seeded(0):
+        model = train(net(), pictures(), Training(60, SGD(0.1)))
+        pruned = Magnitude(density=0.4, training=training)(model, pictures())
+    zeros = [int((one.value() == 0).sum()) for one in parameters_of(pruned)]
+    sizes = [one.raw.numel() for one in parameters_of(pruned)]
+    assert sum(zeros) >= 0.5 * sum(size for size, none in zip(sizes, zeros, strict=True) if none)
+    assert score(pictures(), pruned) > 0.8
 
 
 def test_weights_that_are_late_are_not_those_of_one_process():

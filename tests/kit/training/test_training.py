@@ -15,6 +15,7 @@ import shoestring
 from shoestring import kit
 from shoestring.core import Task, score, seeded
 from shoestring.kit import (
+    SGD,
     Adagrad,
     AdamW,
     Averaged,
@@ -49,6 +50,7 @@ def test_a_name_makes_it_again_and_tells_what_was_chosen():
             Training(9, Adagrad(0.3, accumulated=0.01)),
             "Training(9, optimizer=Adagrad(0.3, accumulated=0.01))",
         ),
+        (Training(9, SGD(0.3)), "Training(9, optimizer=SGD(0.3))"),
         (Ramp(), "Ramp(0.5)"),
         (Ramp(0.3, rounds=4), "Ramp(0.3, rounds=4)"),
         (Single(), "Single()"),
@@ -76,6 +78,9 @@ def test_it_is_frozen():
         (lambda: AdamW(weight_decay=-0.1), "the weight decay is -0.1: it must be 0 or more"),
         (lambda: Adagrad(0.0), "the learning rate is 0.0: it must be above 0, such as 0.1"),
         (lambda: Adagrad(accumulated=-1.0), "the accumulated squares are -1.0: they must be 0"),
+        (lambda: SGD(0.0), "the learning rate is 0.0: it must be above 0, such as 0.1"),
+        (lambda: SGD(momentum=1.0), "the momentum is 1.0: it must be 0 or more and below 1"),
+        (lambda: SGD(weight_decay=-1.0), "the weight decay is -1.0: it must be 0 or more"),
         (lambda: Cosine(1.5), "the warm-up is 1.5: it is a share"),
         (lambda: Constant(-0.1), "the warm-up is -0.1: it is a share"),
         (lambda: Ramp(1.1), "a ramp over 1.1 of the steps"),
@@ -91,7 +96,7 @@ def test_numbers_out_of_range(make: Any, said: str):
 
 def test_other_kinds_are_refused_with_the_choices():
     wrong: list[tuple[dict, str]] = [
-        ({"optimizer": 1e-3}, r"the optimizer is 0\.001: give AdamW\(\) or Adagrad\(\)"),
+        ({"optimizer": 1e-3}, r"the optimizer is 0\.001: give AdamW\(\) or Adagrad\(\) or SGD\(\)"),
         ({"schedule": "cosine"}, r"the schedule is 'cosine': give Cosine\(\) or Constant\(\)"),
         ({"precision": torch.bfloat16}, r"the precision is .*: give Single\(\) or Mixed\(\)"),
     ]
@@ -184,6 +189,16 @@ def test_adagrad_by_hand(dtype: torch.dtype, within: float):
     begun = Training(1, Adagrad(0.5, accumulated=16.0), Constant(0.0))  # 3 over the root of 16 + 9
     moved = train(clone(weight), Gradients(3.0), begun)  # type: ignore[abstract]
     assert float(moved.weight.detach()) == pytest.approx(-0.3, abs=within)
+
+
+def test_sgd_by_hand():
+    """0.5 · 3 of 0, then half of that step again: momentum; with weight decay 0.1 · 1.5 less."""
+    weight = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(weight.weight)
+    for decay, wanted in ((0.0, -1.5 - 0.75), (0.1, -1.5 - 0.75 + 0.5 * 0.15)):
+        chosen = Training(2, SGD(0.5, momentum=0.5, weight_decay=decay), Constant(0.0))
+        model = train(clone(weight), Gradients(3.0, 0.0), chosen)  # type: ignore[abstract]
+        assert float(model.weight.detach()) == pytest.approx(wanted)
 
 
 def test_adagrad_learns_a_word_that_comes_once_as_far_as_one_that_always_comes():
