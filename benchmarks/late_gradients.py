@@ -124,7 +124,7 @@ def one(
     for words, slowest in (("alike", 1.0), ("one slow", 3.0)):
         if not rows.has(subject, f"simulated time, {words}"):
             made = ways(slowest)[way]
-            time = float(steps) if made is None else made.seconds(steps)  # type: ignore[attr-defined]
+            time = float(steps) if made is None else made.simulated_time(steps)  # type: ignore[attr-defined]
             rows.add(subject, f"simulated time, {words}", time, "steps of a worker")
 
 

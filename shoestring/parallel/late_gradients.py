@@ -55,7 +55,7 @@ class AsItComes:
 class ByStaleness:
     """The rate of a late gradient is divided by the steps that it is late.
 
-    Source: Zhang, Gupta, Lian & Liu 2016, "Staleness-aware async-SGD", equation 6.
+    Source: Zhang, Gupta, Lian & Liu 2016, "Staleness-aware async-SGD".
     """
 
     remembers = False
@@ -75,7 +75,7 @@ class DelayCompensated:
     g² stands for the second derivative: it is that of a log-likelihood, in the mean and near its
     maximum.
 
-    Source: Zheng et al. 2017, equation 10 (DC-ASGD-c, a constant weight).
+    Source: Zheng et al. 2017 (DC-ASGD-c, a constant weight).
 
     `weight`: λ of the paper, 0 or more; it has 0.04 for CIFAR-10. It depends on the size of the
         gradients.
@@ -104,7 +104,7 @@ class AdaptivelyCompensated:
 
     So the compensation does not depend on the size of the gradients.
 
-    Source: Zheng et al. 2017, equation 14 (DC-ASGD-a).
+    Source: Zheng et al. 2017 (DC-ASGD-a).
 
     `weight`: λ₀ of the paper, 0 or more; it has 2.
     `decay`: the share of the mean of squares that stays in each step, 0 or more and below 1.

@@ -48,7 +48,7 @@ class SimulatedAsynchronous:
         """The steps of a training by these workers."""
         return _Asynchronous(self, model, task, training)
 
-    def seconds(self, steps: int) -> float:
+    def simulated_time(self, steps: int) -> float:
         """The simulated time of so many steps, in the unit of `times`; 0 for none."""
         return next(islice(self.times.ends(), steps - 1, None))[0] if steps else 0.0
 
@@ -61,7 +61,7 @@ class SimulatedSynchronous:
     step that ends a round of all workers, and in the last one. The workers together see as many
     batches as one process does in as many steps, and change the weights less often.
 
-    Source: Chen et al. 2016, "Revisiting distributed synchronous SGD", algorithm 3 (backups).
+    Source: Chen et al. 2016, "Revisiting distributed synchronous SGD" (backups).
 
     `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
     `backups`: of each round so many gradients, those that come last, are not waited for, and are
@@ -84,7 +84,7 @@ class SimulatedSynchronous:
         """The steps of a training by these workers."""
         return _Synchronous(self, model, task, training)
 
-    def seconds(self, steps: int) -> float:
+    def simulated_time(self, steps: int) -> float:
         """The simulated time of so many steps, in the unit of `times`; 0 for none."""
         rounds = -(-steps // len(self.times.each))
         last = -1 - self.backups
@@ -118,10 +118,10 @@ class _Asynchronous(_Simulated):
         super().__init__(model, task, training)
         self.late, count = workers.late, len(workers.times.each)
         self.turns = workers.times.ends()
-        self.copies = [[p.detach().clone() for p in self._parameters] for _ in range(count)]
+        self.copies = [[p.detach().clone() for p in self.parameters] for _ in range(count)]
         self.begun = torch.zeros(count, dtype=torch.int64)
         remembers = self.late.remembers
-        self.squares = [torch.zeros_like(p) for p in self._parameters] if remembers else []
+        self.squares = [torch.zeros_like(p) for p in self.parameters] if remembers else []
         self.worker = 0
 
     @property
@@ -135,15 +135,15 @@ class _Asynchronous(_Simulated):
         parameters afterwards."""
         _, self.worker = self.turn(self.turns)
         copies = self.copies[self.worker]
-        held = [p.data for p in self._parameters]
+        held = [p.data for p in self.parameters]
         try:
-            for p, copy in zip(self._parameters, copies, strict=True):
+            for p, copy in zip(self.parameters, copies, strict=True):
                 p.data = copy
             loss = super().backward(batch)
         finally:
-            for p, now in zip(self._parameters, held, strict=True):
+            for p, now in zip(self.parameters, held, strict=True):
                 p.data = now
-        for number, (p, copy) in enumerate(zip(self._parameters, copies, strict=True)):
+        for number, (p, copy) in enumerate(zip(self.parameters, copies, strict=True)):
             if p.grad is not None:
                 squares = self.squares[number] if self.squares else None
                 correct(self.late, p.grad, p.data - copy, squares)
@@ -159,7 +159,7 @@ class _Asynchronous(_Simulated):
         super().step(number, steps)
         self.done += 1
         self.begun[self.worker] = self.done
-        for p, copy in zip(self._parameters, self.copies[self.worker], strict=True):
+        for p, copy in zip(self.parameters, self.copies[self.worker], strict=True):
             copy.copy_(p.detach())
 
 
@@ -170,8 +170,8 @@ class _Synchronous(_Simulated):
         super().__init__(model, task, training)
         self.backups, self.count = workers.backups, len(workers.times.each)
         self.turns = _in_rounds(workers)
-        self.sums = [torch.zeros_like(p) for p in self._parameters]
-        self.hits = torch.zeros(len(self._parameters), dtype=torch.int64)
+        self.sums = [torch.zeros_like(p) for p in self.parameters]
+        self.hits = torch.zeros(len(self.parameters), dtype=torch.int64)
         self.counted = torch.zeros((), dtype=torch.int64)
 
     @property
@@ -185,7 +185,7 @@ class _Synchronous(_Simulated):
         loss = super().backward(batch)
         if in_time:
             self.counted += 1
-            for number, (p, total) in enumerate(zip(self._parameters, self.sums, strict=True)):
+            for number, (p, total) in enumerate(zip(self.parameters, self.sums, strict=True)):
                 if p.grad is not None:
                     total += p.grad
                     self.hits[number] += 1
@@ -197,7 +197,7 @@ class _Synchronous(_Simulated):
         if int(self.done) % self.count and number + 1 < steps:
             return
         if int(self.counted):
-            for index, (p, total) in enumerate(zip(self._parameters, self.sums, strict=True)):
+            for index, (p, total) in enumerate(zip(self.parameters, self.sums, strict=True)):
                 p.grad = total / int(self.counted) if self.hits[index] else None
             super().step(number, steps)
         for one in (*self.sums, self.hits, self.counted):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,8 +13,9 @@ from types import MappingProxyType
 from torch import nn
 
 from shoestring.artifact import load
+from shoestring.artifact import save as write_whole
 from shoestring.core import Ledger, Task, prove, score, seeded
-from shoestring.kit import AdamW, Supervised, Training, resuming, train
+from shoestring.kit import AdamW, ShortfallWarning, Supervised, Training, resuming, train
 from shoestring.recipes.coding_to_size import coded_to_size
 from shoestring.search import (
     AtRandom,
@@ -149,7 +151,7 @@ def tiny_file(
     made, places = _all_coded(sealed, folder, drafts, settings, seed)
     best = max(made, key=lambda one: -1.0 if one.validation is None else one.validation)
     if times == 1:
-        shutil.copyfile(places[made.index(best)], path)
+        write_whole(path, places[made.index(best)].read_bytes())
     else:
         best = _coded(sealed, path, best, settings.longer(times), seed)
     assert best.validation is not None
@@ -171,14 +173,18 @@ def _all_coded(
 ) -> tuple[list[_Finalist], list[Path]]:
     """The finalists as files, and their places; those without a file are among them.
 
-    Raises the error of the last one where there is no file at all.
+    One without a file is warned of. Raises the error of the last where there is no file at all.
     """
-    made, error = list[_Finalist](), ValueError()
-    places = [folder / f"finalist_{number}.shoe" for number in range(len(drafts))]
+    made, error = list[_Finalist](), ValueError("no network was made by hand: give some")
+    told = (settings.size - settings.beside, settings.around, settings.steps)
+    told = (*told, settings.coding_steps, settings.learning_rate, settings.lost)
+    names = [hashlib.sha256(repr((one.name, told)).encode()).hexdigest()[:12] for one in drafts]
+    places = [folder / f"finalist_{name}.shoe" for name in names]
     for draft, place in zip(drafts, places, strict=True):
         try:
             made.append(_coded(task, place, draft, settings, seed))
         except ValueError as failed:
+            warnings.warn(f"{draft.name} has no file: {failed}", ShortfallWarning, stacklevel=3)
             made.append(draft)
             error = failed
     if all(one.validation is None for one in made):
@@ -233,6 +239,7 @@ def _found(
     if found.interrupted:
         raise KeyboardInterrupt
     seconds = sum(one.cost.processor_seconds or 0.0 for one in found.trials)
+    _ = found.best  # raises where there is none
     best = [one for one in found.candidates if one.score is not None and not one.over]
     drafts = [_Finalist(name=repr(one.architecture), make=one.untrained) for one in best]
     return drafts[:FINALISTS], seconds

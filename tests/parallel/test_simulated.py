@@ -192,11 +192,11 @@ def test_weights_that_are_late_are_not_those_of_one_process():
 def test_a_slow_worker_holds_up_those_who_wait_and_not_the_others():
     times = StepTimes.equal(8, slowest=3.0, spread=0.0)
     waiting, free = SimulatedSynchronous(times), SimulatedAsynchronous(times)
-    assert waiting.seconds(80) == 30.0  # ten rounds
-    assert SimulatedSynchronous(times, backups=1).seconds(80) == 10.0
-    assert free.seconds(8) == 2.0  # seven of them twice before the slow one once
-    assert waiting.seconds(0) == free.seconds(0) == 0.0
-    assert waiting.seconds(800) / free.seconds(800) > 2
+    assert waiting.simulated_time(80) == 30.0  # ten rounds
+    assert SimulatedSynchronous(times, backups=1).simulated_time(80) == 10.0
+    assert free.simulated_time(8) == 2.0  # seven of them twice before the slow one once
+    assert waiting.simulated_time(0) == free.simulated_time(0) == 0.0
+    assert waiting.simulated_time(800) / free.simulated_time(800) > 2
 
 
 def test_times_vary_and_are_the_same_again():

@@ -11,7 +11,7 @@ import torch
 from shoestring import kit
 from shoestring.artifact import load
 from shoestring.core import Ledger, seeded
-from shoestring.kit import AdamW, Averaged, Supervised, Training
+from shoestring.kit import AdamW, Averaged, ShortfallWarning, Supervised, Training
 from shoestring.models import SpokenDigits
 from shoestring.recipes import found_digits, tiny_files
 from shoestring.recipes.found_networks import PICTURES, SOUNDS, mixed_sounds, quick
@@ -49,6 +49,10 @@ def bars() -> Supervised:
         images[torch.arange(160), 0, labels] += 1
     splits = dict.fromkeys(("train", "validation", "test"), (images, labels))
     return Supervised(**splits, name="bars", batch_size=16)
+
+
+def weights(model: torch.nn.Module) -> int:
+    return sum(one.numel() for one in model.parameters())
 
 
 def test_longer_trains_what_was_chosen_longer_and_not_the_search():
@@ -111,21 +115,43 @@ def test_a_network_of_which_no_file_is_small_enough_is_passed_over(
     settings = replace(LITTLE, steps=1, coding_steps=1)
 
     def coded(model, task, path: Path, **told: object) -> None:
-        if path.stem == "finalist_0":
+        if weights(model) == weights(SpokenDigits(width=8)):
             raise ValueError("too large")
         kit.save(model, task, path)
 
     monkeypatch.setattr(tiny_files, "coded_to_size", coded)
     told = {"way": "by hand", "settings": settings}
-    made = tiny_file(bars(), tmp_path / "a.shoe", networks=tmp_path, **told)
+    with pytest.warns(ShortfallWarning, match="8 wide has no file: too large"):
+        made = tiny_file(bars(), tmp_path / "a.shoe", networks=tmp_path, **told)
     assert made.network == "4 wide" and made.finalists["8 wide"] is None
 
     def never(*args: object, **told: object) -> None:
         raise ValueError("the nearest has 1,700")
 
     monkeypatch.setattr(tiny_files, "coded_to_size", never)
-    with pytest.raises(ValueError, match=r"the nearest has 1,700"):
+    with (
+        pytest.warns(ShortfallWarning, match="4 wide has no file"),
+        pytest.raises(ValueError, match=r"the nearest has 1,700"),
+    ):
         tiny_file(bars(), tmp_path / "b.shoe", networks=tmp_path / "other", **told)
+    none = {**told, "settings": replace(settings, by_hand={})}
+    with pytest.raises(ValueError, match="no network was made by hand"):
+        tiny_file(bars(), tmp_path / "c.shoe", networks=tmp_path / "none", **none)
+
+
+def test_a_finalist_of_other_settings_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    steps = list[int]()
+
+    def coded(model, task, path: Path, **told) -> None:
+        steps.append(told["training"].steps)
+        kit.save(model, task, path)
+
+    monkeypatch.setattr(tiny_files, "coded_to_size", coded)
+    for coding_steps in (1, 2, 2):
+        settings = replace(LITTLE, steps=1, coding_steps=coding_steps)
+        told = {"way": "by hand", "settings": settings, "networks": tmp_path}
+        tiny_file(bars(), tmp_path / "a.shoe", **told)
+    assert steps == [1, 1, 2, 2]
 
 
 def test_what_was_chosen_is_made_once_more_with_a_longer_training(
@@ -134,14 +160,14 @@ def test_what_was_chosen_is_made_once_more_with_a_longer_training(
     steps = list[tuple[str, int]]()
 
     def coded(model, task, path: Path, **told) -> None:
-        steps.append((path.stem, told["training"].steps))
+        steps.append((path.stem.split("_")[0], told["training"].steps))
         kit.save(model, task, path)
 
     monkeypatch.setattr(tiny_files, "coded_to_size", coded)
     settings = replace(LITTLE, steps=1, coding_steps=2)
     told = {"way": "by hand", "settings": settings, "networks": tmp_path, "times": 3.0}
     made = tiny_file(bars(), tmp_path / "a.shoe", **told)
-    assert steps == [("finalist_0", 2), ("finalist_1", 2), ("a", 6)]
+    assert steps == [("finalist", 2), ("finalist", 2), ("a", 6)]
     assert made.network in settings.by_hand
 
 

@@ -255,7 +255,7 @@ class Averaged:
 
 @runtime_checkable
 class Workers(Protocol):
-    """Who makes the gradients of a training: a value, such as `parallel.SimulatedWorkers(8)`."""
+    """Who makes the gradients of a training, such as `parallel.SimulatedAsynchronous`: a value."""
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Any:
         """The steps of a training: a `kit.training.steps.Steps` that makes gradients its way."""

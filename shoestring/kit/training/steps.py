@@ -23,18 +23,19 @@ class Steps:
     The model has a parameter that is not frozen, and is in the mode that it is to be trained in.
 
     `optimizer`: torch's, over `singles`.
+    `parameters`: those that are trained.
     `singles`: the parameters that are trained, or copies in single precision of those with less.
     """
 
     def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
         self.model, self.task, self.training = model, task, training
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self.singles = [_single(p) for p in self._parameters]
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.singles = [_single(p) for p in self.parameters]
         self.optimizer = _optimizer(
             training.optimizer,
             _groups(
                 model,
-                dict(zip(self._parameters, self.singles, strict=True)),
+                dict(zip(self.parameters, self.singles, strict=True)),
                 training.optimizer.learning_rate,
             ),
             self.singles,
@@ -63,7 +64,7 @@ class Steps:
         height = self.height(number, steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["highest"] * height
-        _step(self.optimizer, self._parameters, self.singles, self.training)
+        _step(self.optimizer, self.parameters, self.singles, self.training)
         _keep_positive(self.optimizer)
 
     def height(self, number: int, steps: int) -> float:
