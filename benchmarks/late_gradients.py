@@ -111,7 +111,13 @@ def one(
         if rows.seed not in (None, seed) or rows.done(subject, seed):
             continue
         began = process_time()
-        model = trained(problem, task, workers, steps, best, seed)
+        try:
+            model = trained(problem, task, workers, steps, best, seed)
+        except DivergedError as error:
+            print(f"{subject}, seed {seed}: {error}", flush=True)
+            rows.add(subject, "test error", 100.0, "%", seed)
+            rows.add(subject, "done", 1, "", seed)
+            continue
         rows.add(subject, "seconds of a core", process_time() - began, "s", seed, timed=True)
         rows.add(subject, "learning rate", best * problem.rate, "", seed)
         rows.add(subject, "validation error", 100 * (1 - score(task, model)), "%", seed)

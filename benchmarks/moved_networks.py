@@ -126,7 +126,8 @@ def drafted(make: Callable[[], nn.Module], task: Supervised, path: Path) -> Path
 def searched(task: Supervised, limit: float, folder: Path, quick: bool, seed: int) -> Found:
     """What a search on few pictures finds within the milliseconds."""
     space, draw = Stages(), Random(seed)
-    table = OperationTable(meter=Latency(repeats=7), folder=folder / "milliseconds")
+    timed = Latency(repeats=7, clock=ThreadTime())
+    table = OperationTable(meter=timed, folder=folder / "milliseconds")
     some = [space.made(space.drawn(draw)).network() for _ in range(FITTED)]
     table = table.fitted(some, task.sealed())
     foretold = TabledMilliseconds(table=table, known_above=2 * limit, seconds=120.0)
@@ -138,7 +139,7 @@ def searched(task: Supervised, limit: float, folder: Path, quick: bool, seed: in
         method=Method(trainings=3.0 if quick else TRAININGS),
         training=Training(60 if quick else STEPS, AdamW(3e-3), statistics=Averaged()),
         estimates=(*ESTIMATES, foretold),
-        meters=[Latency(repeats=7)],
+        meters=[timed],
         minutes=24 * 60,
         seed=seed,
     )

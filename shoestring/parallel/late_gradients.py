@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ _EPSILON = 1e-7
 """As published; it keeps the compensation finite where a gradient was 0 so far."""
 
 
+@runtime_checkable
 class LateGradients(Protocol):
     """What becomes of a gradient that was made with older weights."""
 
@@ -72,13 +73,14 @@ class ByStaleness:
 class DelayCompensated:
     """A late gradient g becomes g + weight · g² · (the weights now less those it was made with).
 
-    g² stands for the second derivative: it is that of a log-likelihood, in the mean and near its
-    maximum.
+    g² stands for the second derivative. It is that of a log-likelihood in the mean over examples,
+    near the maximum; g is the mean gradient of a batch, whose square is smaller, the more so the
+    larger the batch.
 
     Source: Zheng et al. 2017 (DC-ASGD-c, a constant weight).
 
-    `weight`: λ of the paper, 0 or more; it has 0.04 for CIFAR-10. It depends on the size of the
-        gradients.
+    `weight`: λ of the paper, 0 or more; it has 0.04 for CIFAR-10. What is right depends on the size
+        of the gradients and of the batch: choose it on validation data.
 
     Raises ValueError for a weight out of range.
     """
@@ -102,7 +104,8 @@ class DelayCompensated:
 class AdaptivelyCompensated:
     """The same, with a weight for each parameter: `weight` by the root mean square of its gradient.
 
-    So the compensation does not depend on the size of the gradients.
+    So the size of the compensation is in proportion to the gradient, not to its square. The mean of
+    squares begins with 0, so that first compensations are larger.
 
     Source: Zheng et al. 2017 (DC-ASGD-a).
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task
-from shoestring.kit import Training
+from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
-from shoestring.parallel.late_gradients import DelayCompensated, LateGradients, correct
+from shoestring.parallel.late_gradients import AsItComes, LateGradients, correct
 from shoestring.parallel.step_times import StepTimes
 
 
@@ -33,16 +33,26 @@ class SimulatedAsynchronous:
     as many steps late as there are other workers.
 
     Batch norms keep one moving average, that of all workers. Momentum is the server's: it makes
-    late gradients last, so a lower one than in one process may be better.
+    late gradients last, so give none or little. Gradients are clipped after they are corrected.
 
     Source: Dean et al. 2012 (Downpour SGD, with one batch between exchanges).
 
     `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
     `late`: what a late gradient is worth.
+
+    Raises TypeError for other times or another kind of late gradients.
     """
 
     times: StepTimes
-    late: LateGradients = DelayCompensated()
+    late: LateGradients = AsItComes()
+
+    def __post_init__(self) -> None:
+        _check_times(self.times)
+        if isinstance(self.late, type) or not isinstance(self.late, LateGradients):
+            raise TypeError(
+                f"late gradients as {self.late!r}: give AsItComes(), ByStaleness(), "
+                "DelayCompensated() or AdaptivelyCompensated()"
+            )
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by these workers."""
@@ -50,6 +60,7 @@ class SimulatedAsynchronous:
 
     def simulated_time(self, steps: int) -> float:
         """The simulated time of so many steps, in the unit of `times`; 0 for none."""
+        _check_steps(steps)
         return next(islice(self.times.ends(), steps - 1, None))[0] if steps else 0.0
 
 
@@ -67,14 +78,15 @@ class SimulatedSynchronous:
     `backups`: of each round so many gradients, those that come last, are not waited for, and are
         lost; 0 or more, fewer than the workers.
 
-    Raises ValueError for backups out of range.
+    Raises ValueError for backups out of range, TypeError for other times.
     """
 
     times: StepTimes
     backups: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.backups < len(self.times.each):
+        _check_times(self.times)
+        if not isinstance(self.backups, int) or not 0 <= self.backups < len(self.times.each):
             raise ValueError(
                 f"{self.backups!r} of {len(self.times.each)} workers are not waited for: give 0 or "
                 "more, fewer than the workers"
@@ -85,10 +97,26 @@ class SimulatedSynchronous:
         return _Synchronous(self, model, task, training)
 
     def simulated_time(self, steps: int) -> float:
-        """The simulated time of so many steps, in the unit of `times`; 0 for none."""
+        """The simulated time of so many steps, in the unit of `times`; 0 for none.
+
+        A last round that is not full takes as long as a full one.
+        """
+        _check_steps(steps)
         rounds = -(-steps // len(self.times.each))
         last = -1 - self.backups
         return math.fsum(sorted(one)[last] for one in islice(self.times.rounds(), rounds))
+
+
+def _check_times(times: object) -> None:
+    if not isinstance(times, StepTimes):
+        raise TypeError(
+            f"the times of workers are {times!r}: give StepTimes, as StepTimes.equal(8)"
+        )
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 0:
+        raise ValueError(f"the time of {steps!r} steps: give 0 or more")
 
 
 class _Simulated(Steps):
@@ -96,6 +124,12 @@ class _Simulated(Steps):
 
     def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
         super().__init__(model, task, training)
+        half = {str(p.dtype) for p in self.parameters if torch.finfo(p.dtype).bits < 32}
+        if half:
+            raise ValueError(
+                f"workers are simulated with weights of single precision, and some are {half.pop()}"
+                ": sums of their gradients overflow. Train model.float(), with precision=Mixed()"
+            )
         self.done = torch.zeros((), dtype=torch.int64)
         self.taken = 0
 
@@ -157,6 +191,11 @@ class _Asynchronous(_Simulated):
     def step(self, number: int, steps: int) -> None:
         """Apply the worker's gradients, and give it the weights."""
         super().step(number, steps)
+        if number + 1 == steps and not all(bool(p.isfinite().all()) for p in self.parameters):
+            raise DivergedError(
+                f"weights are NaN or infinite after the last of {steps} steps, which the loss with "
+                "a worker's older weights did not show: use a lower learning rate"
+            )
         self.done += 1
         self.begun[self.worker] = self.done
         for p, copy in zip(self.parameters, self.copies[self.worker], strict=True):
@@ -198,15 +237,20 @@ class _Synchronous(_Simulated):
             return
         if int(self.counted):
             for index, (p, total) in enumerate(zip(self.parameters, self.sums, strict=True)):
-                p.grad = total / int(self.counted) if self.hits[index] else None
+                hits = int(self.hits[index])
+                p.grad = total / hits if hits else None
             super().step(number, steps)
         for one in (*self.sums, self.hits, self.counted):
             one.zero_()
 
 
 def _in_rounds(workers: SimulatedSynchronous) -> Iterator[bool]:
-    """Of each gradient, worker after worker and round after round, whether it is in time."""
-    for times in workers.times.rounds():
-        order = sorted(range(len(times)), key=lambda worker: times[worker])
-        last = set(order[len(times) - workers.backups :])
-        yield from (worker not in last for worker in range(len(times)))
+    """Of each gradient of a round, and round after round, whether it is in time.
+
+    Each round begins with another worker, so that a slow one does not always have the same turn.
+    """
+    count = len(workers.times.each)
+    for number, times in enumerate(workers.times.rounds()):
+        order = sorted(range(count), key=lambda worker: times[worker])
+        last = set(order[count - workers.backups :])
+        yield from ((place + number) % count not in last for place in range(count))

@@ -29,6 +29,7 @@ class StepTimes:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "each", tuple(self.each))
         if not self.each:
             raise ValueError("the times of no worker: give one number for each")
         for number, time in enumerate(self.each):
@@ -46,8 +47,8 @@ class StepTimes:
         `workers`: how many, 1 or more.
         `slowest`: the time of a step of the last one, above 0.
         """
-        if workers < 1:
-            raise ValueError(f"{workers!r} workers: give 1 or more")
+        if not isinstance(workers, int) or workers < 1:
+            raise ValueError(f"{workers!r} workers: give an integer, 1 or more")
         return StepTimes((1.0,) * (workers - 1) + (slowest,), spread, seed)
 
     def ends(self) -> Iterator[tuple[float, int]]:

@@ -62,15 +62,16 @@ def diagnose(
     `seed`: of the batches.
 
     Raises TypeError for what is no module or no task; ValueError for a model without parameters,
-    for numbers out of range, for a training split without batches and for a loss that fails since
-    the labels have more classes than the model has answers; and what the model's forward or the
-    task's loss raises.
+    for numbers out of range, for a training with workers, for a training split without batches and
+    for a loss that fails since the labels have more classes than the model has answers; and what
+    the model's forward or the task's loss raises.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"diagnose needs a torch module, and got {type(model).__name__}")
     check_task(task)
     model = unwrapped(model)
     _check(model, training, looked_at, rate_steps)
+    training.check_alone("diagnose")
     with seeded(seed):
         copy = clone_in_training(model)
         shown = list(islice(batches(task, "train", copy), looked_at))

@@ -30,7 +30,7 @@ from shoestring.search import (
 FITTED, FIT_FROM = 8, 300
 """Networks that are drawn to fit the table of milliseconds, and the seconds from which it is."""
 LOOKING = 0.1
-"""The share of the time for measuring operations, and as much again for a fit."""
+"""The share of the time for measuring operations, beside the fit of a table that has them."""
 FAR = 2.0
 """A network is not measured that is guessed to take so many times the milliseconds allowed."""
 
@@ -126,11 +126,11 @@ class _Milliseconds:
         networks = [self.space.made(self.space.drawn(draw)).network() for _ in range(FITTED)]
         time = LOOKING * self.clock.seconds
         try:
-            table.learn(networks[0], task, time)
+            learnt = networks if self.clock.seconds >= FIT_FROM else networks[:1]
+            known = [table.learn(one, task, time - (monotonic() - began)) for one in learnt]
             took = monotonic() - began
-            if self.clock.seconds >= FIT_FROM and FITTED * took <= 2 * time:
+            if len(known) == FITTED and all(known):
                 table = table.fitted(networks, task)
-                took = 0.0
         except UnknownOperatorError as error:
             self.clock.say(f"  {error}: milliseconds are decided on files alone")
             self.tell({"event": "table", "measurements": 0, "why": str(error)})

@@ -18,6 +18,10 @@ _TRIES = 4  # codings toward a size, until a file is no larger
 _NEAR = 0.8  # the share of the size that a file which lost score should have
 
 
+class TooLargeError(ValueError):
+    """No try led to a file of the size; the message names the nearest."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Coded:
     """What coding came to.
@@ -57,8 +61,8 @@ def coded_to_size(
     `score`: of a file on validation data, higher is better: what the file's user cares for, such as
         words, which need not be what the network's task scores.
     `lost`: the loss of score that is good enough.
-    Raises ValueError where no try led to a file of `size` bytes: it names the nearest, and nothing
-    is written.
+    Raises TooLargeError where no try led to a file of `size` bytes: it names the nearest, and
+    nothing is written.
     """
     goal, sizes = float(size - around), []
     best: tuple[float, bytes] | None = None
@@ -82,7 +86,7 @@ def coded_to_size(
                 break
             goal *= min(3.0, change)
     if best is None:
-        raise ValueError(
+        raise TooLargeError(
             f"the file was to have {size:,} bytes at most, and the nearest of {_TRIES} tries has "
             f"{min(sizes):,}: give that size, or more passes"
         )

@@ -15,8 +15,16 @@ from torch import nn
 from shoestring.artifact import load
 from shoestring.artifact import save as write_whole
 from shoestring.core import Ledger, Task, prove, score, seeded
-from shoestring.kit import AdamW, ShortfallWarning, Supervised, Training, resuming, train
-from shoestring.recipes.coding_to_size import coded_to_size
+from shoestring.kit import (
+    AdamW,
+    DivergedError,
+    ShortfallWarning,
+    Supervised,
+    Training,
+    resuming,
+    train,
+)
+from shoestring.recipes.coding_to_size import TooLargeError, coded_to_size
 from shoestring.search import (
     AtRandom,
     CodedBytes,
@@ -150,10 +158,12 @@ def tiny_file(
     folder.mkdir(parents=True, exist_ok=True)
     made, places = _all_coded(sealed, folder, drafts, settings, seed)
     best = max(made, key=lambda one: -1.0 if one.validation is None else one.validation)
-    if times == 1:
-        write_whole(path, places[made.index(best)].read_bytes())
-    else:
-        best = _coded(sealed, path, best, settings.longer(times), seed)
+    place = places[made.index(best)]
+    if times != 1:
+        longer = settings.longer(times)
+        place = _place(folder, best, longer)
+        best = _coded(sealed, place, best, longer, seed)
+    write_whole(path, place.read_bytes())
     assert best.validation is not None
     return TinyFile(
         way=way,
@@ -175,21 +185,26 @@ def _all_coded(
 
     One without a file is warned of. Raises the error of the last where there is no file at all.
     """
-    made, error = list[_Finalist](), ValueError("no network was made by hand: give some")
-    told = (settings.size - settings.beside, settings.around, settings.steps)
-    told = (*told, settings.coding_steps, settings.learning_rate, settings.lost)
-    names = [hashlib.sha256(repr((one.name, told)).encode()).hexdigest()[:12] for one in drafts]
-    places = [folder / f"finalist_{name}.shoe" for name in names]
+    made = list[_Finalist]()
+    error: Exception = ValueError("no network was made by hand: give some")
+    places = [_place(folder, one, settings) for one in drafts]
     for draft, place in zip(drafts, places, strict=True):
         try:
             made.append(_coded(task, place, draft, settings, seed))
-        except ValueError as failed:
+        except (TooLargeError, DivergedError) as failed:
             warnings.warn(f"{draft.name} has no file: {failed}", ShortfallWarning, stacklevel=3)
             made.append(draft)
             error = failed
     if all(one.validation is None for one in made):
         raise error
     return made, places
+
+
+def _place(folder: Path, draft: _Finalist, settings: FewBytes) -> Path:
+    """Where the file of a finalist is kept: one of other settings has another place."""
+    told = (settings.size - settings.beside, settings.around, settings.steps)
+    told = (draft.name, *told, settings.coding_steps, settings.learning_rate, settings.lost)
+    return folder / f"finalist_{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}.shoe"
 
 
 def _coded(task: Task, path: Path, draft: _Finalist, settings: FewBytes, seed: int) -> _Finalist:

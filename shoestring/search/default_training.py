@@ -119,7 +119,7 @@ def _hit_rarely(model: nn.Module, task: Task) -> dict[str, float]:
                 if weight.ndim == 2 and weight.grad is not None:
                     hit = weight.grad.detach().ne(0).any(1).float().mean()
                     shares.setdefault(name, []).append(float(hit))
-            if not any(0 < mean < RARE for (mean, *_) in shares.values()):
+            if not any(mean < RARE for (mean, *_) in shares.values()):
                 break
     means = {name: fmean(found) for name, found in shares.items()}
     return {name: mean for name, mean in means.items() if 0 < mean < RARE}

@@ -131,10 +131,11 @@ def range_test(
     `seconds`: at most so long, above 0; each rate gets its share of them and one step at least.
     `seed`: of the order of batches, dropout and the rest.
 
-    Raises ValueError for numbers out of range, for a model without a parameter that learns, and
-    where the training split is empty.
+    Raises ValueError for numbers out of range, for a model without a parameter that learns, for a
+    training with workers, and where the training split is empty.
     """
     _check(model, task, steps, seconds)
+    training.check_alone("the range test")
     begun, copy = monotonic(), clone_in_training(model)
     with seeded(seed), progress("learning-rate range test", RATES + 1) as advance:
         stepping, batches = Steps(copy, task, _constant(training)), Batches(task, copy)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from shoestring.kit import (
     SGD,
     AdamW,
     Constant,
+    DivergedError,
     Supervised,
     Training,
     Workers,
@@ -33,7 +36,9 @@ from shoestring.parallel import (
     SimulatedSynchronous,
     StepTimes,
 )
+from shoestring.plan import diagnose
 from shoestring.prune import Magnitude
+from shoestring.search import range_test
 
 PLAIN = SGD(0.1, momentum=0.0)
 
@@ -217,6 +222,10 @@ def test_times_vary_and_are_the_same_again():
         (lambda: StepTimes((1.0,), spread=-1), "spread of -1"),
         (lambda: StepTimes.equal(0), "0 workers"),
         (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=2), "2 of 2 workers"),
+        (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=0.5), "0.5 of 2 workers"),
+        (lambda: StepTimes.equal(2.5), "2.5 workers"),
+        (lambda: SimulatedSynchronous(StepTimes.equal(2)).simulated_time(-1), "-1 steps"),
+        (lambda: SimulatedAsynchronous(StepTimes.equal(2)).simulated_time(-1), "-1 steps"),
         (lambda: DelayCompensated(-1.0), "compensation of -1"),
         (lambda: AdaptivelyCompensated(1.0, decay=1.0), "decay of 1"),
     ],
@@ -226,6 +235,77 @@ def test_numbers_out_of_range(wrong, words: str):
         wrong()
 
 
-def test_what_is_no_workers():
-    with pytest.raises(TypeError, match=r"workers of shoestring\.parallel"):
-        Training(3, workers=4)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda: Training(3, workers=4), r"workers of shoestring\.parallel"),
+        (lambda: Training(3, workers=SimulatedAsynchronous), r"workers of shoestring\.parallel"),
+        (lambda: SimulatedAsynchronous(4), r"give StepTimes"),
+        (lambda: SimulatedSynchronous(4), r"give StepTimes"),
+        (lambda: SimulatedAsynchronous(StepTimes.equal(2), AsItComes), r"give AsItComes\(\)"),
+        (lambda: SimulatedAsynchronous(StepTimes.equal(2), None), r"give AsItComes\(\)"),
+    ],
+)
+def test_what_is_of_another_kind(wrong, words: str):
+    with pytest.raises(TypeError, match=words):
+        wrong()
+
+
+def test_times_in_a_list_are_a_value_too():
+    assert hash(Training(3, workers=SimulatedSynchronous(StepTimes([1.0, 2.0]))))  # type: ignore[arg-type]
+
+
+def test_a_training_that_takes_turns_loses_neither_turn_to_a_slow_worker():
+    """Batches 0 and 2 take turns; each round begins with another worker, and so loses another."""
+    workers = SimulatedSynchronous(StepTimes((1.0, 3.0), spread=0.0), backups=1)
+    assert learnt(workers, 2, 0.0, 2.0) == pytest.approx(0.9)
+    assert learnt(workers, 4, 0.0, 2.0) == pytest.approx(0.9 - 0.1 * (0.9 - 2.0))
+
+
+def test_a_parameter_without_a_gradient_in_some_of_a_round_has_the_mean_of_those_it_had():
+    class Turns(Pulled):
+        def loss(self, model, batch):
+            part = model[0] if float(batch) == 0 else model[1]
+            return 0.5 * (part.weight - batch).square().sum()
+
+    model = nn.Sequential(one_weight(), one_weight())
+    workers = SimulatedSynchronous(StepTimes.equal(2))
+    train(model, Turns((0.0, 2.0)), Training(2, PLAIN, Constant(0.0), workers=workers))
+    found = [float(one.detach()) for one in model.parameters()]
+    assert found == pytest.approx([0.9, 1.1])
+
+
+def test_weights_that_broke_in_the_last_steps_are_an_error():
+    """The loss is of a worker's older weights, and is finite for some steps more."""
+
+    class Steep(Pulled):
+        def loss(self, model, batch):
+            return 3e38 * model.weight.sum()
+
+    steep = Training(2, SGD(1e3, momentum=0.0), Constant(0.0), workers=late(AsItComes(), 4))
+    with pytest.raises(DivergedError, match="after the last of 2 steps"):
+        train(one_weight(), Steep((0.0,)), steep)
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(ValueError, match=r"some are torch\.float16.*precision=Mixed"):
+        training = Training(2, PLAIN, workers=SimulatedSynchronous(StepTimes.equal(2)))
+        train(one_weight().half(), Pulled((0.0,)), training)
+
+
+def test_what_is_of_one_process_says_so():
+    training = Training(100, workers=late(AsItComes()))
+    with pytest.raises(ValueError, match="range test is of one process"):
+        range_test(net(), pictures(), training)
+    with pytest.raises(ValueError, match="diagnose is of one process"):
+        diagnose(net(), pictures(), training=training)
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_learns():
+    page = Path(__file__).parents[2] / "docs" / "parallel.md"
+    found = re.search(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    namespace = dict[str, Any]()
+    exec(found.group(1), namespace)
+    assert namespace["task"].score(namespace["model"], "validation") > 0.75

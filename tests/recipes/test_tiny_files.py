@@ -14,6 +14,7 @@ from shoestring.core import Ledger, seeded
 from shoestring.kit import AdamW, Averaged, ShortfallWarning, Supervised, Training
 from shoestring.models import SpokenDigits
 from shoestring.recipes import found_digits, tiny_files
+from shoestring.recipes.coding_to_size import TooLargeError
 from shoestring.recipes.found_networks import PICTURES, SOUNDS, mixed_sounds, quick
 from shoestring.recipes.tiny_files import WAYS, FewBytes, tiny_file
 from shoestring.search import Stages
@@ -116,7 +117,7 @@ def test_a_network_of_which_no_file_is_small_enough_is_passed_over(
 
     def coded(model, task, path: Path, **told: object) -> None:
         if weights(model) == weights(SpokenDigits(width=8)):
-            raise ValueError("too large")
+            raise TooLargeError("too large")
         kit.save(model, task, path)
 
     monkeypatch.setattr(tiny_files, "coded_to_size", coded)
@@ -126,7 +127,7 @@ def test_a_network_of_which_no_file_is_small_enough_is_passed_over(
     assert made.network == "4 wide" and made.finalists["8 wide"] is None
 
     def never(*args: object, **told: object) -> None:
-        raise ValueError("the nearest has 1,700")
+        raise TooLargeError("the nearest has 1,700")
 
     monkeypatch.setattr(tiny_files, "coded_to_size", never)
     with (
@@ -166,8 +167,11 @@ def test_what_was_chosen_is_made_once_more_with_a_longer_training(
     monkeypatch.setattr(tiny_files, "coded_to_size", coded)
     settings = replace(LITTLE, steps=1, coding_steps=2)
     told = {"way": "by hand", "settings": settings, "networks": tmp_path, "times": 3.0}
+    tiny_file(bars(), tmp_path / "a.shoe", **{**told, "times": 1.0})  # at the same place
+    before = (tmp_path / "a.shoe").read_bytes()
     made = tiny_file(bars(), tmp_path / "a.shoe", **told)
-    assert steps == [("finalist", 2), ("finalist", 2), ("a", 6)]
+    assert (tmp_path / "a.shoe").read_bytes() != before
+    assert steps == [("finalist", 2), ("finalist", 2), ("finalist", 6)]
     assert made.network in settings.by_hand
 
 

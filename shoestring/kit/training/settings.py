@@ -303,9 +303,19 @@ class Training:
             if not isinstance(value := getattr(self, name), kinds):
                 choices = " or ".join(f"{kind.__name__}()" for kind in kinds)
                 raise TypeError(f"the {name} is {value!r}: give {choices}")
-        if self.workers is not None and not isinstance(self.workers, Workers):
+        is_workers = isinstance(self.workers, Workers) and not isinstance(self.workers, type)
+        if self.workers is not None and not is_workers:
             raise TypeError(
                 f"the workers are {self.workers!r}: give None, or workers of shoestring.parallel"
+            )
+
+    def check_alone(self, what: str) -> None:
+        """Raise ValueError where workers were given for what one process does."""
+        if self.workers is not None:
+            raise ValueError(
+                f"{what} is of one process, and the training has workers: give "
+                "dataclasses.replace(training, workers=None), and mind that a rate that is right "
+                "for one process may be too high for late gradients"
             )
 
     def scaled(self, share: float) -> Training:
