@@ -222,8 +222,8 @@ def test_times_vary_and_are_the_same_again():
         (lambda: StepTimes((1.0,), spread=-1), "spread of -1"),
         (lambda: StepTimes.equal(0), "0 workers"),
         (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=2), "2 of 2 workers"),
-        (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=0.5), "0.5 of 2 workers"),
-        (lambda: StepTimes.equal(2.5), "2.5 workers"),
+        (lambda: SimulatedSynchronous(StepTimes.equal(2), backups=0.5), "0.5 of 2 workers"),  # pyright: ignore[reportArgumentType]
+        (lambda: StepTimes.equal(2.5), "2.5 workers"),  # pyright: ignore[reportArgumentType]
         (lambda: SimulatedSynchronous(StepTimes.equal(2)).simulated_time(-1), "-1 steps"),
         (lambda: SimulatedAsynchronous(StepTimes.equal(2)).simulated_time(-1), "-1 steps"),
         (lambda: DelayCompensated(-1.0), "compensation of -1"),
@@ -238,12 +238,12 @@ def test_numbers_out_of_range(wrong, words: str):
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        (lambda: Training(3, workers=4), r"workers of shoestring\.parallel"),
-        (lambda: Training(3, workers=SimulatedAsynchronous), r"workers of shoestring\.parallel"),
-        (lambda: SimulatedAsynchronous(4), r"give StepTimes"),
-        (lambda: SimulatedSynchronous(4), r"give StepTimes"),
-        (lambda: SimulatedAsynchronous(StepTimes.equal(2), AsItComes), r"give AsItComes\(\)"),
-        (lambda: SimulatedAsynchronous(StepTimes.equal(2), None), r"give AsItComes\(\)"),
+        (lambda: Training(3, workers=4), r"workers of shoestring\.parallel"),  # pyright: ignore[reportArgumentType]
+        (lambda: Training(3, workers=SimulatedAsynchronous), r"workers of shoestring\.parallel"),  # pyright: ignore[reportArgumentType]
+        (lambda: SimulatedAsynchronous(4), r"give StepTimes"),  # pyright: ignore[reportArgumentType]
+        (lambda: SimulatedSynchronous(4), r"give StepTimes"),  # pyright: ignore[reportArgumentType]
+        (lambda: SimulatedAsynchronous(StepTimes.equal(2), AsItComes), r"give AsItComes\(\)"),  # pyright: ignore[reportArgumentType]
+        (lambda: SimulatedAsynchronous(StepTimes.equal(2), None), r"give AsItComes\(\)"),  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_what_is_of_another_kind(wrong, words: str):
