@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
 _EPSILON = 1e-7
@@ -139,9 +138,3 @@ class AdaptivelyCompensated:
 def _check_weight(weight: float) -> None:
     if not 0 <= weight < math.inf:
         raise ValueError(f"a compensation of {weight!r}: give a weight of 0 or more")
-
-
-def correct(late: LateGradients, gradient: Tensor, moved: Tensor, squares: Tensor | None) -> None:
-    """Correct a gradient in place, without a graph."""
-    with torch.no_grad():
-        late.corrected(gradient, moved, squares)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from shoestring.core import Task
 from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
-from shoestring.parallel.late_gradients import AsItComes, LateGradients, correct
+from shoestring.parallel.late_gradients import AsItComes, LateGradients
 from shoestring.parallel.step_times import StepTimes
 
 
@@ -180,7 +180,7 @@ class _Asynchronous(_Simulated):
         for number, (p, copy) in enumerate(zip(self.parameters, copies, strict=True)):
             if p.grad is not None:
                 squares = self.squares[number] if self.squares else None
-                correct(self.late, p.grad, p.data - copy, squares)
+                self.late.corrected(p.grad, p.data - copy, squares)
         return loss
 
     def height(self, number: int, steps: int) -> float:

@@ -156,14 +156,12 @@ def tiny_file(
     if way in SEARCHERS:
         drafts, seconds = _found(sealed, folder, way, settings, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    made, places = _all_coded(sealed, folder, drafts, settings, seed)
+    made = _all_coded(sealed, folder, drafts, settings, seed)
     best = max(made, key=lambda one: -1.0 if one.validation is None else one.validation)
-    place = places[made.index(best)]
     if times != 1:
-        longer = settings.longer(times)
-        place = _place(folder, best, longer)
-        best = _coded(sealed, place, best, longer, seed)
-    write_whole(path, place.read_bytes())
+        settings = settings.longer(times)
+        best = _coded(sealed, folder, best, settings, seed)
+    write_whole(path, _place(folder, best, settings).read_bytes())
     assert best.validation is not None
     return TinyFile(
         way=way,
@@ -180,24 +178,23 @@ def tiny_file(
 
 def _all_coded(
     task: Task, folder: Path, drafts: Sequence[_Finalist], settings: FewBytes, seed: int
-) -> tuple[list[_Finalist], list[Path]]:
-    """The finalists as files, and their places; those without a file are among them.
+) -> list[_Finalist]:
+    """The finalists, each as a file in the folder; those without a file are among them.
 
     One without a file is warned of. Raises the error of the last where there is no file at all.
     """
     made = list[_Finalist]()
     error: Exception = ValueError("no network was made by hand: give some")
-    places = [_place(folder, one, settings) for one in drafts]
-    for draft, place in zip(drafts, places, strict=True):
+    for draft in drafts:
         try:
-            made.append(_coded(task, place, draft, settings, seed))
+            made.append(_coded(task, folder, draft, settings, seed))
         except (TooLargeError, DivergedError) as failed:
             warnings.warn(f"{draft.name} has no file: {failed}", ShortfallWarning, stacklevel=3)
             made.append(draft)
             error = failed
     if all(one.validation is None for one in made):
         raise error
-    return made, places
+    return made
 
 
 def _place(folder: Path, draft: _Finalist, settings: FewBytes) -> Path:
@@ -207,9 +204,9 @@ def _place(folder: Path, draft: _Finalist, settings: FewBytes) -> Path:
     return folder / f"finalist_{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}.shoe"
 
 
-def _coded(task: Task, path: Path, draft: _Finalist, settings: FewBytes, seed: int) -> _Finalist:
-    """A network, trained and coded into a file at `path`, where there is none yet."""
-    rate = AdamW(settings.learning_rate)
+def _coded(task: Task, folder: Path, draft: _Finalist, settings: FewBytes, seed: int) -> _Finalist:
+    """A network, trained and coded into a file in its place, where there is none yet."""
+    rate, path = AdamW(settings.learning_rate), _place(folder, draft, settings)
     with resuming(path.with_suffix(".unfinished")), seeded(seed):
         network = draft.make()
         operations = CountedOperations()(network, task).operations
