@@ -129,7 +129,7 @@ class _Milliseconds:
             learnt = networks if self.clock.seconds >= FIT_FROM else networks[:1]
             known = [table.learn(one, task, time - (monotonic() - began)) for one in learnt]
             took = monotonic() - began
-            if len(known) == FITTED and all(known):
+            if fits := len(known) == FITTED and all(known):
                 table = table.fitted(networks, task)
         except UnknownOperatorError as error:
             self.clock.say(f"  {error}: milliseconds are decided on files alone")
@@ -138,7 +138,7 @@ class _Milliseconds:
         seconds = monotonic() - began
         self.clock.say(
             f"  a table of {table.measurements} measurements foretells milliseconds "
-            f"({duration(seconds)})"
+            f"({duration(seconds)}){'' if fits else ', not fitted: there was no time for that'}"
         )
         event = {"event": "table", "measurements": table.measurements, "seconds": seconds}
         self.tell({**event, "factor": table.fit.factor, "each": table.fit.each})
