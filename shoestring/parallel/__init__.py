@@ -1,5 +1,7 @@
 """Many workers train one model: who waits for whom, and what a late gradient is worth."""
 
+from shoestring.parallel.asynchronous import Asynchronous
+from shoestring.parallel.crew import LostWorkerWarning, WorkersError
 from shoestring.parallel.late_gradients import (
     AdaptivelyCompensated,
     AsItComes,
@@ -9,14 +11,19 @@ from shoestring.parallel.late_gradients import (
 )
 from shoestring.parallel.simulated import SimulatedAsynchronous, SimulatedSynchronous
 from shoestring.parallel.step_times import StepTimes
+from shoestring.parallel.synchronous import Synchronous
 
 __all__ = [
     "AdaptivelyCompensated",
     "AsItComes",
+    "Asynchronous",
     "ByStaleness",
     "DelayCompensated",
     "LateGradients",
+    "LostWorkerWarning",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",
     "StepTimes",
+    "Synchronous",
+    "WorkersError",
 ]

@@ -39,19 +39,19 @@ class StepCounter:
         self._can = not any(type(part).__module__.startswith(compiled) for part in model.modules())
 
     @contextmanager
-    def step(self, batch: Any) -> Iterator[None]:
-        """The context of the forward and backward pass of one step."""
+    def step(self, batch: Any) -> Iterator[bool]:
+        """The context of the forward and backward pass of one step, and whether it is counted."""
         if not self._on:
-            yield
+            yield False
             return
         key = tuple((tuple(one.shape), one.dtype) for one in outputs_of(batch).values())
         taken = sum(self._steps.values())
         self._steps[key] = self._steps.get(key, 0) + 1
         if key in self._each or not key or not self._can or len(self._each) > 1 + taken // _EVERY:
-            yield
+            yield False
             return
         with CountedOperations() as counted:
-            yield
+            yield True
         self._each[key] = counted.operations
 
     def __enter__(self) -> Self:

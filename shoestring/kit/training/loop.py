@@ -97,24 +97,30 @@ def _run(
         f"{what}: {training!r}. {key}",
     )
     begin = kept.load(batches) if kept is not None else 0
-    with progress(what, steps) as advance, StepCounter(model) as counter, statistics:
-        for step in range(steps):
-            if step < begin:
-                advance("")
-                continue
-            if kept is not None:
-                kept.save(step, batches)
-            if before_step is not None:
-                before_step(step)
-            batch = next(batches)
-            with counter.step(batch):
-                loss = stepping.backward(batch)
-            if not math.isfinite(loss):
-                raise _diverged(
-                    model, task, training, batch, loss, f"at step {step} of {steps}", what
-                )
-            stepping.step(step, steps)
-            advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
+    stepping.begin(begin, batches, changes=before_step is not None)
+    try:
+        with progress(what, steps) as advance, StepCounter(model) as counter, statistics:
+            for step in range(steps):
+                if step < begin:
+                    advance("")
+                    continue
+                if kept is not None:
+                    kept.save(step, batches)
+                if before_step is not None:
+                    before_step(step)
+                batch = next(batches)
+                with counter.step(batch) as counted:
+                    if counted:
+                        stepping.rehearse(batch)
+                    loss = stepping.backward(batch)
+                if not math.isfinite(loss):
+                    raise _diverged(
+                        model, task, training, batch, loss, f"at step {step} of {steps}", what
+                    )
+                stepping.step(step, steps)
+                advance(f"loss {loss:.4f}" if step % 20 == 0 else "")
+    finally:
+        stepping.end()
     if kept is not None and begin < steps:
         kept.save(steps, batches, last=True)
     if isinstance(training.statistics, Averaged):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from shoestring.core import Task, device_of
 from shoestring.kit.quantised.module import Grid
 from shoestring.kit.training.settings import SGD, Adagrad, Clipped, Mixed, Optimizer, Training
 from shoestring.kit.weights.parameters import State
+
+if TYPE_CHECKING:
+    from shoestring.kit.training.resume import Batches
 
 _MIXED_DEVICES = ("same device", "on the expected device")  # words in errors of torch
 
@@ -45,6 +48,18 @@ class Steps:
     def state(self) -> list[torch.Tensor]:
         """What changes in a training besides the optimizer's state; a snapshot keeps it."""
         return [*self.singles]
+
+    def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
+        """A training begins at a step, on these batches.
+
+        `changes`: whether something is changed between steps, by who called `train`.
+        """
+
+    def rehearse(self, batch: Any) -> None:
+        """Make the gradients of a batch, to count operations, where `backward` does not here."""
+
+    def end(self) -> None:
+        """A training is over, or failed."""
 
     def backward(self, batch: Any) -> float:
         """The loss of a batch; its gradients are in the parameters afterwards, where it is finite.

@@ -1,0 +1,251 @@
+"""Worker processes on this machine: each is forked, may end at any moment, and is replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from shoestring.parallel.messages import GarbledError, hear, limit_waiting, tell
+
+_AT_ONCE = 3
+"""So many workers, one after the other, that end before a first gradient are an error."""
+_ENDING_SECONDS = 1.0
+ENDS = {"end": True}
+"""The message after which a worker ends."""
+
+
+class WorkersError(RuntimeError):
+    """The workers of a training cannot go on; the message says why."""
+
+
+class LostWorkerWarning(UserWarning):
+    """A worker ended, hung or sent what cannot be; another one makes its batch again."""
+
+
+@dataclass
+class _Member:
+    connection: Connection
+    process: int
+    generation: int
+    ticket: int | None = None
+    since: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker hands in. `ticket`: the number of its batch; `place`: the worker's."""
+
+    place: int
+    ticket: int
+    words: dict[str, Any]
+    data: bytes
+
+
+@dataclass
+class Crew:
+    """A number of places for workers, each of which has a process when it has something to do.
+
+    A process is a copy of this one as it is when it is needed: so a worker knows all that the
+    program had until then, without anything being sent.
+
+    `count`: the places, 1 or more.
+    `patience`: the seconds after which a worker that does not answer is taken for hung, above 0.
+    `most`: the bytes that an answer may have.
+    `serve`: what a worker does, `serve(connection, place)`, until there is nobody at the other end
+        of the connection, or `ENDS` comes.
+    `sent`: the bytes that went either way so far.
+    """
+
+    count: int
+    patience: float
+    most: int
+    serve: Callable[[Connection, int], None]
+    sent: int = 0
+    _members: dict[int, _Member] = field(default_factory=dict)
+    _generation: int = 0
+    _in_vain: int = 0
+
+    def idle(self) -> Iterator[int]:
+        """The places that have nothing to do, in their order."""
+        for place in range(self.count):
+            member = self._members.get(place)
+            if member is None or member.ticket is None:
+                yield place
+
+    def hand(self, place: int, ticket: int, data: bytes) -> None:
+        """Give a worker something to do; one that is gone is replaced."""
+        while True:
+            member = self._member(place)
+            try:
+                self.sent += tell(member.connection, {"ticket": ticket}, data)
+            except OSError:
+                self._lose(place, "ended")
+                continue
+            member.ticket, member.since = ticket, time.monotonic()
+            return
+
+    def renew(self) -> None:
+        """From now on workers are made anew before they get something to do."""
+        self._generation += 1
+
+    def dismiss(self, place: int) -> None:
+        """Let the worker of a place end; the next one is a copy of this process as it is then."""
+        if (member := self._members.pop(place, None)) is None:
+            return
+        with contextlib.suppress(OSError):
+            tell(member.connection, ENDS)
+        _ended(member)
+
+    def answer(self) -> Answer | int:
+        """The next answer; or the ticket that is lost, since its worker is."""
+        while True:
+            busy = {
+                member.connection: place
+                for place, member in self._members.items()
+                if member.ticket is not None
+            }
+            assert busy, "nobody has anything to do"
+            since = min(self._members[place].since for place in busy.values())
+            left = since + self.patience - time.monotonic()
+            for connection in wait(list(busy), max(0.0, left)):
+                assert isinstance(connection, Connection)
+                return self._heard(busy[connection])
+            for place in busy.values():
+                member = self._members[place]
+                if time.monotonic() - member.since >= self.patience:
+                    return self._lose(place, f"did not answer for {self.patience:g} s")
+
+    def end(self) -> None:
+        """Let all workers end; those that do not are killed."""
+        for member in self._members.values():
+            if member.ticket is not None:  # nobody waits for it
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member.process, signal.SIGKILL)
+        for place in list(self._members):
+            self.dismiss(place)
+
+    def _heard(self, place: int) -> Answer | int:
+        member = self._members[place]
+        assert member.ticket is not None
+        try:
+            words, data, size = hear(member.connection, self.most)
+        except (EOFError, ConnectionError):
+            return self._lose(place, "ended")
+        except GarbledError as error:
+            return self.refuse(place, str(error))
+        except OSError as error:
+            return self._lose(place, f"stopped in the middle of an answer ({error})")
+        self.sent += size
+        if "error" in words:
+            told = str(words["error"])
+            raise WorkersError(
+                f"a worker failed where one process would have failed too:\n\n{told}"
+            )
+        ticket, member.ticket, self._in_vain = member.ticket, None, 0
+        return Answer(place, ticket, words, data)
+
+    def refuse(self, place: int, why: str) -> int:
+        """Take a worker's answer for none, and return the ticket that is lost with it."""
+        return self._lose(place, f"sent what no worker sends ({why})")
+
+    def _member(self, place: int) -> _Member:
+        """The worker of a place, which is new where there is none of this generation."""
+        member = self._members.get(place)
+        if member is not None and member.generation != self._generation:
+            self.dismiss(place)
+            member = None
+        if member is None:
+            member = self._members[place] = self._fork(place)
+        return member
+
+    def _fork(self, place: int) -> _Member:
+        ours, theirs = Pipe()
+        for one in (ours, theirs):
+            limit_waiting(one, self.patience)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads; this one's own wait for nothing that a worker needs
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if not process:
+            self._be_worker(theirs, place, [ours, *(one.connection for one in self._all())])
+        theirs.close()
+        return _Member(ours, process, self._generation)
+
+    def _all(self) -> list[_Member]:
+        return list(self._members.values())
+
+    def _be_worker(self, connection: Connection, place: int, others: list[Connection]) -> None:
+        """What the new process does; it does not return."""
+        status = 1
+        try:
+            gc.freeze()  # what is not this process's own, such as an open database, stays as it is
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends when the program does
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            for one in others:
+                one.close()
+            torch.set_num_threads(1)  # threads of the program's pool are not in this process
+            if place:  # one of them tells what there is to warn of
+                warnings.simplefilter("ignore")
+            self.serve(connection, place)
+            status = 0
+        except BaseException:
+            with contextlib.suppress(BaseException):
+                tell(connection, {"error": traceback.format_exc()[-20_000:]})
+        finally:
+            os._exit(status)
+
+    def _lose(self, place: int, why: str) -> int:
+        """Note that a worker is lost; returns its ticket, or -1 where it had none."""
+        member = self._members.pop(place)
+        ended = _ended(member, kill=not why.startswith("ended"))
+        self._in_vain += 1
+        if self._in_vain > _AT_ONCE * self.count:
+            raise WorkersError(
+                f"{self._in_vain} workers in a row were lost before they handed in a gradient; the "
+                f"last one {why}{ended}. Where they are killed, there is too little memory for "
+                f"{self.count} copies of the model: use fewer workers. Where they do not answer, a "
+                f"step takes longer than the patience of {self.patience:g} s: give more"
+            )
+        warnings.warn(
+            f"worker {place} (process {member.process}) {why}{ended}: another one takes its place",
+            LostWorkerWarning,
+            stacklevel=2,
+        )
+        return -1 if member.ticket is None else member.ticket
+
+
+def _ended(member: _Member, *, kill: bool = False) -> str:
+    """Wait until a process has ended, and say how; one that does not end is killed."""
+    member.connection.close()
+    if kill:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(member.process, signal.SIGKILL)
+    until = time.monotonic() + _ENDING_SECONDS
+    while True:
+        try:
+            process, status = os.waitpid(member.process, os.WNOHANG)
+        except ChildProcessError:  # somebody else waited for it
+            return ""
+        if process:
+            break
+        if time.monotonic() > until:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(member.process, signal.SIGKILL)
+        time.sleep(0.002)
+    code = os.waitstatus_to_exitcode(status)
+    return f", by signal {-code}" if code < 0 and not kill else ""

@@ -1,0 +1,257 @@
+"""A training whose gradients are made by worker processes: what this process has to do for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shoestring.core import Task, seeded, spend
+from shoestring.kit import Training
+from shoestring.kit.training.remembering import remembering
+from shoestring.kit.training.resume import Batches
+from shoestring.kit.training.steps import Steps
+from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
+from shoestring.parallel.crew import ENDS, Answer, Crew
+from shoestring.parallel.messages import (
+    GarbledError,
+    as_bytes,
+    from_bytes,
+    hear,
+    number,
+    numbers,
+    size_of,
+    tell,
+)
+
+RENEWED = 10
+"""Where something is changed between steps, workers are made anew before multiples of this step."""
+_APART = 1_000_003
+"""What the seeds of two batches differ by: a batch has random numbers of its own in dropout."""
+_WAKES_SECONDS = 1.0
+"""How often a worker that has nothing to do looks whether the program still runs."""
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What a worker made of a batch.
+
+    `place`: the worker's; `ticket`: the number of the batch, from 0.
+    `each`: the gradients of the parameters that are trained; None for those that had none.
+    """
+
+    place: int
+    ticket: int
+    loss: float
+    each: list[Tensor | None]
+
+
+class Served(Steps):
+    """Steps whose gradients worker processes make; this process applies them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        training: Training,
+        count: int,
+        patience: float,
+        slower: tuple[float, ...],
+    ) -> None:
+        super().__init__(model, task, training)
+        _check_can_be_served(model, self.parameters)
+        self.slower = slower
+        self.buffers = [one for one in model.buffers() if one.device.type == "cpu"]
+        most = size_of(self.parameters) + size_of(self.buffers)
+        self.crew = Crew(count, patience, most, self._work)
+        self.done = torch.zeros((), dtype=torch.int64)
+        self.held: dict[int, Any] = {}  # batches that were drawn, and whose gradient is not there
+        self.early: set[int] = set()  # gradients that were there before this process drew the batch
+        self.again: set[int] = set()
+        self.drawn, self.loads = 0, False
+        self.latest: dict[tuple[int, int], Tensor] = {}
+        self.changes = False
+        self.seen: Any = None
+
+    @property
+    def state(self) -> list[Tensor]:
+        """With how many gradients were applied."""
+        return [*super().state, self.done]
+
+    def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
+        """Remember where the training stands, for the workers."""
+        self.drawn, self.batches, self.changes = step, batches, changes
+
+    def rehearse(self, batch: Any) -> None:
+        """Make the gradients of a batch once here, so that their operations are counted."""
+        kept = copies_of_buffers(self.model)
+        with seeded(0):
+            Steps.backward(self, batch)
+        restore_buffers(self.model, kept)
+        self.model.zero_grad()
+
+    def end(self) -> None:
+        """Let the workers go, and report what went over the wire."""
+        self.crew.end()
+        spend("communicated_bytes", self.crew.sent)
+
+    def note(self, batch: Any) -> None:
+        """A batch was drawn: a worker that begins now may get it, and goes on behind it."""
+        if self.drawn in self.early:
+            self.early.remove(self.drawn)
+        else:
+            self.held[self.drawn] = batch
+        self.drawn += 1
+        self.loads = bool(active_children())
+        if self.changes:
+            now = self._what_workers_copy()
+            if self.drawn % RENEWED == 1 or now != self.seen:
+                self.crew.renew()
+            self.seen = now
+
+    def hand(self, place: int, ticket: int, weights: bytes) -> None:
+        """Give a worker a batch and the weights."""
+        if ticket in self.again:  # other workers may be past it: a new one is where this process is
+            self.again.remove(ticket)
+            self.crew.dismiss(place)
+        self.crew.hand(place, ticket, weights)
+
+    def answer(self) -> Gradient | int:
+        """The next gradient; or the number of a batch that has to be made again."""
+        answer = self.crew.answer()
+        if isinstance(answer, Answer):
+            try:
+                return self._gradient(answer)
+            except GarbledError as error:
+                self.crew.refuse(answer.place, str(error))
+                answer = answer.ticket
+        self.again.add(answer)
+        return answer
+
+    def forget(self, ticket: int) -> None:
+        """The gradient of a batch is there, or nobody waits for it."""
+        if self.held.pop(ticket, None) is None and ticket >= self.drawn:
+            self.early.add(ticket)
+
+    def _what_workers_copy(self) -> Any:
+        """What tells a model from itself before something between two steps changed it."""
+        parts = [(id(part), part.training) for part in self.model.modules()]
+        tensors = [(id(one), one._version, one.requires_grad) for one in self.model.buffers()]
+        return parts, tensors, [p.requires_grad for p in self.model.parameters()]
+
+    def _gradient(self, answer: Answer) -> Gradient:
+        words, data = answer.words, answer.data
+        if number(words, "ticket") != answer.ticket:
+            raise GarbledError(f"ticket {words['ticket']} for {answer.ticket}")
+        loss = words.get("loss")
+        if not isinstance(loss, float):
+            raise GarbledError(f"a loss of {loss!r}")
+        changed = numbers(words, "buffers", len(self.buffers))
+        buffers = [self.buffers[one] for one in changed]
+        end = len(data) - size_of(buffers)
+        if end < 0:
+            raise GarbledError(f"{len(data)} bytes for {len(changed)} buffers")
+        missing = set(numbers(words, "missing", len(self.parameters)))
+        present = [p for index, p in enumerate(self.parameters) if index not in missing]
+        found = iter(from_bytes(data[:end], present))
+        each = [None if index in missing else next(found) for index in range(len(self.parameters))]
+        self._keep(answer.place, changed, from_bytes(data[end:], buffers))
+        return Gradient(answer.place, answer.ticket, loss, each)
+
+    def _keep(self, place: int, changed: list[int], values: list[Tensor]) -> None:
+        """Each worker has its own moving averages; the model's are their mean."""
+        for index, value in zip(changed, values, strict=True):
+            self.latest[place, index] = value
+            buffer = self.buffers[index]
+            if buffer.is_floating_point():
+                of_all = [one for (_, at), one in self.latest.items() if at == index]
+                value = torch.stack(of_all).mean(0)
+            buffer.data.copy_(value)
+
+    def _work(self, connection: Connection, place: int) -> None:
+        """What a worker does: gradients, until the program has no more to do or is gone."""
+        program = os.getppid()
+        while True:
+            while not connection.poll(_WAKES_SECONDS):
+                if os.getppid() != program:
+                    return
+            try:
+                words, data, _ = hear(connection, self.crew.most)
+            except (EOFError, OSError):
+                return
+            if words == ENDS:
+                return
+            answer = self._answer(number(words, "ticket"), data, place)
+            try:
+                tell(connection, *answer)
+            except OSError:
+                return
+
+    def _answer(self, ticket: int, weights: bytes, place: int) -> tuple[dict[str, Any], bytes]:
+        """A worker's answer: the loss and the gradients of a batch with these weights."""
+        for p, value in zip(self.parameters, from_bytes(weights, self.parameters), strict=True):
+            p.data.copy_(value)
+        batch = self._batch(ticket)
+        before = [one.clone() for one in self.buffers]
+        began = time.monotonic()
+        with seeded((torch.initial_seed() + _APART * (ticket + 1)) % (1 << 31)):
+            loss = Steps.backward(self, batch)
+        if place < len(self.slower):
+            time.sleep((self.slower[place] - 1) * (time.monotonic() - began))
+        changed = [
+            index for index, one in enumerate(self.buffers) if not torch.equal(one, before[index])
+        ]
+        gradients = [p.grad for p in self.parameters]
+        words = {
+            "ticket": ticket,
+            "loss": loss,
+            "missing": [index for index, one in enumerate(gradients) if one is None],
+            "buffers": changed,
+        }
+        present = [one for one in gradients if one is not None]
+        return words, as_bytes([*present, *(self.buffers[index] for index in changed)])
+
+    def _batch(self, ticket: int) -> Any:
+        """The batch of a ticket: one that was drawn before this worker began, or one after it."""
+        if ticket in self.held:
+            return self.held.pop(ticket)
+        if self.loads:  # batches come from other processes, which only the program may ask
+            # the program's are kept: where they were let go, its processes would end
+            self.of_program, self.loads = self.batches, False
+            self.batches = Batches(self.of_program.task, self.of_program.model)
+            self.batches.go(self.of_program.begun, self.of_program.taken)
+        while True:
+            batch = next(self.batches)
+            self.drawn += 1
+            if self.drawn == ticket + 1:
+                return batch
+
+
+def _check_can_be_served(model: nn.Module, parameters: list[nn.Parameter]) -> None:
+    """Raise ValueError for a model whose gradients worker processes cannot make."""
+    if not hasattr(os, "fork"):
+        raise ValueError(
+            "workers are copies of this process, which this system does not make (it has no fork): "
+            "start programs that share a training, with torchrun and AllReduced()"
+        )
+    if other := {p.device.type for p in parameters} - {"cpu"}:
+        raise ValueError(
+            f"the model is on {other.pop()}, and workers are processes on the processor: use "
+            "model.cpu(), or train without workers"
+        )
+    if half := {str(p.dtype) for p in parameters if torch.finfo(p.dtype).bits < 32}:
+        raise ValueError(
+            f"workers hand in gradients of single precision, and some weights are {half.pop()}: "
+            "train model.float(), with precision=Mixed()"
+        )
+    if names := [name for name, _ in remembering(model)]:
+        raise ValueError(
+            f"{', '.join(names)} remember what happens in training, and in worker processes that "
+            "would be lost: train without workers, or with simulated ones"
+        )
