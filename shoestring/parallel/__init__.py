@@ -1,5 +1,6 @@
 """Many workers train one model: who waits for whom, and what a late gradient is worth."""
 
+from shoestring.parallel.all_reduced import AllReduced
 from shoestring.parallel.asynchronous import Asynchronous
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
 from shoestring.parallel.late_gradients import (
@@ -15,6 +16,7 @@ from shoestring.parallel.synchronous import Synchronous
 
 __all__ = [
     "AdaptivelyCompensated",
+    "AllReduced",
     "AsItComes",
     "Asynchronous",
     "ByStaleness",

@@ -32,7 +32,7 @@ from shoestring.parallel.messages import (
 
 RENEWED = 10
 """Where something is changed between steps, workers are made anew before multiples of this step."""
-_APART = 1_000_003
+APART = 1_000_003
 """What the seeds of two batches differ by: a batch has random numbers of its own in dropout."""
 _WAKES_SECONDS = 1.0
 """How often a worker that has nothing to do looks whether the program still runs."""
@@ -200,7 +200,7 @@ class Served(Steps):
         batch = self._batch(ticket)
         before = [one.clone() for one in self.buffers]
         began = time.monotonic()
-        with seeded((torch.initial_seed() + _APART * (ticket + 1)) % (1 << 31)):
+        with seeded((torch.initial_seed() + APART * (ticket + 1)) % (1 << 31)):
             loss = Steps.backward(self, batch)
         if place < len(self.slower):
             time.sleep((self.slower[place] - 1) * (time.monotonic() - began))

@@ -104,7 +104,7 @@ def _run(
                 if step < begin:
                     advance("")
                     continue
-                if kept is not None:
+                if kept is not None and stepping.is_whole:
                     kept.save(step, batches)
                 if before_step is not None:
                     before_step(step)

@@ -49,6 +49,11 @@ class Steps:
         """What changes in a training besides the optimizer's state; a snapshot keeps it."""
         return [*self.singles]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether `state` has all that a snapshot needs, and not only a part of it."""
+        return True
+
     def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
         """A training begins at a step, on these batches.
 

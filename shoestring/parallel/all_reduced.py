@@ -1,0 +1,203 @@
+"""Programs that were started together, as by torchrun, train one model by a ring all-reduce."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from shoestring.core import Task, seeded, spend
+from shoestring.core.ledger import versions
+from shoestring.kit import Training
+from shoestring.kit.training.resume import Batches, data_digest
+from shoestring.kit.training.statistics import norms_of
+from shoestring.kit.training.steps import Steps
+from shoestring.parallel.asynchronous import PATIENCE
+from shoestring.parallel.crew import WorkersError
+from shoestring.parallel.serving import APART
+
+_ALIKE = ("shoestring", "torch")
+"""The versions that all programs must share."""
+
+
+@dataclass(frozen=True)
+class AllReduced:
+    """Programs that were started together train one model: the mean of their gradients is applied.
+
+    Start one program for each worker, on one machine or several, with torchrun; or join them in a
+    process group of torch.distributed yourself. All run the same code on the same data with the
+    same seeds. A step of a `Training` is one gradient of one program, and the weights change in
+    each step that ends a round, and in the last one, as with `SimulatedSynchronous`. Gradients go
+    around in a ring, so that the bytes for each program hardly grow with their number. Whatever
+    techniques do between steps each program does itself. Running statistics of batch norms are
+    averaged in each round.
+
+    Each program draws all batches and uses its own. Snapshots within `resuming` are made between
+    rounds; programs on several machines need one folder that they share, or equal copies of it.
+
+    `patience`: the seconds after which a program that does not answer is taken for lost, above 0.
+
+    Raises ValueError for a patience out of range. A training raises WorkersError where this program
+    is in no group or another one is lost or hangs, and ValueError where the programs differ in
+    their versions, models, data or trainings, or in the step they go on from.
+    """
+
+    patience: float = PATIENCE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.patience < math.inf:
+            raise ValueError(f"a patience of {self.patience!r} s: give seconds above 0")
+
+    def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
+        """The steps of a training by this program and the others."""
+        _join(self.patience)
+        return _Steps(model, task, training)
+
+
+def _join(patience: float) -> None:
+    """Make this program one of its group, where it is not yet."""
+    if dist.is_initialized():
+        return
+    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
+        raise WorkersError(
+            "this program is in no group: start it with torchrun --nproc-per-node 2 PROGRAM.py, or "
+            "use Synchronous(2), which starts workers by itself"
+        )
+    try:
+        dist.init_process_group("gloo", timeout=timedelta(seconds=patience))
+    except (RuntimeError, ValueError) as error:
+        at = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise WorkersError(
+            f"program {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not join the others "
+            f"within {patience:g} s at {at}: start all of them, with one address that each can "
+            f"reach ({error})"
+        ) from error
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+class _Steps(Steps):
+    def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
+        super().__init__(model, task, training)
+        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self.done = torch.zeros((), dtype=torch.int64)
+        wide = any(p.dtype == torch.float64 for p in self.parameters)
+        self.kind = torch.float64 if wide else torch.float32
+        self.sums = [torch.zeros_like(p, dtype=self.kind) for p in self.parameters]
+        self.hits = torch.zeros(len(self.parameters), dtype=self.kind)
+        self.losses = torch.zeros(2, dtype=self.kind)  # their sum, and how many
+        self.loss, self.sent = 0.0, 0
+        self.averages = [
+            one
+            for norm in norms_of(model).values()
+            for one in (norm.running_mean, norm.running_var)
+            if isinstance(one, Tensor)
+        ]
+
+    @property
+    def state(self) -> list[Tensor]:
+        """With how many gradients were made; between rounds there is nothing else."""
+        return [*super().state, self.done]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a round is over."""
+        return int(self.done) % self.count == 0
+
+    def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
+        """See that all programs are about to do the same."""
+        alike = {
+            "versions": str({name: versions().get(name) for name in _ALIKE}),
+            "models": str([(n, tuple(p.shape), p.dtype) for n, p in self.model.named_parameters()]),
+            "weights": hashlib.sha256(
+                b"".join(p.detach().cpu().float().numpy().tobytes() for p in self.parameters)
+            ).hexdigest(),
+            "data": data_digest(self.task).hex(),
+            "trainings": repr(self.training),
+            "random numbers": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
+            "steps to go on from": str(step),
+        }
+        digests = torch.stack([_digest(text) for text in alike.values()])
+        of_all = [torch.empty_like(digests) for _ in range(self.count)]
+        self._together(lambda: dist.all_gather(of_all, digests))
+        for index, what in enumerate(alike):
+            others = [at for at, one in enumerate(of_all) if not one[index].equal(of_all[0][index])]
+            if others:
+                raise ValueError(
+                    f"the {what} of program {others[0]} are not those of program 0: start all with "
+                    "the same code, packages, data and seeds (seeded), and snapshots that are equal"
+                )
+
+    def backward(self, batch: Any) -> float:
+        """The mean loss of the round, whose mean gradient is in the parameters where it is over."""
+        number = int(self.done)
+        if number % self.count == self.rank:
+            with seeded((torch.initial_seed() + APART * (number + 1)) % (1 << 31)):
+                loss = super().backward(batch)
+            self.losses += torch.tensor([loss, 1.0], dtype=self.kind)
+            if math.isfinite(loss):
+                for index, p in enumerate(self.parameters):
+                    if p.grad is not None:
+                        self.sums[index] += p.grad
+                        self.hits[index] += 1
+        if self._ends(number):
+            self._reduce()
+        return self.loss
+
+    def step(self, number: int, steps: int) -> None:
+        """Where a round is over, or the training, apply the mean of its gradients."""
+        ends = self._ends(int(self.done))
+        self.done += 1
+        if ends:
+            super().step(number, steps)
+
+    def end(self) -> None:
+        """Report what this program sent."""
+        spend("communicated_bytes", self.sent)
+
+    def _ends(self, number: int) -> bool:
+        return number % self.count == self.count - 1 or number + 1 == self.training.steps
+
+    def _reduce(self) -> None:
+        parts = [*self.sums, self.hits, self.losses, *self.averages]
+        flat = torch.cat([one.reshape(-1).to(self.kind) for one in parts])
+        self._together(lambda: dist.all_reduce(flat))
+        self.sent += round(flat.nbytes * 2 * (self.count - 1) / self.count)
+        totals = [
+            part.reshape(one.shape)
+            for one, part in zip(parts, flat.split([p.numel() for p in parts]), strict=True)
+        ]
+        hits, losses = totals[len(self.sums)], totals[len(self.sums) + 1]
+        for index, p in enumerate(self.parameters):
+            p.grad = (totals[index] / hits[index]).to(p.dtype) if hits[index] else None
+        for one, total in zip(self.averages, totals[len(self.sums) + 2 :], strict=True):
+            one.copy_(total / self.count)
+        self.loss = float(losses[0] / losses[1])
+        for one in (*self.sums, self.hits, self.losses):
+            one.zero_()
+
+    def _together(self, does: Any) -> None:
+        try:
+            does()
+        except RuntimeError as error:
+            raise WorkersError(
+                f"another program of the {self.count} is lost, hangs or did not begin, as program "
+                f"{self.rank} found out at step {int(self.done)}: look at what it said, and start "
+                f"all again; within resuming they go on from their last snapshot ({error})"
+            ) from error
+
+
+def _digest(text: str) -> Tensor:
+    return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
