@@ -29,6 +29,7 @@ from shoestring.cli.report import report
 from shoestring.cli.scores import ledger, score
 from shoestring.cli.search import compress, forecast, frontier
 from shoestring.cli.texts import complete, identify, preorder, segment, tag
+from shoestring.cli.training import train
 from shoestring.cli.trust import describe, sign, verify
 
 OF_TRAIN = ("torch", "onnx", "onnxscript")
@@ -56,6 +57,7 @@ app.command()(compress)
 app.command()(forecast)
 app.command()(frontier)
 app.command("search")(search_networks)
+app.command()(train)
 app.command()(report)
 app.command()(sensitivity)
 app.command()(diagnose)
