@@ -3,6 +3,7 @@
 from shoestring.parallel.all_reduced import AllReduced
 from shoestring.parallel.asynchronous import Asynchronous
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
+from shoestring.parallel.joining import Listening
 from shoestring.parallel.late_gradients import (
     AdaptivelyCompensated,
     AsItComes,
@@ -10,6 +11,7 @@ from shoestring.parallel.late_gradients import (
     DelayCompensated,
     LateGradients,
 )
+from shoestring.parallel.remote import join
 from shoestring.parallel.simulated import SimulatedAsynchronous, SimulatedSynchronous
 from shoestring.parallel.step_times import StepTimes
 from shoestring.parallel.synchronous import Synchronous
@@ -22,10 +24,12 @@ __all__ = [
     "ByStaleness",
     "DelayCompensated",
     "LateGradients",
+    "Listening",
     "LostWorkerWarning",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",
     "StepTimes",
     "Synchronous",
     "WorkersError",
+    "join",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shoestring.core import Task
 from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
+from shoestring.parallel.joining import Listening
 from shoestring.parallel.late_gradients import AsItComes, LateGradients
 from shoestring.parallel.messages import as_bytes
 from shoestring.parallel.serving import Gradient, Served
@@ -44,6 +45,8 @@ class Asynchronous:
     `patience`: the seconds that a worker may take for a step, above 0.
     `slower`: how many times as long each worker shall take, 1 or more, in their order; for trials
         of what a slow machine does. It sleeps. Workers without a number take their time.
+    `listening`: where workers of other machines may join while the training runs; they leave as
+        they like. None: nowhere.
 
     Raises ValueError for numbers out of range, TypeError for another kind of late gradients. A
     training raises ValueError for a model that is not on the processor, has weights of half
@@ -55,10 +58,15 @@ class Asynchronous:
     late: LateGradients = AsItComes()
     patience: float = PATIENCE
     slower: tuple[float, ...] = ()
+    listening: Listening | None = None
 
     def __post_init__(self) -> None:
         check_workers(self.count, self.patience, self.slower)
         check_late(self.late)
+        if self.listening is not None and not isinstance(self.listening, Listening):
+            raise TypeError(
+                f"listening as {self.listening!r}: give Listening(address, key), or None"
+            )
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by these workers."""
@@ -91,7 +99,10 @@ class _Steps(Served):
     def __init__(
         self, workers: Asynchronous, model: nn.Module, task: Task, training: Training
     ) -> None:
-        super().__init__(model, task, training, workers.count, workers.patience, workers.slower)
+        super().__init__(
+            *(model, task, training, workers.count, workers.patience, workers.slower),
+            listening=workers.listening,
+        )
         self.late = workers.late
         remembers = self.late.remembers
         self.squares = [torch.zeros_like(p) for p in self.parameters] if remembers else []
@@ -137,18 +148,21 @@ class _Steps(Served):
 
     def _hand_out(self) -> None:
         """Give each worker that has nothing to do a batch, and the weights as they are."""
+        self.welcome()
         weights = None
-        for place in list(self.crew.idle()):
-            if (ticket := self._next()) is None:
-                return
+        for place in self.crew.idle():
+            if (ticket := self._next(place)) is None:
+                continue
             weights = as_bytes(self.parameters) if weights is None else weights
             self.copies[place] = [p.detach().clone() for p in self.parameters]
             self.begun[place] = int(self.done)
-            self.hand(place, ticket, weights)
+            if not self.hand(place, ticket, weights):
+                self.lost.append(ticket)
+                self.again.add(ticket)
 
-    def _next(self) -> int | None:
-        """The number of a batch that nobody has; None where there is none."""
-        if self.lost:
+    def _next(self, place: int) -> int | None:
+        """The number of a batch that nobody has; None where there is none for this worker."""
+        if self.lost and not self.crew.is_of_another_machine(place):
             return self.lost.pop()
         if self.issued >= self.training.steps:
             return None

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -38,7 +38,9 @@ class LostWorkerWarning(UserWarning):
 @dataclass
 class _Member:
     connection: Connection
-    process: int
+    process: int | None
+    """None for a worker of another machine."""
+    name: str
     generation: int
     ticket: int | None = None
     since: float = 0.0
@@ -77,25 +79,39 @@ class Crew:
     _members: dict[int, _Member] = field(default_factory=dict)
     _generation: int = 0
     _in_vain: int = 0
+    _next: int = -1
 
-    def idle(self) -> Iterator[int]:
-        """The places that have nothing to do, in their order."""
-        for place in range(self.count):
-            member = self._members.get(place)
-            if member is None or member.ticket is None:
-                yield place
+    def idle(self) -> list[int]:
+        """The places that have nothing to do, in their order: first those of this machine."""
+        others = sorted(place for place in self._members if place >= self.count)
+        members = [(place, self._members.get(place)) for place in (*range(self.count), *others)]
+        return [place for place, one in members if one is None or one.ticket is None]
 
-    def hand(self, place: int, ticket: int, data: bytes) -> None:
-        """Give a worker something to do; one that is gone is replaced."""
+    def is_of_another_machine(self, place: int) -> bool:
+        """Whether the worker of a place came by itself, and is not replaced where it is lost."""
+        return place >= self.count
+
+    def add(self, connection: Connection, name: str) -> None:
+        """Give a worker of another machine a place."""
+        place = self._next = max(self._next + 1, self.count)
+        self._members[place] = _Member(connection, None, name, self._generation)
+
+    def hand(self, place: int, ticket: int, data: bytes) -> bool:
+        """Give a worker something to do, and say whether there is one that has it now.
+
+        One of this machine that is gone is replaced; one of another machine is not.
+        """
         while True:
             member = self._member(place)
             try:
                 self.sent += tell(member.connection, {"ticket": ticket}, data)
             except OSError:
                 self._lose(place, "ended")
+                if member.process is None:
+                    return False
                 continue
             member.ticket, member.since = ticket, time.monotonic()
-            return
+            return True
 
     def renew(self) -> None:
         """From now on workers are made anew before they get something to do."""
@@ -131,7 +147,7 @@ class Crew:
     def end(self) -> None:
         """Let all workers end; those that do not are killed."""
         for member in self._members.values():
-            if member.ticket is not None:  # nobody waits for it
+            if member.ticket is not None and member.process is not None:  # nobody waits for it
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member.process, signal.SIGKILL)
         for place in list(self._members):
@@ -151,6 +167,8 @@ class Crew:
         self.sent += size
         if "error" in words:
             told = str(words["error"])
+            if member.process is None:
+                return self._lose(place, f"failed ({told[-1000:]})")
             raise WorkersError(
                 f"a worker failed where one process would have failed too:\n\n{told}"
             )
@@ -164,7 +182,8 @@ class Crew:
     def _member(self, place: int) -> _Member:
         """The worker of a place, which is new where there is none of this generation."""
         member = self._members.get(place)
-        if member is not None and member.generation != self._generation:
+        is_old = member is not None and member.generation != self._generation
+        if is_old and not self.is_of_another_machine(place):
             self.dismiss(place)
             member = None
         if member is None:
@@ -184,7 +203,7 @@ class Crew:
         if not process:
             self._be_worker(theirs, place, [ours, *(one.connection for one in self._all())])
         theirs.close()
-        return _Member(ours, process, self._generation)
+        return _Member(ours, process, f"worker {place} (process {process})", self._generation)
 
     def _all(self) -> list[_Member]:
         return list(self._members.values())
@@ -213,25 +232,31 @@ class Crew:
         """Note that a worker is lost; returns its ticket, or -1 where it had none."""
         member = self._members.pop(place)
         ended = _ended(member, kill=not why.startswith("ended"))
+        if member.process is None:
+            then = "its batch is made by another one"
+        else:
+            self._check_hope(f"{why}{ended}")
+            then = "another one takes its place"
+        warnings.warn(f"{member.name} {why}{ended}: {then}", LostWorkerWarning, stacklevel=2)
+        return -1 if member.ticket is None else member.ticket
+
+    def _check_hope(self, how: str) -> None:
+        """Raise WorkersError where workers are lost before they have handed in anything."""
         self._in_vain += 1
         if self._in_vain > _AT_ONCE * self.count:
             raise WorkersError(
                 f"{self._in_vain} workers in a row were lost before they handed in a gradient; the "
-                f"last one {why}{ended}. Where they are killed, there is too little memory for "
+                f"last one {how}. Where they are killed, there is too little memory for "
                 f"{self.count} copies of the model: use fewer workers. Where they do not answer, a "
                 f"step takes longer than the patience of {self.patience:g} s: give more"
             )
-        warnings.warn(
-            f"worker {place} (process {member.process}) {why}{ended}: another one takes its place",
-            LostWorkerWarning,
-            stacklevel=2,
-        )
-        return -1 if member.ticket is None else member.ticket
 
 
 def _ended(member: _Member, *, kill: bool = False) -> str:
     """Wait until a process has ended, and say how; one that does not end is killed."""
     member.connection.close()
+    if member.process is None:
+        return ""
     if kill:
         with contextlib.suppress(ProcessLookupError):
             os.kill(member.process, signal.SIGKILL)

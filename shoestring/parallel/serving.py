@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing.connection import Connection
@@ -19,6 +20,7 @@ from shoestring.kit.training.resume import Batches
 from shoestring.kit.training.steps import Steps
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.parallel.crew import ENDS, Answer, Crew
+from shoestring.parallel.joining import Door, Listening, as_state, marks_of
 from shoestring.parallel.messages import (
     GarbledError,
     as_bytes,
@@ -63,10 +65,12 @@ class Served(Steps):
         count: int,
         patience: float,
         slower: tuple[float, ...],
+        listening: Listening | None = None,
     ) -> None:
         super().__init__(model, task, training)
         _check_can_be_served(model, self.parameters)
-        self.slower = slower
+        self.slower, self.listening = slower, listening
+        self.door: Door | None = None
         self.buffers = [one for one in model.buffers() if one.device.type == "cpu"]
         most = size_of(self.parameters) + size_of(self.buffers)
         self.crew = Crew(count, patience, most, self._work)
@@ -87,6 +91,14 @@ class Served(Steps):
     def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
         """Remember where the training stands, for the workers."""
         self.drawn, self.batches, self.changes = step, batches, changes
+        if self.listening is not None:
+            if changes:
+                raise ValueError(
+                    "something changes the model between the steps of this training, which workers "
+                    "of other machines do not see: leave listening out"
+                )
+            marks = marks_of(self.model, self.task, self.training)
+            self.door = Door(self.listening, marks, self.crew.patience)
 
     def rehearse(self, batch: Any) -> None:
         """Make the gradients of a batch once here, so that their operations are counted."""
@@ -98,6 +110,8 @@ class Served(Steps):
 
     def end(self) -> None:
         """Let the workers go, and report what went over the wire."""
+        if self.door is not None:
+            self.door.close()
         self.crew.end()
         spend("communicated_bytes", self.crew.sent)
 
@@ -115,12 +129,24 @@ class Served(Steps):
                 self.crew.renew()
             self.seen = now
 
-    def hand(self, place: int, ticket: int, weights: bytes) -> None:
-        """Give a worker a batch and the weights."""
+    def welcome(self) -> None:
+        """Give those who came from other machines a place, and tell them where the training is."""
+        for connection, name in self.door.came() if self.door is not None else ():
+            words = {"drawn": self.drawn, "taken": self.batches.taken}
+            data = as_bytes(self.buffers) + as_state(self.batches.begun)
+            try:
+                self.crew.sent += tell(connection, words, data)
+            except OSError:
+                connection.close()
+                continue
+            self.crew.add(connection, f"a worker at {name}")
+
+    def hand(self, place: int, ticket: int, weights: bytes) -> bool:
+        """Give a worker a batch and the weights; False where it is gone and not replaced."""
         if ticket in self.again:  # other workers may be past it: a new one is where this process is
             self.again.remove(ticket)
             self.crew.dismiss(place)
-        self.crew.hand(place, ticket, weights)
+        return self.crew.hand(place, ticket, weights)
 
     def answer(self) -> Gradient | int:
         """The next gradient; or the number of a batch that has to be made again."""
@@ -175,23 +201,36 @@ class Served(Steps):
             buffer.data.copy_(value)
 
     def _work(self, connection: Connection, place: int) -> None:
-        """What a worker does: gradients, until the program has no more to do or is gone."""
+        """What a worker of this machine does."""
         program = os.getppid()
+        self.work(connection, place, lambda: os.getppid() == program)
+
+    def work(
+        self, connection: Connection, place: int, lives: Callable[[], bool]
+    ) -> tuple[int, bool]:
+        """Make gradients, until the training has no more to do or is gone.
+
+        `lives`: whether the training's program does, as far as one sees here.
+
+        Returns how many there were, and whether the training said that it is over.
+        """
+        made = 0
         while True:
             while not connection.poll(_WAKES_SECONDS):
-                if os.getppid() != program:
-                    return
+                if not lives():
+                    return made, False
             try:
                 words, data, _ = hear(connection, self.crew.most)
             except (EOFError, OSError):
-                return
+                return made, False
             if words == ENDS:
-                return
+                return made, True
             answer = self._answer(number(words, "ticket"), data, place)
             try:
                 tell(connection, *answer)
             except OSError:
-                return
+                return made, False
+            made += 1
 
     def _answer(self, ticket: int, weights: bytes, place: int) -> tuple[dict[str, Any], bytes]:
         """A worker's answer: the loss and the gradients of a batch with these weights."""

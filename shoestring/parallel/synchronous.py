@@ -126,7 +126,7 @@ class _Steps(Served):
 
     def _hand_out(self) -> None:
         """Give each worker that has nothing to do a batch of the round that nobody has."""
-        for place in list(self.crew.idle()):
+        for place in self.crew.idle():
             if not self.wanted:
                 return
             ticket = min(self.wanted)
