@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +69,41 @@ Straggler = Annotated[
         help="one worker takes so many times as long, as 3x: to try what a slow machine does",
     ),
 ]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        show_default=False,
+        help="with --asynchronous: where workers of other machines may join, such as 0.0.0.0:29400",
+    ),
+]
+Join = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        show_default=False,
+        help="be a worker of the training that listens there, on the same function; nothing is "
+        "written here",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SHOESTRING_KEY",
+        show_default=False,
+        help=r"what those who join must know \[default: a new one, which is printed]",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        show_default=False,
+        help="the --workers run on a Ray cluster, besides one here: its address, auto, or local to "
+        "start one on this machine; they do not wait",
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option(help="the file to write \\[default: NAME.shoe, here]", show_default=False),
@@ -77,6 +118,10 @@ def train(
     late: Late = None,
     backups: Backups = 0,
     straggler: Straggler = None,
+    listen: Listen = None,
+    join: Join = None,
+    key: Key = None,
+    ray: RayAddress = None,
     out: Out = None,
     seed: Seed = 0,
     ledger: LedgerPath = Path("shoestring.ledger"),
@@ -86,67 +131,115 @@ def train(
     """Train a model, by this process or by several workers, and write its file.
 
     Nothing has to be tuned: the optimizer goes by the model, the rate rises and falls. Workers are
-    processes on this machine, and one that fails is replaced. Programs on several machines train
-    together where torchrun starts this command on each. Ctrl-C or a kill loses little: the same
-    command goes on from the last snapshot. Exit status: 0 trained; 1 an error; 130 interrupted.
+    processes on this machine, and one that fails is replaced; with --listen others join from other
+    machines. Programs that torchrun starts with this command train together, and wait for one
+    another. Ctrl-C or a kill loses little: the same command goes on from the last snapshot. Exit
+    status: 0 trained; 1 an error; 130 interrupted.
     """
-    name = source.rsplit(":", 1)[-1]
-    path = out or Path(f"{name}.shoe")
-    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    _check(workers, asynchronous, late, backups, straggler, together=together)
-    say, _ = printers(as_json, quiet or not _is_first(together))
+    wanted = _Wanted(workers, asynchronous or ray is not None, late, backups, straggler)
+    wanted.check(listen or ray)
+    if join is not None:
+        _join(source, join, key, quiet=quiet or as_json)
+        return
+    path = out or Path(f"{source.rsplit(':', 1)[-1]}.shoe")
+    say, _ = printers(as_json, quiet or not wanted.is_first)
     say(f"loading {source}")  # and torch, which takes seconds
     from shoestring.core import Ledger
     from shoestring.plan.trained import train_job
 
-    chosen = _workers(workers, late, backups, straggler, asynchronous, together)
     folder = path.with_name(f"{path.name}.unfinished")
     writing(path, then=lambda: f"{folder} has the last snapshot, if any; {GOES_ON}")
-    report = train_job(
-        lambda: model_and_task(source),
-        path,
-        steps=steps,
-        workers=chosen,
-        seed=seed,
-        ledger=Ledger(ledger) if _is_first(together) else None,
-        say=say,
-    )
-    if _is_first(together):
+    with _listening(source, listen, key, ray, workers, say) as listening:
+        report = train_job(
+            lambda: model_and_task(source),
+            path,
+            steps=steps,
+            workers=wanted.workers(1 if ray is not None else workers, listening),
+            seed=seed,
+            ledger=Ledger(ledger) if wanted.is_first else None,
+            say=say,
+        )
+    if wanted.is_first:
         print(json.dumps(report.as_json()) if as_json else report.as_text(), flush=True)
 
 
-def _is_first(together: bool) -> bool:
-    """Whether this program, of those that train together, is the one that writes and prints."""
-    return not together or os.environ.get("RANK", "0") == "0"
+@dataclass(frozen=True)
+class _Wanted:
+    """Which workers the command line asks for."""
 
+    count: int
+    asynchronous: bool
+    late: LateName | None
+    backups: int
+    straggler: str | None
 
-def _check(
-    workers: int,
-    asynchronous: bool,
-    late: LateName | None,
-    backups: int,
-    straggler: str | None,
-    *,
-    together: bool,
-) -> None:
-    """Raise ValueError for options that do not go together; it imports no torch."""
-    if together and (workers > 1 or asynchronous or backups or straggler):
-        raise ValueError(
-            "torchrun has started several programs, which are the workers: leave --workers, "
-            "--asynchronous, --backups and --straggler out"
+    @property
+    def together(self) -> bool:
+        """Whether torchrun started this program, and others with it."""
+        return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this program, of those that train together, is the one that writes and prints."""
+        return not self.together or os.environ.get("RANK", "0") == "0"
+
+    def check(self, address: str | None) -> None:
+        """Raise ValueError for options that do not go together; it imports no torch.
+
+        `address`: where workers of other machines come from; None: from nowhere.
+        """
+        alone = self.count == 1 and not (self.asynchronous or self.backups or self.straggler)
+        if self.together and not alone:
+            raise ValueError(
+                "torchrun has started several programs, which are the workers: leave --workers, "
+                "--asynchronous, --backups and --straggler out"
+            )
+        if self.late is not None and not self.asynchronous:
+            raise ValueError(
+                f"--late {self.late.value}: gradients are late with --asynchronous only"
+            )
+        if address is not None and not self.asynchronous:
+            raise ValueError(
+                f"--listen {address}: workers of other machines do not wait for one another: add "
+                "--asynchronous, or start this command on each machine with torchrun"
+            )
+        if self.asynchronous and self.backups:
+            raise ValueError(
+                f"--backups {self.backups}: with --asynchronous nobody waits; leave it out"
+            )
+        if self.backups >= self.count and self.backups:
+            raise ValueError(f"--backups {self.backups}: give fewer than the {self.count} workers")
+        if self.straggler is not None:
+            if self.count < 2:
+                raise ValueError(f"--straggler {self.straggler} is for two --workers or more")
+            _times(self.straggler)
+
+    def workers(self, count: int, listening: Any) -> Any:
+        """The workers of a training, so many on this machine; None for one process alone."""
+        from shoestring.parallel import (
+            AdaptivelyCompensated,
+            AllReduced,
+            AsItComes,
+            Asynchronous,
+            ByStaleness,
+            DelayCompensated,
+            LateGradients,
+            Synchronous,
         )
-    if late is not None and not asynchronous:
-        raise ValueError(f"--late {late.value}: gradients are late with --asynchronous only")
-    if asynchronous and backups:
-        raise ValueError(
-            f"--backups {backups}: workers that do not wait wait for nobody; leave it out"
-        )
-    if backups >= workers and backups:
-        raise ValueError(f"--backups {backups}: give fewer than the {workers} workers")
-    if straggler is not None:
-        if workers < 2:
-            raise ValueError(f"--straggler {straggler} is for two --workers or more")
-        _times(straggler)
+
+        if self.together:
+            return AllReduced()
+        slower = (*(1.0,) * (count - 1), _times(self.straggler)) if self.straggler else ()
+        worth: dict[LateName, LateGradients] = {
+            LateName.AS_IT_COMES: AsItComes(),
+            LateName.STALENESS: ByStaleness(),
+            LateName.COMPENSATED: DelayCompensated(),
+            LateName.ADAPTIVE: AdaptivelyCompensated(),
+        }
+        if self.asynchronous:
+            late = worth[self.late or LateName.AS_IT_COMES]
+            return Asynchronous(count, late, slower=slower, listening=listening)
+        return Synchronous(count, self.backups, slower=slower) if count > 1 else None
 
 
 def _times(text: str) -> float:
@@ -156,35 +249,53 @@ def _times(text: str) -> float:
     return float(match[1])
 
 
-def _workers(
-    count: int,
-    late: LateName | None,
-    backups: int,
-    straggler: str | None,
-    asynchronous: bool,
-    together: bool,
-) -> Any:
-    """The workers of a training; None for one process alone."""
-    from shoestring.parallel import (
-        AdaptivelyCompensated,
-        AllReduced,
-        AsItComes,
-        Asynchronous,
-        ByStaleness,
-        DelayCompensated,
-        LateGradients,
-        Synchronous,
-    )
+def _join(source: str, address: str, key: str | None, *, quiet: bool) -> None:
+    """Be a worker of a training elsewhere until it ends."""
+    from shoestring.parallel import join
+    from shoestring.parallel.joining import split_address
 
-    if together:
-        return AllReduced()
-    slower = () if straggler is None else (*(1.0,) * (count - 1), _times(straggler))
-    worth: dict[LateName, LateGradients] = {
-        LateName.AS_IT_COMES: AsItComes(),
-        LateName.STALENESS: ByStaleness(),
-        LateName.COMPENSATED: DelayCompensated(),
-        LateName.ADAPTIVE: AdaptivelyCompensated(),
-    }
-    if asynchronous:
-        return Asynchronous(count, worth[late or LateName.AS_IT_COMES], slower=slower)
-    return Synchronous(count, backups, slower=slower) if count > 1 else None
+    split_address(address)
+    if not key:
+        raise ValueError(
+            f"--join {address} needs the key that the training printed: give --key, or set "
+            "SHOESTRING_KEY"
+        )
+    model, task = model_and_task(source)
+    made = join(address, key, model, task)
+    if not quiet:
+        print(f"the training at {address} is over; {made:,} gradients came from here", flush=True)
+
+
+@contextmanager
+def _listening(
+    source: str,
+    listen: str | None,
+    key: str | None,
+    ray: str | None,
+    count: int,
+    say: Callable[[str], None],
+) -> Iterator[Any]:
+    """Where a training listens for other machines, with workers on Ray where they are wanted."""
+    if listen is None and ray is None:
+        yield None
+        return
+    from shoestring.parallel import Listening, workers_on_ray
+
+    address = listen or f"0.0.0.0:{_free_port()}"
+    listening = Listening(address, key or secrets.token_hex(16))
+    if ray is None:
+        _, _, port = address.rpartition(":")
+        say(
+            "on each other machine: "
+            f"SHOESTRING_KEY={listening.key} shoestring train {source} --join THIS_MACHINE:{port}"
+        )
+        yield listening
+        return
+    cluster = None if ray == "local" else ray
+    with workers_on_ray(count, partial(model_and_task, source), listening, cluster=cluster):
+        yield listening
+
+
+def _free_port() -> int:
+    with socket.create_server(("0.0.0.0", 0)) as one:
+        return one.getsockname()[1]

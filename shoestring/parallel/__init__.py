@@ -11,6 +11,7 @@ from shoestring.parallel.late_gradients import (
     DelayCompensated,
     LateGradients,
 )
+from shoestring.parallel.on_ray import workers_on_ray
 from shoestring.parallel.remote import join
 from shoestring.parallel.simulated import SimulatedAsynchronous, SimulatedSynchronous
 from shoestring.parallel.step_times import StepTimes
@@ -32,4 +33,5 @@ __all__ = [
     "Synchronous",
     "WorkersError",
     "join",
+    "workers_on_ray",
 ]

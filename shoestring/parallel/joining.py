@@ -148,9 +148,7 @@ class Door:
             self._came.put((connection, f"{host}:{port}"))
 
 
-def knock(
-    address: str, key: str, model: nn.Module, task: Task
-) -> tuple[Connection, Training]:
+def knock(address: str, key: str, model: nn.Module, task: Task) -> tuple[Connection, Training]:
     """Join a training; returns the connection to it, and what is to be known of it.
 
     Raises WorkersError where nobody listens, the key is another or the training is: the message
