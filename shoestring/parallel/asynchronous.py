@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ class Asynchronous:
     late: LateGradients = AsItComes()
     patience: float = PATIENCE
     slower: tuple[float, ...] = ()
-    listening: Listening | None = None
+    listening: Listening | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_workers(self.count, self.patience, self.slower)

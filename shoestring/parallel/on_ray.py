@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,10 +12,11 @@ from torch import nn
 
 from shoestring.artifact.errors import missing
 from shoestring.core import Task
-from shoestring.parallel.crew import WorkersError
+from shoestring.parallel.crew import LostWorkerWarning, WorkersError
 from shoestring.parallel.joining import Listening, split_address
 from shoestring.parallel.remote import join
 
+_ENDING_SECONDS = 10.0
 _KNOCKING_SECONDS = 120.0
 """How long a worker of the cluster tries to join: the training may begin later than it."""
 
@@ -64,7 +66,13 @@ def workers_on_ray(
     try:
         yield
     finally:
-        for one in running:  # those that the training let go have ended
+        ended, others = ray.wait(running, num_returns=count, timeout=_ENDING_SECONDS)
+        for one in ended:  # the training let them go, or they failed
+            try:
+                ray.get(one)
+            except ray.exceptions.RayError as error:
+                warnings.warn(f"a worker on Ray failed: {error}", LostWorkerWarning, stacklevel=3)
+        for one in others:
             ray.cancel(one, force=True)
         if began_here:
             ray.shutdown()

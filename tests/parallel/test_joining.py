@@ -124,9 +124,11 @@ def test_a_worker_of_another_program_that_is_killed_leaves_its_batch_to_others(w
         "serving.Served._answer = answer\n"
         "join(address, KEY, net(), points())"
     )
-    with helper(port, does) as other:
-        with pytest.warns(LostWorkerWarning, match="its batch is made by another"):
-            found = moved(slow_workers(port))
+    with (
+        helper(port, does) as other,
+        pytest.warns(LostWorkerWarning, match="its batch is made by another"),
+    ):
+        found = moved(slow_workers(port))
     assert other.returncode == 9
     expected = moved(None)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
