@@ -11,6 +11,7 @@ from shoestring.parallel.late_gradients import (
     DelayCompensated,
     LateGradients,
 )
+from shoestring.parallel.local_steps import ElasticAveraging, LocalSGD
 from shoestring.parallel.on_ray import workers_on_ray
 from shoestring.parallel.remote import join
 from shoestring.parallel.simulated import SimulatedAsynchronous, SimulatedSynchronous
@@ -24,8 +25,10 @@ __all__ = [
     "Asynchronous",
     "ByStaleness",
     "DelayCompensated",
+    "ElasticAveraging",
     "LateGradients",
     "Listening",
+    "LocalSGD",
     "LostWorkerWarning",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",

@@ -236,25 +236,32 @@ class Served(Steps):
         """A worker's answer: the loss and the gradients of a batch with these weights."""
         for p, value in zip(self.parameters, from_bytes(weights, self.parameters), strict=True):
             p.data.copy_(value)
-        batch = self._batch(ticket)
         before = [one.clone() for one in self.buffers]
         began = time.monotonic()
-        with seeded((torch.initial_seed() + APART * (ticket + 1)) % (1 << 31)):
-            loss = Steps.backward(self, batch)
+        loss, made = self.made(ticket)
         if place < len(self.slower):
             time.sleep((self.slower[place] - 1) * (time.monotonic() - began))
         changed = [
             index for index, one in enumerate(self.buffers) if not torch.equal(one, before[index])
         ]
-        gradients = [p.grad for p in self.parameters]
         words = {
             "ticket": ticket,
             "loss": loss,
-            "missing": [index for index, one in enumerate(gradients) if one is None],
+            "missing": [index for index, one in enumerate(made) if one is None],
             "buffers": changed,
         }
-        present = [one for one in gradients if one is not None]
+        present = [one for one in made if one is not None]
         return words, as_bytes([*present, *(self.buffers[index] for index in changed)])
+
+    def made(self, ticket: int) -> tuple[float, list[Tensor | None]]:
+        """What a worker makes of a batch: the loss, and a gradient for each parameter or None."""
+        return self.lost_on(ticket), [p.grad for p in self.parameters]
+
+    def lost_on(self, ticket: int) -> float:
+        """A worker's loss of a batch, whose gradients are in the parameters afterwards."""
+        batch = self._batch(ticket)
+        with seeded((torch.initial_seed() + APART * (ticket + 1)) % (1 << 31)):
+            return Steps.backward(self, batch)
 
     def _batch(self, ticket: int) -> Any:
         """The batch of a ticket: one that was drawn before this worker began, or one after it."""
@@ -265,6 +272,8 @@ class Served(Steps):
             self.of_program, self.loads = self.batches, False
             self.batches = Batches(self.of_program.task, self.of_program.model)
             self.batches.go(self.of_program.begun, self.of_program.taken)
+        if ticket < self.drawn:
+            raise GarbledError(f"batch {ticket} for a worker that is at {self.drawn}")
         while True:
             batch = next(self.batches)
             self.drawn += 1
