@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,6 +49,15 @@ class _Plain:
         self.shapes, self.kind = shapes, kind
         self.tensors: list[Tensor] = []
 
+    @cached_property
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        """What is sent and what comes of it, one and the same where nothing is rounded.
+
+        They are kept, since it takes longer to get new memory than to fill it.
+        """
+        sent = torch.empty(self.shapes.total, dtype=self.kind)
+        return sent, sent if self.kind == torch.float32 else torch.empty(self.shapes.total)
+
     def encode(self, gradients: Sequence[Tensor]) -> Tensor:
         """The numbers, rounded."""
         return bytes_of(self.shapes.vector(gradients).to(self.kind))
@@ -59,6 +69,11 @@ class _Plain:
 
     def mean(self, gradients: Sequence[Tensor], group: WorkerGroup) -> list[Tensor]:
         """The mean; it is rounded as the numbers are."""
-        vector = self.shapes.vector(gradients).to(self.kind)
-        group.mean_(vector)
-        return self.shapes.split(vector.float())
+        self.shapes.check(gradients)
+        sent, found = self.vectors
+        for part, gradient in zip(self.shapes.split(sent), gradients, strict=True):
+            part.copy_(gradient.detach())
+        group.mean_(sent)
+        if found is not sent:
+            found.copy_(sent)
+        return self.shapes.split(found)
