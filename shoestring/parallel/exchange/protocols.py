@@ -58,7 +58,8 @@ class GradientCoder(Protocol):
     def mean(self, gradients: Sequence[Tensor], group: WorkerGroup) -> list[Tensor]:
         """The mean of the group's gradients as all of its workers get it.
 
-        The tensors may be the coder's own, which the next call overwrites. The mean is bit for bit alike in all of them, if their processors compute alike.
+        The tensors may be the coder's own, which the next call overwrites. The mean is bit for bit
+        alike in all workers, if their processors compute alike.
         Raises what `encode` and `decode` do.
         """
         ...
