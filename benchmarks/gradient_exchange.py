@@ -11,8 +11,8 @@ Computation is measured: `milliseconds of a step` of one worker, and `millisecon
 worker of four for a step. `docs/parallel.md` models times on wires from these and counted bytes.
 Beside torch: a mean in two real processes with gloo, ours and by torch's hook, in alternation.
 
-Goes on where it was interrupted. `--only "beside torch"` takes about a minute, `--only MNIST` about
-an hour of a core, and SST-2 about three. --quick: one seed and one rate, 1,000 pictures of MNIST,
+Goes on where it was interrupted. `--only "beside torch"` takes about a minute, `--only MNIST,`
+about 50 minutes of a core, and SST-2 about four and a half hours. --quick: one seed and one rate, 1,000 pictures of MNIST,
 and few rounds beside torch.
 """
 

@@ -44,8 +44,8 @@ class DynamicTree:
     of a hundredth, and small ones are not lost.
 
     Source: Dettmers 2016 (dynamic tree quantization).
-    Differs: a level is the middle of its part, and the highest one is 1, so that the largest number
-    comes out as it went in; 0 has one level, and -1 has none.
+    Differs: the levels are those that its author's bitsandbytes has for it: the middles of the
+    parts, 0, and 1, so that the largest number comes out as it went in where it is positive.
     """
 
     def levels(self) -> Tensor:
