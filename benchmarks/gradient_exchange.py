@@ -12,8 +12,8 @@ worker of four for a step. `docs/parallel.md` models times on wires from these a
 Beside torch: a mean in two real processes with gloo, ours and by torch's hook, in alternation.
 
 Goes on where it was interrupted. `--only "beside torch"` takes about a minute, `--only MNIST,`
-about 50 minutes of a core, and SST-2 about four and a half hours. --quick: one seed and one rate, 1,000 pictures of MNIST,
-and few rounds beside torch.
+about 50 minutes of a core, and SST-2 about four and a half hours. --quick: one seed and one rate,
+1,000 pictures of MNIST, and few rounds beside torch; about a minute.
 """
 
 from __future__ import annotations
