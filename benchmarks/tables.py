@@ -39,6 +39,7 @@ from few_labels_table import few_labels
 from forgetting_table import forgetting, together
 from formats_table import label_studio
 from front_page import picture, three_results
+from gradient_exchange_table import exchange_beside_torch, gradient_exchange
 from graphs_table import graphs
 from label_page_table import label_page
 from label_replay_table import label_replay
@@ -384,6 +385,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "gradient-exchange": gradient_exchange,
+    "exchange-beside-torch": exchange_beside_torch,
     "late-gradients": late_gradients,
     "moved-networks": moved_networks,
     "own-network": own_network,

@@ -1,8 +1,26 @@
-"""Many workers train one model: who waits for whom, and what a late gradient is worth."""
+"""Many workers train one model: who waits, what they send, and what a late gradient is worth."""
 
 from shoestring.parallel.all_reduced import AllReduced
 from shoestring.parallel.asynchronous import Asynchronous
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
+from shoestring.parallel.exchange import (
+    WIRES,
+    BFloat16Gradients,
+    DynamicTree,
+    EightBits,
+    GradientCoder,
+    GradientExchange,
+    LinearLevels,
+    OneBit,
+    PowerSGD,
+    RandomK,
+    SinglePrecision,
+    TopK,
+    Traffic,
+    Wire,
+    WorkerGroup,
+    traffic,
+)
 from shoestring.parallel.joining import Listening
 from shoestring.parallel.late_gradients import (
     AdaptivelyCompensated,
@@ -19,22 +37,38 @@ from shoestring.parallel.step_times import StepTimes
 from shoestring.parallel.synchronous import Synchronous
 
 __all__ = [
+    "WIRES",
     "AdaptivelyCompensated",
     "AllReduced",
     "AsItComes",
     "Asynchronous",
+    "BFloat16Gradients",
     "ByStaleness",
     "DelayCompensated",
+    "DynamicTree",
+    "EightBits",
     "ElasticAveraging",
+    "GradientCoder",
+    "GradientExchange",
     "LateGradients",
+    "LinearLevels",
     "Listening",
     "LocalSGD",
     "LostWorkerWarning",
+    "OneBit",
+    "PowerSGD",
+    "RandomK",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",
+    "SinglePrecision",
     "StepTimes",
     "Synchronous",
+    "TopK",
+    "Traffic",
+    "Wire",
+    "WorkerGroup",
     "WorkersError",
     "join",
+    "traffic",
     "workers_on_ray",
 ]

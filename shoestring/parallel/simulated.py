@@ -1,8 +1,8 @@
 """Many workers in one process: what they learn is real, their times are simulated.
 
 One process makes the gradients of all workers one after the other, each with the weights that its
-worker would have. So the weights that come out are those of such a training; only who ends when is
-simulated, by `StepTimes`.
+worker would have, and encodes and decodes what they would send of them. So the weights that come
+out are those of such a training; only who ends when is simulated, by `StepTimes`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from shoestring.core import Task
+from shoestring.core import Task, spend
 from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientExchange
+from shoestring.parallel.exchange.traffic import traffic
 from shoestring.parallel.late_gradients import AsItComes, LateGradients
+from shoestring.parallel.meeting import means
 from shoestring.parallel.step_times import StepTimes
 
 
@@ -34,17 +38,20 @@ class SimulatedAsynchronous:
 
     Batch norms keep one moving average, that of all workers. Momentum is the server's: it makes
     late gradients last, so give none or little. Gradients are clipped after they are corrected.
+    Each step spends the bytes of the gradient and those of the weights in single precision.
 
     Source: Dean et al. 2012 (Downpour SGD, with one batch between exchanges).
 
     `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
     `late`: what a late gradient is worth.
+    `exchange`: how gradients are sent; what the server has of one is what it decodes.
 
-    Raises TypeError for other times or another kind of late gradients.
+    Raises TypeError for other times, or another kind of late gradients or exchange.
     """
 
     times: StepTimes
     late: LateGradients = AsItComes()
+    exchange: GradientExchange = SinglePrecision()
 
     def __post_init__(self) -> None:
         _check_times(self.times)
@@ -53,6 +60,7 @@ class SimulatedAsynchronous:
                 f"late gradients as {self.late!r}: give AsItComes(), ByStaleness(), "
                 "DelayCompensated() or AdaptivelyCompensated()"
             )
+        _check_exchange(self.exchange)
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by these workers."""
@@ -70,22 +78,29 @@ class SimulatedSynchronous:
 
     A step of a `Training` is one gradient of one worker here too, and so the weights change in each
     step that ends a round of all workers, and in the last one. The workers together see as many
-    batches as one process does in as many steps, and change the weights less often.
+    batches as one process does in as many steps, and change the weights less often. A parameter
+    that only some of a round had a gradient for gets the mean of those. Each round spends the bytes
+    that workers without a server send one another.
 
     Source: Chen et al. 2016, "Revisiting distributed synchronous SGD" (backups).
 
     `times`: of the workers' steps; `StepTimes.equal(8)` for eight alike.
     `backups`: of each round so many gradients, those that come last, are not waited for, and are
         lost; 0 or more, fewer than the workers.
+    `exchange`: how gradients are sent.
 
-    Raises ValueError for backups out of range, TypeError for other times.
+    Raises ValueError for backups out of range, TypeError for other times or another exchange. With
+    backups, a training raises ValueError for an exchange that keeps something from step to step,
+    which it would miss where nobody waits for it.
     """
 
     times: StepTimes
     backups: int = 0
+    exchange: GradientExchange = SinglePrecision()
 
     def __post_init__(self) -> None:
         _check_times(self.times)
+        _check_exchange(self.exchange)
         if not isinstance(self.backups, int) or not 0 <= self.backups < len(self.times.each):
             raise ValueError(
                 f"{self.backups!r} of {len(self.times.each)} workers are not waited for: give 0 or "
@@ -114,6 +129,14 @@ def _check_times(times: object) -> None:
         )
 
 
+def _check_exchange(exchange: object) -> None:
+    if isinstance(exchange, type) or not isinstance(exchange, GradientExchange):
+        raise TypeError(
+            f"gradients are exchanged as {exchange!r}: give SinglePrecision(), EightBits(), "
+            "TopK(), PowerSGD() or another exchange of shoestring.parallel"
+        )
+
+
 def _check_steps(steps: int) -> None:
     if steps < 0:
         raise ValueError(f"the time of {steps!r} steps: give 0 or more")
@@ -122,7 +145,13 @@ def _check_steps(steps: int) -> None:
 class _Simulated(Steps):
     """Steps of which each is a gradient of one worker."""
 
-    def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        training: Training,
+        workers: SimulatedAsynchronous | SimulatedSynchronous,
+    ) -> None:
         super().__init__(model, task, training)
         half = {str(p.dtype) for p in self.parameters if torch.finfo(p.dtype).bits < 32}
         if half:
@@ -132,11 +161,17 @@ class _Simulated(Steps):
             )
         self.done = torch.zeros((), dtype=torch.int64)
         self.taken = 0
+        self.count = len(workers.times.each)
+        zeros = [torch.zeros_like(p) for p in self.parameters]
+        self.coders = [workers.exchange.coder(zeros) for _ in range(self.count)]
+        self.traffic = traffic(workers.exchange, zeros)
 
     @property
     def state(self) -> list[Tensor]:
-        """With how many steps were done: a training that goes on has the same workers' turns."""
-        return [*super().state, self.done]
+        """With what coders keep, and how many steps were done: a training that goes on has the same
+        workers' turns."""
+        kept = [one for coder in self.coders for one in coder.tensors]
+        return [*super().state, self.done, *kept]
 
     def turn(self, turns: Iterator[Any]) -> Any:
         """Of these turns that of the next step; a training that goes on passes over the others."""
@@ -149,11 +184,11 @@ class _Asynchronous(_Simulated):
     def __init__(
         self, workers: SimulatedAsynchronous, model: nn.Module, task: Task, training: Training
     ) -> None:
-        super().__init__(model, task, training)
-        self.late, count = workers.late, len(workers.times.each)
+        super().__init__(model, task, training, workers)
+        self.late = workers.late
         self.turns = workers.times.ends()
-        self.copies = [[p.detach().clone() for p in self.parameters] for _ in range(count)]
-        self.begun = torch.zeros(count, dtype=torch.int64)
+        self.copies = [[p.detach().clone() for p in self.parameters] for _ in range(self.count)]
+        self.begun = torch.zeros(self.count, dtype=torch.int64)
         remembers = self.late.remembers
         self.squares = [torch.zeros_like(p) for p in self.parameters] if remembers else []
         self.worker = 0
@@ -177,11 +212,22 @@ class _Asynchronous(_Simulated):
         finally:
             for p, now in zip(self.parameters, held, strict=True):
                 p.data = now
+        if math.isfinite(loss):
+            self._send()
         for number, (p, copy) in enumerate(zip(self.parameters, copies, strict=True)):
             if p.grad is not None:
                 squares = self.squares[number] if self.squares else None
                 self.late.corrected(p.grad, p.data - copy, squares)
         return loss
+
+    def _send(self) -> None:
+        """Make the gradients what the server decodes of the worker's."""
+        coder = self.coders[self.worker]
+        sent = coder.encode([_gradient(p) for p in self.parameters])
+        for p, one in zip(self.parameters, coder.decode(sent), strict=True):
+            if p.grad is not None or bool(one.any()):
+                p.grad = torch.zeros_like(p).copy_(one)
+        spend("communicated_bytes", len(sent) + sum(4 * p.numel() for p in self.parameters))
 
     def height(self, number: int, steps: int) -> float:
         """The rate of a step, less where the gradient is late."""
@@ -206,28 +252,34 @@ class _Synchronous(_Simulated):
     def __init__(
         self, workers: SimulatedSynchronous, model: nn.Module, task: Task, training: Training
     ) -> None:
-        super().__init__(model, task, training)
-        self.backups, self.count = workers.backups, len(workers.times.each)
+        super().__init__(model, task, training, workers)
+        if workers.backups and self.coders[0].tensors:
+            raise ValueError(
+                f"with {workers.backups} backups a worker misses rounds, and {workers.exchange!r} "
+                "keeps something from each to the next: give backups=0, or SinglePrecision(), "
+                "BFloat16Gradients() or EightBits()"
+            )
         self.turns = _in_rounds(workers)
-        self.sums = [torch.zeros_like(p) for p in self.parameters]
+        self.gradients = [[torch.zeros_like(p) for p in self.parameters] for _ in self.coders]
         self.hits = torch.zeros(len(self.parameters), dtype=torch.int64)
         self.counted = torch.zeros((), dtype=torch.int64)
 
     @property
     def state(self) -> list[Tensor]:
         """With the gradients of a round that is not over."""
-        return [*super().state, *self.sums, self.hits, self.counted]
+        kept = [one for each in self.gradients for one in each]
+        return [*super().state, *kept, self.hits, self.counted]
 
     def backward(self, batch: Any) -> float:
-        """The loss of a batch; its gradients are added to those of the round, if they count."""
+        """The loss of a batch; its gradients are among those of the round, if they count."""
         in_time = self.turn(self.turns)
         loss = super().backward(batch)
         if in_time:
+            kept = self.gradients[int(self.counted)]
+            for number, (p, one) in enumerate(zip(self.parameters, kept, strict=True)):
+                one.copy_(_gradient(p))
+                self.hits[number] += p.grad is not None
             self.counted += 1
-            for number, (p, total) in enumerate(zip(self.parameters, self.sums, strict=True)):
-                if p.grad is not None:
-                    total += p.grad
-                    self.hits[number] += 1
         return loss
 
     def step(self, number: int, steps: int) -> None:
@@ -235,13 +287,22 @@ class _Synchronous(_Simulated):
         self.done += 1
         if int(self.done) % self.count and number + 1 < steps:
             return
-        if int(self.counted):
-            for index, (p, total) in enumerate(zip(self.parameters, self.sums, strict=True)):
-                hits = int(self.hits[index])
-                p.grad = total / hits if hits else None
+        if counted := int(self.counted):
+            mean = means(self.coders[:counted], self.gradients[:counted])[0]
+            for p, hits, one in zip(self.parameters, self.hits.tolist(), mean, strict=True):
+                p.grad = None
+                if hits or bool(one.any()):
+                    p.grad = torch.zeros_like(p).copy_(one)
+                    p.grad *= counted / hits if 0 < hits < counted else 1.0
             super().step(number, steps)
-        for one in (*self.sums, self.hits, self.counted):
+            spend("communicated_bytes", self.traffic.among(counted))
+        for one in (self.hits, self.counted):
             one.zero_()
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    """The gradient of a parameter; zeros where it has none."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 def _in_rounds(workers: SimulatedSynchronous) -> Iterator[bool]:

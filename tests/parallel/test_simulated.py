@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, score, seeded
+from shoestring.core.spending import counting
 from shoestring.kit import (
     SGD,
     AdamW,
@@ -31,10 +32,15 @@ from shoestring.parallel import (
     AsItComes,
     ByStaleness,
     DelayCompensated,
+    EightBits,
     LateGradients,
+    OneBit,
+    PowerSGD,
+    RandomK,
     SimulatedAsynchronous,
     SimulatedSynchronous,
     StepTimes,
+    TopK,
 )
 from shoestring.plan import diagnose
 from shoestring.prune import Magnitude
@@ -158,6 +164,10 @@ def test_a_gradient_that_comes_last_is_lost():
         late(AdaptivelyCompensated(), 3),
         SimulatedAsynchronous(StepTimes.equal(4, slowest=3.0)),
         SimulatedSynchronous(StepTimes.equal(3), backups=1),
+        SimulatedSynchronous(StepTimes.equal(3), exchange=TopK(0.1)),
+        SimulatedSynchronous(StepTimes.equal(3), exchange=RandomK(0.1)),
+        SimulatedSynchronous(StepTimes.equal(3), exchange=PowerSGD(1)),
+        SimulatedAsynchronous(StepTimes.equal(3), exchange=OneBit(0.9)),
     ],
     ids=repr,
 )
@@ -244,6 +254,11 @@ def test_numbers_out_of_range(wrong, words: str):
         (lambda: SimulatedSynchronous(4), r"give StepTimes"),  # pyright: ignore[reportArgumentType]
         (lambda: SimulatedAsynchronous(StepTimes.equal(2), AsItComes), r"give AsItComes\(\)"),  # pyright: ignore[reportArgumentType]
         (lambda: SimulatedAsynchronous(StepTimes.equal(2), None), r"give AsItComes\(\)"),  # pyright: ignore[reportArgumentType]
+        (
+            lambda: SimulatedAsynchronous(StepTimes.equal(2), exchange=TopK),
+            r"give SinglePrecision\(\)",
+        ),  # pyright: ignore[reportArgumentType]
+        (lambda: SimulatedSynchronous(StepTimes.equal(2), exchange=8), r"give SinglePrecision\(\)"),  # pyright: ignore[reportArgumentType]
     ],
 )
 def test_what_is_of_another_kind(wrong, words: str):
@@ -285,6 +300,64 @@ def test_weights_that_broke_in_the_last_steps_are_an_error():
     steep = Training(2, SGD(1e3, momentum=0.0), Constant(0.0), workers=late(AsItComes(), 4))
     with pytest.raises(DivergedError, match="after the last of 2 steps"):
         train(one_weight(), Steep((0.0,)), steep)
+
+
+class Two(Pulled):
+    """The same with two weights: their gradients are those of y and of y / 4."""
+
+    def loss(self, model, batch):
+        return -(model.weight * torch.tensor([[1.0, 0.25]])).sum() * batch.sum()
+
+
+def two_weights(workers: Workers, steps: int, *drawn: float) -> list[float]:
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    train(
+        model, Two(drawn), Training(steps, SGD(1.0, momentum=0.0), Constant(0.0), workers=workers)
+    )
+    return model.weight.detach().flatten().tolist()
+
+
+def test_what_workers_do_not_send_waits_with_each_of_them():
+    """Half of two numbers is sent. The second worker's first round is 8 and 2, and the next 0 and
+    0: then it sends the 2 that it kept. The first worker's are 0 and 0, and 1 and 0.25: it sends 1.
+    """
+    workers = SimulatedSynchronous(StepTimes.equal(2), exchange=TopK(0.5))
+    assert two_weights(workers, 2, 0.0, 8.0, 1.0, 0.0) == pytest.approx([4, 0])
+    assert two_weights(workers, 4, 0.0, 8.0, 1.0, 0.0) == pytest.approx([4.5, 1])
+    one_by_one = SimulatedAsynchronous(StepTimes.equal(2, spread=0.0), exchange=TopK(0.5))
+    assert two_weights(one_by_one, 4, 0.0, 8.0, 1.0, 0.0) == pytest.approx([9, 2])
+
+
+def test_an_exchange_that_sends_all_is_that_of_single_precision():
+    for kind in (SimulatedSynchronous, SimulatedAsynchronous):
+        plain, all_sent = (
+            kind(StepTimes.equal(3), **more) for more in ({}, {"exchange": TopK(1.0)})
+        )
+        expected = weights(Training(20, SGD(0.1), workers=plain))
+        found = weights(Training(20, SGD(0.1), workers=all_sent))
+        assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_the_bytes_that_are_sent_are_spent():
+    """Two numbers. In a round of four workers 2 · 3 · 8 bytes go around; of 8 bits, 4 · 3 · 6."""
+    equal = StepTimes.equal(4)
+    for workers, due in (
+        (SimulatedSynchronous(equal), 2 * 2 * 3 * 8),
+        (SimulatedSynchronous(equal, exchange=EightBits()), 2 * 4 * 3 * 6),
+        (SimulatedAsynchronous(equal), 8 * (8 + 8)),
+        (SimulatedAsynchronous(equal, exchange=EightBits()), 8 * (6 + 8)),
+    ):
+        with counting() as spending:
+            two_weights(workers, 8, 1.0)
+        assert spending.cost().communicated_bytes == due
+
+
+def test_backups_are_of_exchanges_that_keep_nothing():
+    equal = StepTimes.equal(3)
+    weights(Training(6, PLAIN, workers=SimulatedSynchronous(equal, 1, EightBits())))
+    with pytest.raises(ValueError, match=r"with 1 backups.*PowerSGD.*give backups=0"):
+        weights(Training(6, PLAIN, workers=SimulatedSynchronous(equal, 1, PowerSGD())))
 
 
 def test_half_precision_is_refused():
