@@ -31,6 +31,18 @@ class LateName(Enum):
     ADAPTIVE = "adaptive"
 
 
+class ExchangeName(Enum):
+    """How gradients are sent, as the command line writes it."""
+
+    SINGLE = "single"
+    BFLOAT16 = "bfloat16"
+    EIGHT_BITS = "8bit"
+    ONE_BIT = "1bit"
+    TOP_K = "top-k"
+    RANDOM_K = "random-k"
+    POWER_SGD = "powersgd"
+
+
 Source = Annotated[
     str,
     typer.Argument(
@@ -60,6 +72,9 @@ Backups = Annotated[
         help="the last so many workers of each round are not waited for; without --asynchronous",
         min=0,
     ),
+]
+Exchange = Annotated[
+    ExchangeName, typer.Option(help="how gradients are sent: with fewer bits, or only some of them")
 ]
 Straggler = Annotated[
     str | None,
@@ -117,6 +132,7 @@ def train(
     asynchronous: Without = False,
     late: Late = None,
     backups: Backups = 0,
+    exchange: Exchange = ExchangeName.SINGLE,
     straggler: Straggler = None,
     listen: Listen = None,
     join: Join = None,
@@ -136,10 +152,10 @@ def train(
     another. Ctrl-C or a kill loses little: the same command goes on from the last snapshot. Exit
     status: 0 trained; 1 an error; 130 interrupted.
     """
-    wanted = _Wanted(workers, asynchronous or ray is not None, late, backups, straggler)
-    wanted.check(listen or ray)
+    wanted = _Wanted(workers, asynchronous or ray is not None, late, backups, straggler, exchange)
+    wanted.check(listen or ray, join)
     if join is not None:
-        _join(source, join, key, quiet=quiet or as_json)
+        _join(source, join, key, exchange, quiet=quiet or as_json)
         return
     path = out or Path(f"{source.rsplit(':', 1)[-1]}.shoe")
     say, _ = printers(as_json, quiet or not wanted.is_first)
@@ -149,7 +165,7 @@ def train(
 
     folder = path.with_name(f"{path.name}.unfinished")
     writing(path, then=lambda: f"{folder} has the last snapshot, if any; {GOES_ON}")
-    with _listening(source, listen, key, ray, workers, say) as listening:
+    with _listening(source, listen, key, ray, workers, exchange, say) as listening:
         report = train_job(
             lambda: model_and_task(source),
             path,
@@ -172,6 +188,7 @@ class _Wanted:
     late: LateName | None
     backups: int
     straggler: str | None
+    exchange: ExchangeName
 
     @property
     def together(self) -> bool:
@@ -183,10 +200,11 @@ class _Wanted:
         """Whether this program, of those that train together, is the one that writes and prints."""
         return not self.together or os.environ.get("RANK", "0") == "0"
 
-    def check(self, address: str | None) -> None:
+    def check(self, address: str | None, join: str | None) -> None:
         """Raise ValueError for options that do not go together; it imports no torch.
 
         `address`: where workers of other machines come from; None: from nowhere.
+        `join`: where this is a worker.
         """
         alone = self.count == 1 and not (self.asynchronous or self.backups or self.straggler)
         if self.together and not alone:
@@ -209,6 +227,11 @@ class _Wanted:
             )
         if self.backups >= self.count and self.backups:
             raise ValueError(f"--backups {self.backups}: give fewer than the {self.count} workers")
+        sends = self.together or self.asynchronous or self.count > 1 or join is not None
+        if self.exchange is not ExchangeName.SINGLE and not sends:
+            raise ValueError(
+                f"--exchange {self.exchange.value}: one process sends nothing; give --workers"
+            )
         if self.straggler is not None:
             if self.count < 2:
                 raise ValueError(f"--straggler {self.straggler} is for two --workers or more")
@@ -227,8 +250,9 @@ class _Wanted:
             Synchronous,
         )
 
+        exchange = _exchange(self.exchange)
         if self.together:
-            return AllReduced()
+            return AllReduced(exchange)
         slower = (*(1.0,) * (count - 1), _times(self.straggler)) if self.straggler else ()
         worth: dict[LateName, LateGradients] = {
             LateName.AS_IT_COMES: AsItComes(),
@@ -238,8 +262,33 @@ class _Wanted:
         }
         if self.asynchronous:
             late = worth[self.late or LateName.AS_IT_COMES]
-            return Asynchronous(count, late, slower=slower, listening=listening)
-        return Synchronous(count, self.backups, slower=slower) if count > 1 else None
+            return Asynchronous(count, late, exchange, slower=slower, listening=listening)
+        return Synchronous(count, self.backups, exchange, slower=slower) if count > 1 else None
+
+
+def _exchange(name: ExchangeName) -> Any:
+    """How gradients are sent, by its name."""
+    from shoestring.parallel import (
+        BFloat16Gradients,
+        EightBits,
+        GradientExchange,
+        OneBit,
+        PowerSGD,
+        RandomK,
+        SinglePrecision,
+        TopK,
+    )
+
+    exchanges: dict[ExchangeName, GradientExchange] = {
+        ExchangeName.SINGLE: SinglePrecision(),
+        ExchangeName.BFLOAT16: BFloat16Gradients(),
+        ExchangeName.EIGHT_BITS: EightBits(),
+        ExchangeName.ONE_BIT: OneBit(),
+        ExchangeName.TOP_K: TopK(),
+        ExchangeName.RANDOM_K: RandomK(),
+        ExchangeName.POWER_SGD: PowerSGD(),
+    }
+    return exchanges[name]
 
 
 def _times(text: str) -> float:
@@ -249,7 +298,9 @@ def _times(text: str) -> float:
     return float(match[1])
 
 
-def _join(source: str, address: str, key: str | None, *, quiet: bool) -> None:
+def _join(
+    source: str, address: str, key: str | None, exchange: ExchangeName, *, quiet: bool
+) -> None:
     """Be a worker of a training elsewhere until it ends."""
     from shoestring.parallel import join
     from shoestring.parallel.joining import split_address
@@ -261,7 +312,7 @@ def _join(source: str, address: str, key: str | None, *, quiet: bool) -> None:
             "SHOESTRING_KEY"
         )
     model, task = model_and_task(source)
-    made = join(address, key, model, task)
+    made = join(address, key, model, task, exchange=_exchange(exchange))
     if not quiet:
         print(f"the training at {address} is over; {made:,} gradients came from here", flush=True)
 
@@ -273,6 +324,7 @@ def _listening(
     key: str | None,
     ray: str | None,
     count: int,
+    exchange: ExchangeName,
     say: Callable[[str], None],
 ) -> Iterator[Any]:
     """Where a training listens for other machines, with workers on Ray where they are wanted."""
@@ -285,14 +337,16 @@ def _listening(
     listening = Listening(address, key or secrets.token_hex(16))
     if ray is None:
         _, _, port = address.rpartition(":")
+        words = "" if exchange is ExchangeName.SINGLE else f" --exchange {exchange.value}"
         say(
-            "on each other machine: "
-            f"SHOESTRING_KEY={listening.key} shoestring train {source} --join THIS_MACHINE:{port}"
+            f"on each other machine: SHOESTRING_KEY={listening.key} shoestring train {source} "
+            f"--join THIS_MACHINE:{port}{words}"
         )
         yield listening
         return
     cluster = None if ray == "local" else ray
-    with workers_on_ray(count, partial(model_and_task, source), listening, cluster=cluster):
+    build, sent = partial(model_and_task, source), _exchange(exchange)
+    with workers_on_ray(count, build, listening, exchange=sent, cluster=cluster):
         yield listening
 
 

@@ -22,6 +22,13 @@ from shoestring.kit.training.statistics import norms_of
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.asynchronous import PATIENCE
 from shoestring.parallel.crew import WorkersError
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import (
+    GradientCoder,
+    GradientExchange,
+    check_exchange,
+)
+from shoestring.parallel.exchange.traffic import traffic
 from shoestring.parallel.serving import APART
 
 _ALIKE = ("shoestring", "torch")
@@ -43,23 +50,28 @@ class AllReduced:
     Each program draws all batches and uses its own. Snapshots within `resuming` are made between
     rounds; programs on several machines need one folder that they share, or equal copies of it.
 
+    `exchange`: how gradients are sent. What it keeps of errors from step to step is not in
+        snapshots.
     `patience`: the seconds after which a program that does not answer is taken for lost, above 0.
 
-    Raises ValueError for a patience out of range. A training raises WorkersError where this program
-    is in no group or another one is lost or hangs, and ValueError where the programs differ in
-    their versions, models, data or trainings, or in the step they go on from.
+    Raises ValueError for a patience out of range, TypeError for another kind of exchange. A
+    training raises WorkersError where this program is in no group or another one is lost or hangs,
+    and ValueError where the programs differ in their versions, models, data or trainings, or in the
+    step they go on from.
     """
 
+    exchange: GradientExchange = SinglePrecision()
     patience: float = PATIENCE
 
     def __post_init__(self) -> None:
+        check_exchange(self.exchange)
         if not 0 < self.patience < math.inf:
             raise ValueError(f"a patience of {self.patience!r} s: give seconds above 0")
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by this program and the others."""
         _join(self.patience)
-        return _Steps(model, task, training)
+        return _Steps(self.exchange, model, task, training)
 
 
 def _join(patience: float) -> None:
@@ -89,8 +101,15 @@ def _leave() -> None:
 
 
 class _Steps(Steps):
-    def __init__(self, model: nn.Module, task: Task, training: Training) -> None:
+    def __init__(
+        self, exchange: GradientExchange, model: nn.Module, task: Task, training: Training
+    ) -> None:
         super().__init__(model, task, training)
+        # single precision goes with all else, and then doubles do too
+        self.coder = None
+        if exchange != SinglePrecision():
+            self.coder = exchange.coder(self.parameters)
+            self.traffic = traffic(exchange, self.parameters)
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
         self.done = torch.zeros((), dtype=torch.int64)
         wide = any(p.dtype == torch.float64 for p in self.parameters)
@@ -171,22 +190,35 @@ class _Steps(Steps):
         return number % self.count == self.count - 1 or number + 1 == self.training.steps
 
     def _reduce(self) -> None:
-        parts = [*self.sums, self.hits, self.losses, *self.averages]
+        """Take the mean of all programs' gradients, with their losses and running statistics."""
+        gradients = self.sums if self.coder is None else []
+        parts = [self.hits, self.losses, *gradients, *self.averages]
         flat = torch.cat([one.reshape(-1).to(self.kind) for one in parts])
         self._together(lambda: dist.all_reduce(flat))
         self.sent += round(flat.nbytes * 2 * (self.count - 1) / self.count)
-        totals = [
-            part.reshape(one.shape)
-            for one, part in zip(parts, flat.split([p.numel() for p in parts]), strict=True)
+        pieces = flat.split([p.numel() for p in parts])
+        hits, losses, *totals = [
+            piece.reshape(one.shape) for one, piece in zip(parts, pieces, strict=True)
         ]
-        hits, losses = totals[len(self.sums)], totals[len(self.sums) + 1]
-        for index, p in enumerate(self.parameters):
-            p.grad = (totals[index] / hits[index]).to(p.dtype) if hits[index] else None
-        for one, total in zip(self.averages, totals[len(self.sums) + 2 :], strict=True):
+        if self.coder is None:
+            means = [one / hit.clamp(1) for one, hit in zip(totals, hits, strict=False)]
+        else:
+            means = self._coded(self.coder, hits)
+        for p, mean, hit in zip(self.parameters, means, hits, strict=True):
+            p.grad = mean.to(p.dtype) if hit or bool(mean.any()) else None
+        for one, total in zip(self.averages, totals[len(gradients) :], strict=True):
             one.copy_(total / self.count)
         self.loss = float(losses[0] / losses[1])
         for one in (*self.sums, self.hits, self.losses):
             one.zero_()
+
+    def _coded(self, coder: GradientCoder, hits: Tensor) -> list[Tensor]:
+        """The means by an exchange, of those programs that had a gradient."""
+        found: list[Tensor] = []
+        self._together(lambda: found.extend(coder.mean(self.sums, _Ring(self.count))))
+        self.sent += self.traffic.among(self.count) // self.count
+        pairs = zip(found, hits.tolist(), strict=True)
+        return [one * (self.count / hit if hit else 1.0) for one, hit in pairs]
 
     def _together(self, does: Any) -> None:
         try:
@@ -201,3 +233,21 @@ class _Steps(Steps):
 
 def _digest(text: str) -> Tensor:
     return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
+
+
+@dataclass(frozen=True)
+class _Ring:
+    """The programs, as an exchange knows them."""
+
+    count: int
+
+    def mean_(self, tensor: Tensor) -> None:
+        """Make a tensor the mean of those of all programs."""
+        dist.all_reduce(tensor)
+        tensor /= self.count
+
+    def gathered(self, sent: Tensor) -> list[Tensor]:
+        """The bytes of all programs, in their order."""
+        found = [torch.empty_like(sent) for _ in range(self.count)]
+        dist.all_gather(found, sent)
+        return found

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from shoestring.core import Task
 from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientExchange, check_exchange
 from shoestring.parallel.joining import Listening
 from shoestring.parallel.late_gradients import AsItComes, LateGradients
 from shoestring.parallel.messages import as_bytes
@@ -42,20 +44,22 @@ class Asynchronous:
 
     `count`: of the workers, 1 or more; more than the machine has cores bring nothing.
     `late`: what a late gradient is worth.
+    `exchange`: how gradients are sent to this process; weights come back in their own precision.
     `patience`: the seconds that a worker may take for a step, above 0.
     `slower`: how many times as long each worker shall take, 1 or more, in their order; for trials
         of what a slow machine does. It sleeps. Workers without a number take their time.
     `listening`: where workers of other machines may join while the training runs; they leave as
         they like. None: nowhere.
 
-    Raises ValueError for numbers out of range, TypeError for another kind of late gradients. A
-    training raises ValueError for a model that is not on the processor, has weights of half
-    precision or layers that remember what happens in training, and WorkersError where all workers
-    fail.
+    Raises ValueError for numbers out of range, TypeError for another kind of late gradients or
+    exchange. A training raises ValueError for a model that is not on the processor, has weights of
+    half precision or layers that remember what happens in training, and WorkersError where all
+    workers fail.
     """
 
     count: int
     late: LateGradients = AsItComes()
+    exchange: GradientExchange = SinglePrecision()
     patience: float = PATIENCE
     slower: tuple[float, ...] = ()
     listening: Listening | None = field(default=None, repr=False)
@@ -63,6 +67,7 @@ class Asynchronous:
     def __post_init__(self) -> None:
         check_workers(self.count, self.patience, self.slower)
         check_late(self.late)
+        check_exchange(self.exchange)
         if self.listening is not None and not isinstance(self.listening, Listening):
             raise TypeError(
                 f"listening as {self.listening!r}: give Listening(address, key), or None"
@@ -101,6 +106,7 @@ class _Steps(Served):
     ) -> None:
         super().__init__(
             *(model, task, training, workers.count, workers.patience, workers.slower),
+            exchange=workers.exchange,
             listening=workers.listening,
         )
         self.late = workers.late

@@ -68,6 +68,7 @@ class Crew:
     `most`: the bytes that an answer may have.
     `serve`: what a worker does, `serve(connection, place)`, until there is nobody at the other end
         of the connection, or `ENDS` comes.
+    `keep`: gets what a worker leaves behind for the one that takes its place; None: nothing is.
     `sent`: the bytes that went either way so far.
     """
 
@@ -75,6 +76,7 @@ class Crew:
     patience: float
     most: int
     serve: Callable[[Connection, int], None]
+    keep: Callable[[int, bytes], None] | None = None
     sent: int = 0
     _members: dict[int, _Member] = field(default_factory=dict)
     _generation: int = 0
@@ -121,8 +123,10 @@ class Crew:
         """Let the worker of a place end; the next one is a copy of this process as it is then."""
         if (member := self._members.pop(place, None)) is None:
             return
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EOFError, GarbledError):
             tell(member.connection, ENDS)
+            if self.keep is not None and member.ticket is None and member.process is not None:
+                self.keep(place, hear(member.connection, self.most)[1])
         _ended(member)
 
     def answer(self) -> Answer | int:

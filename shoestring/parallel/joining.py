@@ -23,6 +23,7 @@ from shoestring.core.ledger import versions
 from shoestring.kit import Mixed, Training
 from shoestring.kit.training.resume import data_digest
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
+from shoestring.parallel.exchange.protocols import GradientExchange
 from shoestring.parallel.messages import GarbledError, hear, limit_waiting, tell
 
 GREETING_SECONDS = 10.0
@@ -67,7 +68,9 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def marks_of(model: nn.Module, task: Task, training: Training) -> dict[str, str]:
+def marks_of(
+    model: nn.Module, task: Task, training: Training, exchange: GradientExchange
+) -> dict[str, str]:
     """What a worker must have in common with a training, each as a text."""
     shapes = str([(name, tuple(p.shape), p.dtype) for name, p in model.named_parameters()])
     buffers = str([(name, tuple(b.shape), b.dtype) for name, b in model.named_buffers()])
@@ -76,6 +79,7 @@ def marks_of(model: nn.Module, task: Task, training: Training) -> dict[str, str]
         "parameters": hashlib.sha256((shapes + buffers).encode()).hexdigest()[:16],
         "data": data_digest(task).hex()[:16],
         "precision": repr(training.precision),
+        "exchange": repr(exchange),
     }
 
 
@@ -148,7 +152,9 @@ class Door:
             self._came.put((connection, f"{host}:{port}"))
 
 
-def knock(address: str, key: str, model: nn.Module, task: Task) -> tuple[Connection, Training]:
+def knock(
+    address: str, key: str, model: nn.Module, task: Task, exchange: GradientExchange
+) -> tuple[Connection, Training]:
     """Join a training; returns the connection to it, and what is to be known of it.
 
     Raises WorkersError where nobody listens, the key is another or the training is: the message
@@ -173,7 +179,7 @@ def knock(address: str, key: str, model: nn.Module, task: Task) -> tuple[Connect
         theirs = theirs if isinstance(theirs, dict) else {}
         mixed = theirs.get("precision") == repr(Mixed())
         training = Training(1, precision=Mixed()) if mixed else Training(1)
-        ours = marks_of(model, task, training)
+        ours = marks_of(model, task, training, exchange)
         if differing := [name for name in ours if theirs.get(name) != ours[name]]:
             told = {name: (theirs.get(name), ours[name]) for name in differing}
             text = "; ".join(

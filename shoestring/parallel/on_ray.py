@@ -13,6 +13,8 @@ from torch import nn
 from shoestring.artifact.errors import missing
 from shoestring.core import Task
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientExchange
 from shoestring.parallel.joining import Listening, split_address
 from shoestring.parallel.remote import join
 
@@ -27,6 +29,7 @@ def workers_on_ray(
     build: Callable[[], tuple[nn.Module, Task]],
     listening: Listening,
     *,
+    exchange: GradientExchange = SinglePrecision(),
     cluster: str | None = None,
 ) -> Iterator[None]:
     """A context in which workers on a Ray cluster join the training that listens there.
@@ -41,6 +44,7 @@ def workers_on_ray(
     `count`: of the workers, each with a processor of the cluster, 1 or more.
     `build`: returns (model, task) on the cluster; the same as the training's.
     `listening`: of the training, as in `Asynchronous(1, listening=listening)`; a port above 0.
+    `exchange`: of the training.
     `cluster`: the address of the cluster, "auto" for the one that this machine belongs to; None:
         Ray is started on this machine.
 
@@ -62,7 +66,7 @@ def workers_on_ray(
     if host in ("0.0.0.0", "::"):
         host = ray.util.get_node_ip_address()
     work = ray.remote(num_cpus=1, max_retries=-1)(_work)
-    running = [work.remote(f"{host}:{port}", listening.key, build) for _ in range(count)]
+    running = [work.remote(f"{host}:{port}", listening.key, build, exchange) for _ in range(count)]
     try:
         yield
     finally:
@@ -78,13 +82,18 @@ def workers_on_ray(
             ray.shutdown()
 
 
-def _work(address: str, key: str, build: Callable[[], tuple[nn.Module, Any]]) -> int:
+def _work(
+    address: str,
+    key: str,
+    build: Callable[[], tuple[nn.Module, Any]],
+    exchange: GradientExchange,
+) -> int:
     """What a worker of the cluster does: it joins, as soon as the training listens."""
     model, task = build()
     until = time.monotonic() + _KNOCKING_SECONDS
     while True:
         try:
-            return join(address, key, model, task)
+            return join(address, key, model, task, exchange=exchange)
         except WorkersError as error:
             if "no training listens" not in str(error) or time.monotonic() > until:
                 raise

@@ -7,12 +7,21 @@ from torch import nn
 from shoestring.core import Task
 from shoestring.kit.training.resume import Batches
 from shoestring.parallel.crew import WorkersError
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientExchange
 from shoestring.parallel.joining import MOST_STATE, from_state, knock
 from shoestring.parallel.messages import from_bytes, hear, number, size_of
 from shoestring.parallel.serving import Served
 
 
-def join(address: str, key: str, model: nn.Module, task: Task) -> int:
+def join(
+    address: str,
+    key: str,
+    model: nn.Module,
+    task: Task,
+    *,
+    exchange: GradientExchange = SinglePrecision(),
+) -> int:
     """Make gradients for a training on another machine until it ends; returns how many.
 
     This program may end at any moment: its batch is made by another worker then. The model is
@@ -20,14 +29,14 @@ def join(address: str, key: str, model: nn.Module, task: Task) -> int:
 
     `address`: where the training listens (`Listening`), HOST:PORT, as this machine reaches it.
     `key`: of the training.
-    `model`, `task`: the same as there.
+    `model`, `task`, `exchange`: the same as there.
 
     Raises WorkersError where nobody listens there, the key is another, the training is of something
     else or on other versions, and where it is gone before it was over.
     """
-    connection, training = knock(address, key, model, task)
+    connection, training = knock(address, key, model, task, exchange)
     try:
-        serving = Served(model.train(), task, training, 1, 1.0, ())
+        serving = Served(model.train(), task, training, 1, 1.0, (), exchange)
         most = size_of(serving.buffers) + MOST_STATE
         while not connection.poll(60.0):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from shoestring.kit.training.resume import Batches
 from shoestring.kit.training.steps import Steps
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.parallel.crew import ENDS, Answer, Crew
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientCoder, GradientExchange
 from shoestring.parallel.joining import Door, Listening, as_state, marks_of
 from shoestring.parallel.messages import (
     GarbledError,
@@ -32,6 +35,7 @@ from shoestring.parallel.messages import (
     tell,
 )
 
+_WHOLE = SinglePrecision()
 RENEWED = 10
 """Where something is changed between steps, workers are made anew before multiples of this step."""
 APART = 1_000_003
@@ -65,15 +69,22 @@ class Served(Steps):
         count: int,
         patience: float,
         slower: tuple[float, ...],
+        exchange: GradientExchange = _WHOLE,
         listening: Listening | None = None,
     ) -> None:
         super().__init__(model, task, training)
         _check_can_be_served(model, self.parameters)
+        self.exchange = exchange
+        # single precision goes as it is, and then doubles do too
+        self.coder = None if exchange == _WHOLE else exchange.coder(self.parameters)
+        left = [] if self.coder is None else self.coder.tensors
+        self.behind: dict[int, bytes] = {}
         self.slower, self.listening = slower, listening
         self.door: Door | None = None
         self.buffers = [one for one in model.buffers() if one.device.type == "cpu"]
-        most = size_of(self.parameters) + size_of(self.buffers)
-        self.crew = Crew(count, patience, most, self._work)
+        most = size_of(self.parameters) + size_of(self.buffers) + size_of(left)
+        keep = self.behind.__setitem__ if left else None
+        self.crew = Crew(count, patience, most, self._work, keep)
         self.done = torch.zeros((), dtype=torch.int64)
         self.held: dict[int, Any] = {}  # batches that were drawn, and whose gradient is not there
         self.early: set[int] = set()  # gradients that were there before this process drew the batch
@@ -97,7 +108,7 @@ class Served(Steps):
                     "something changes the model between the steps of this training, which workers "
                     "of other machines do not see: leave listening out"
                 )
-            marks = marks_of(self.model, self.task, self.training)
+            marks = marks_of(self.model, self.task, self.training, self.exchange)
             self.door = Door(self.listening, marks, self.crew.patience)
 
     def rehearse(self, batch: Any) -> None:
@@ -184,11 +195,26 @@ class Served(Steps):
         if end < 0:
             raise GarbledError(f"{len(data)} bytes for {len(changed)} buffers")
         missing = set(numbers(words, "missing", len(self.parameters)))
-        present = [p for index, p in enumerate(self.parameters) if index not in missing]
-        found = iter(from_bytes(data[:end], present))
-        each = [None if index in missing else next(found) for index in range(len(self.parameters))]
+        each = self._decoded(data[:end], missing)
         self._keep(answer.place, changed, from_bytes(data[end:], buffers))
         return Gradient(answer.place, answer.ticket, loss, each)
+
+    def _decoded(self, data: bytes, missing: set[int]) -> list[Tensor | None]:
+        """A gradient for each parameter, but for those that had none."""
+        if self.coder is None or len(missing) == len(self.parameters):
+            present = [p for index, p in enumerate(self.parameters) if index not in missing]
+            found = iter(from_bytes(data, present))
+            numbered = range(len(self.parameters))
+            return [None if index in missing else next(found) for index in numbered]
+        try:
+            decoded = self.coder.decode(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+        except ValueError as error:
+            raise GarbledError(str(error)) from error
+        pairs = zip(self.parameters, decoded, strict=True)
+        return [
+            None if index in missing and not bool(one.any()) else one.to(p.dtype)
+            for index, (p, one) in enumerate(pairs)
+        ]
 
     def _keep(self, place: int, changed: list[int], values: list[Tensor]) -> None:
         """Each worker has its own moving averages; the model's are their mean."""
@@ -202,8 +228,20 @@ class Served(Steps):
 
     def _work(self, connection: Connection, place: int) -> None:
         """What a worker of this machine does."""
-        program = os.getppid()
-        self.work(connection, place, lambda: os.getppid() == program)
+        program, coder = os.getppid(), self.coder
+        if coder is not None and place in self.behind:
+            for one, value in zip(
+                coder.tensors, from_bytes(self.behind[place], coder.tensors), strict=True
+            ):
+                one.copy_(value)
+        if self.work(connection, place, lambda: os.getppid() == program)[1] and self.left_by(coder):
+            with contextlib.suppress(OSError):
+                tell(connection, {}, self.left_by(coder))
+
+    @staticmethod
+    def left_by(coder: GradientCoder | None) -> bytes:
+        """What a worker leaves to the one that takes its place: errors that were not sent yet."""
+        return b"" if coder is None else as_bytes(coder.tensors)
 
     def work(
         self, connection: Connection, place: int, lives: Callable[[], bool]
@@ -251,7 +289,13 @@ class Served(Steps):
             "buffers": changed,
         }
         present = [one for one in made if one is not None]
-        return words, as_bytes([*present, *(self.buffers[index] for index in changed)])
+        sent = as_bytes(present)
+        if self.coder is not None and present:
+            pairs = zip(self.parameters, made, strict=True)
+            sent = as_bytes(
+                [self.coder.encode([torch.zeros_like(p) if g is None else g for p, g in pairs])]
+            )
+        return words, sent + as_bytes([self.buffers[index] for index in changed])
 
     def made(self, ticket: int) -> tuple[float, list[Tensor | None]]:
         """What a worker makes of a batch: the loss, and a gradient for each parameter or None."""

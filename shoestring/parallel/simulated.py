@@ -20,7 +20,7 @@ from shoestring.core import Task, spend
 from shoestring.kit import DivergedError, Training
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.exchange.plain import SinglePrecision
-from shoestring.parallel.exchange.protocols import GradientExchange
+from shoestring.parallel.exchange.protocols import GradientExchange, check_exchange
 from shoestring.parallel.exchange.traffic import traffic
 from shoestring.parallel.late_gradients import AsItComes, LateGradients
 from shoestring.parallel.meeting import means
@@ -60,7 +60,7 @@ class SimulatedAsynchronous:
                 f"late gradients as {self.late!r}: give AsItComes(), ByStaleness(), "
                 "DelayCompensated() or AdaptivelyCompensated()"
             )
-        _check_exchange(self.exchange)
+        check_exchange(self.exchange)
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by these workers."""
@@ -100,7 +100,7 @@ class SimulatedSynchronous:
 
     def __post_init__(self) -> None:
         _check_times(self.times)
-        _check_exchange(self.exchange)
+        check_exchange(self.exchange)
         if not isinstance(self.backups, int) or not 0 <= self.backups < len(self.times.each):
             raise ValueError(
                 f"{self.backups!r} of {len(self.times.each)} workers are not waited for: give 0 or "
@@ -126,14 +126,6 @@ def _check_times(times: object) -> None:
     if not isinstance(times, StepTimes):
         raise TypeError(
             f"the times of workers are {times!r}: give StepTimes, as StepTimes.equal(8)"
-        )
-
-
-def _check_exchange(exchange: object) -> None:
-    if isinstance(exchange, type) or not isinstance(exchange, GradientExchange):
-        raise TypeError(
-            f"gradients are exchanged as {exchange!r}: give SinglePrecision(), EightBits(), "
-            "TopK(), PowerSGD() or another exchange of shoestring.parallel"
         )
 
 

@@ -12,6 +12,8 @@ from shoestring.core import Task
 from shoestring.kit import Training
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.asynchronous import PATIENCE, check_workers
+from shoestring.parallel.exchange.plain import SinglePrecision
+from shoestring.parallel.exchange.protocols import GradientExchange, check_exchange
 from shoestring.parallel.messages import as_bytes
 from shoestring.parallel.serving import Gradient, Served
 
@@ -37,6 +39,7 @@ class Synchronous:
     `count`: of the workers, 1 or more; more than the machine has cores bring nothing.
     `backups`: of each round so many gradients, those that come last, are not waited for, and are
         lost; 0 or more, fewer than the workers.
+    `exchange`: how gradients are sent to this process; weights come back in their own precision.
     `patience`: the seconds that a worker may take for a step, above 0.
     `slower`: how many times as long each worker shall take, 1 or more, in their order; for trials
         of what a slow machine does. It sleeps. Workers without a number take their time.
@@ -46,11 +49,13 @@ class Synchronous:
 
     count: int
     backups: int = 0
+    exchange: GradientExchange = SinglePrecision()
     patience: float = PATIENCE
     slower: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_workers(self.count, self.patience, self.slower)
+        check_exchange(self.exchange)
         if not isinstance(self.backups, int) or not 0 <= self.backups < self.count:
             raise ValueError(
                 f"{self.backups!r} of {self.count} workers are not waited for: give 0 or more, "
@@ -66,7 +71,10 @@ class _Steps(Served):
     def __init__(
         self, workers: Synchronous, model: nn.Module, task: Task, training: Training
     ) -> None:
-        super().__init__(model, task, training, workers.count, workers.patience, workers.slower)
+        super().__init__(
+            *(model, task, training, workers.count, workers.patience, workers.slower),
+            exchange=workers.exchange,
+        )
         self.count, self.backups = workers.count, workers.backups
         self.sums = [torch.zeros_like(p) for p in self.parameters]
         self.hits = torch.zeros(len(self.parameters), dtype=torch.int64)

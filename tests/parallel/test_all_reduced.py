@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shoestring.core import seeded
 from shoestring.kit import SGD, Supervised, Training, train
-from shoestring.parallel import AllReduced, SimulatedSynchronous, StepTimes, WorkersError
+from shoestring.parallel import AllReduced, EightBits, SimulatedSynchronous, StepTimes, WorkersError
 
 BEGINS = """
 import os, sys, torch
@@ -81,6 +81,8 @@ def late(step):
     assert step >= 12, step
 with resuming(folder): model = trained(AllReduced(patience=60), before=late)
 torch.save((flat(model), model[1].running_mean), folder + f"/{{rank}}.pt")
+coded = flat(trained(AllReduced(EightBits(), patience=60)))
+torch.save(coded, folder + f"/coded{{rank}}.pt")
 """
     statuses, told = programs(does)
     assert statuses == [0, 0], told
@@ -88,6 +90,10 @@ torch.save((flat(model), model[1].running_mean), folder + f"/{{rank}}.pt")
     assert torch.equal(found, other) and torch.equal(mean, other_mean)
     expected = flat(trained(SimulatedSynchronous(StepTimes.equal(2))))
     assert torch.allclose(found, expected, rtol=1e-5, atol=1e-6)
+    found, other = (torch.load(tmp_path / f"coded{rank}.pt") for rank in (0, 1))
+    assert torch.equal(found, other)
+    simulated = SimulatedSynchronous(StepTimes.equal(2), exchange=EightBits())
+    assert torch.allclose(found, flat(trained(simulated)), rtol=1e-5, atol=1e-6)
 
 
 def test_a_program_that_is_lost_ends_the_others():

@@ -21,6 +21,7 @@ from shoestring.parallel import (
     Asynchronous,
     Listening,
     LostWorkerWarning,
+    SinglePrecision,
     WorkersError,
     join,
     joining,
@@ -139,6 +140,10 @@ def test_a_worker_of_another_program_that_is_killed_leaves_its_batch_to_others(w
     [
         ("join(address, OTHER, net(), points())", "has another key"),
         ("join(address, KEY, net(7), points())", "parameters: .* there, .* here"),
+        (
+            "join(address, KEY, net(), points(), exchange=EightBits())",
+            "exchange: .* there, .* here",
+        ),
         ("join(address, KEY, net(), points(4))", "data: .* there, .* here"),
     ],
 )
@@ -149,7 +154,7 @@ def test_who_is_not_let_in(does: str, words: str):
         f"try:\n    {does}\nexcept WorkersError as error:\n    print(error, flush=True)\nelse:\n"
         "    print('let in')"
     )
-    marks = marks_of(net(), points(), Training(1))
+    marks = marks_of(net(), points(), Training(1), SinglePrecision())
     door = Door(Listening(f"127.0.0.1:{port}", KEY), marks, 5.0)
     with helper(port, does) as other:
         told = other.communicate(timeout=60)[0]

@@ -33,12 +33,17 @@ from shoestring.kit.training import resume
 from shoestring.parallel import (
     AdaptivelyCompensated,
     Asynchronous,
+    BFloat16Gradients,
     ByStaleness,
     DelayCompensated,
+    EightBits,
     LostWorkerWarning,
+    SimulatedAsynchronous,
     SimulatedSynchronous,
+    SinglePrecision,
     StepTimes,
     Synchronous,
+    TopK,
     WorkersError,
     serving,
 )
@@ -93,6 +98,37 @@ def test_one_worker_that_does_not_wait_learns_what_one_process_does(late):
     expected = weights(Training(20, SGD(0.1)))
     found = weights(Training(20, SGD(0.1), workers=Asynchronous(1, late)))
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("exchange", [EightBits(), BFloat16Gradients()], ids=repr)
+def test_gradients_of_fewer_bits_are_those_of_simulated_workers(exchange):
+    """One worker, so that there is one sum."""
+    simulated = SimulatedAsynchronous(StepTimes.equal(1), exchange=exchange)
+    expected = weights(Training(20, SGD(0.1), workers=simulated))
+    found = weights(Training(20, SGD(0.1), workers=Asynchronous(1, exchange=exchange)))
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, weights(Training(20, SGD(0.1))))
+
+
+def test_what_was_not_sent_is_kept_where_a_worker_is_made_anew():
+    """A worker is made anew each ten steps where something may change between them."""
+    workers = Asynchronous(1, exchange=TopK(share=0.1))
+    expected = weights(Training(35, SGD(0.1), workers=workers))
+    with seeded(0):
+        training = Training(35, SGD(0.1), workers=workers)
+        model = train(net(), pictures(), training, before_step=lambda step: None)
+    assert torch.equal(torch.cat([one.flatten() for one in model.parameters()]), expected)
+
+
+def test_few_bits_take_few_bytes():
+    def sent(exchange) -> float:
+        with counting() as spending:
+            weights(Training(20, SGD(0.1), workers=Synchronous(2, exchange=exchange)))
+        return spending.cost().communicated_bytes or 0
+
+    weights_in_bytes = 20 * 4 * sum(one.numel() for one in net().parameters())
+    saved = sent(SinglePrecision()) - sent(EightBits())
+    assert saved == pytest.approx(0.75 * weights_in_bytes, rel=0.1)
 
 
 def test_each_batch_is_used_once_by_workers_that_do_not_wait():

@@ -75,3 +75,12 @@ class GradientExchange(Protocol):
         `gradients`: tensors of the shapes of the gradients, such as the parameters.
         """
         ...
+
+
+def check_exchange(exchange: object) -> None:
+    """Raise TypeError for what is no exchange of gradients."""
+    if isinstance(exchange, type) or not isinstance(exchange, GradientExchange):
+        raise TypeError(
+            f"gradients are exchanged as {exchange!r}: give SinglePrecision(), EightBits(), "
+            "TopK(), PowerSGD() or another exchange of shoestring.parallel"
+        )
