@@ -312,9 +312,9 @@ def _join(
             "SHOESTRING_KEY"
         )
     model, task = model_and_task(source)
-    made = join(address, key, model, task, exchange=_exchange(exchange))
-    if not quiet:
-        print(f"the training at {address} is over; {made:,} gradients came from here", flush=True)
+    say, _ = printers(False, quiet)
+    made = join(address, key, model, task, exchange=_exchange(exchange), say=say)
+    say(f"the training at {address} is over; {made:,} gradients came from here")
 
 
 @contextmanager

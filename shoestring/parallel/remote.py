@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from shoestring.core import Task
@@ -21,6 +23,7 @@ def join(
     task: Task,
     *,
     exchange: GradientExchange = SinglePrecision(),
+    say: Callable[[str], None] = lambda text: None,
 ) -> int:
     """Make gradients for a training on another machine until it ends; returns how many.
 
@@ -30,6 +33,7 @@ def join(
     `address`: where the training listens (`Listening`), HOST:PORT, as this machine reaches it.
     `key`: of the training.
     `model`, `task`, `exchange`: the same as there.
+    `say`: gets a line when this program is a worker.
 
     Raises WorkersError where nobody listens there, the key is another, the training is of something
     else or on other versions, and where it is gone before it was over.
@@ -49,6 +53,7 @@ def join(
         serving.batches = Batches(task, model)
         serving.batches.go(from_state(data[end:]), number(words, "taken"))
         serving.drawn = number(words, "drawn")
+        say(f"a worker of the training at {address}")
         made, is_over = serving.work(connection, 0, lambda: True)
     except (EOFError, OSError, ValueError) as error:
         raise WorkersError(
