@@ -10,6 +10,7 @@ from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.platforms import platforms
+from shoestring.plan.scaling import Scaling, ScalingPoint, affordable, scaling
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 
 __all__ = [
@@ -24,13 +25,17 @@ __all__ = [
     "Outcome",
     "RateTried",
     "Report",
+    "Scaling",
+    "ScalingPoint",
     "Table",
+    "affordable",
     "compress",
     "diagnose",
     "fallback",
     "forecast",
     "main_job",
     "platforms",
+    "scaling",
     "sensitivity",
     "undominated",
 ]
