@@ -86,7 +86,8 @@ def labels(one: Measurement) -> Said:
     """`label_forecast`, which was made for up to four times the labels, not for ten."""
     sizes, means = one.means()
     spread = [np.std([p[1] for p in one.points if p[0] == size], ddof=1) for size in sizes]
-    there = label_forecast(list(zip(sizes, means, spread, strict=True))).at(one.examples)
+    points: list[Any] = list(zip(sizes, means, spread, strict=True))
+    there = label_forecast(points).at(one.examples)
     return Said(there.middle, there.low, there.high)
 
 

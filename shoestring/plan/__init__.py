@@ -9,9 +9,11 @@ from shoestring.plan.forecast import Forecast
 from shoestring.plan.frontier import Frontier, undominated
 from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.outcome import Outcome
+from shoestring.plan.outlook import Outlook
 from shoestring.plan.platforms import platforms
 from shoestring.plan.scaling import Scaling, ScalingPoint, affordable, scaling
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
+from shoestring.plan.small_runs import SmallRuns, small_runs
 
 __all__ = [
     "Diagnosis",
@@ -23,10 +25,12 @@ __all__ = [
     "Kept",
     "LayerHealth",
     "Outcome",
+    "Outlook",
     "RateTried",
     "Report",
     "Scaling",
     "ScalingPoint",
+    "SmallRuns",
     "Table",
     "affordable",
     "compress",
@@ -37,5 +41,6 @@ __all__ = [
     "platforms",
     "scaling",
     "sensitivity",
+    "small_runs",
     "undominated",
 ]

@@ -1,4 +1,4 @@
-"""What more data, parameters or compute would bring: a power law from small runs, with intervals."""
+"""What more data, parameters or compute would bring: a power law, carried on with intervals."""
 
 from __future__ import annotations
 
@@ -207,8 +207,7 @@ def affordable(compute: float, budget: float, doubling_years: float = 1.5) -> fl
     They are log2(compute / budget) · doubling_years: what costs a hundred times the budget is
     6.64 doublings away, and so 9.97 years where each takes 1.5.
 
-    Source: the doubling time is an assumption that the caller makes. Sevilla et al. 2022 and Hobbhahn
-    & Besiroglu 2022 have measured ones, of about 2 to 3 years for operations a dollar.
+    The doubling time is an assumption of the caller's: nobody knows that of the years to come.
 
     `compute`: what is wanted, above 0, in any unit.
     `budget`: what the same money pays for today, above 0, in that unit.
@@ -228,8 +227,11 @@ def _point(given: Any) -> ScalingPoint:
         return given
     if len(given) not in (2, 3):
         raise ValueError(f"the point {given!r}: give (size, score) or (size, score, seed)")
-    seed = int(given[2]) if len(given) == 3 else None
-    return ScalingPoint(size=float(given[0]), score=float(given[1]), seed=seed)
+    size, value, *seeds = given
+    if seeds and not float(seeds[0]).is_integer():
+        raise ValueError(f"the seed of the point {tuple(given)} is {seeds[0]}: give an integer")
+    seed = int(seeds[0]) if seeds else None
+    return ScalingPoint(size=float(size), score=float(value), seed=seed)
 
 
 def _are(sizes: int) -> str:
@@ -267,9 +269,7 @@ def _measured(
     )
 
 
-def _undecided(
-    points: Sequence[ScalingPoint], sizes: Sequence[float], measured: Measured
-) -> str:
+def _undecided(points: Sequence[ScalingPoint], sizes: Sequence[float], measured: Measured) -> str:
     """Why nothing can be forecast of these points; "" where something can."""
     if len(sizes) < _FEWEST_SIZES:
         return (
@@ -287,8 +287,8 @@ def _undecided(
         means = [points[0].score, points[-1].score]
         return (
             f"the scores do not rise with the size beyond their noise (from {means[0]:.4g} at "
-            f"{sizes[0]:g} to {means[1]:.4g} at {sizes[-1]:g}): measure larger sizes or more seeds, "
-            "look for wrong labels (shoestring audit), or for a training that is too short"
+            f"{sizes[0]:g} to {means[1]:.4g} at {sizes[-1]:g}): measure larger sizes or more "
+            "seeds, look for wrong labels (shoestring audit), or for a training that is too short"
         )
     return ""
 

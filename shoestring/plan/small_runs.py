@@ -30,8 +30,13 @@ FEWEST = 20
 _SIZES = 5
 _APART = 3
 """Times the smallest part that the largest must be, at least."""
-_LEAST_STEPS = 0.1
-"""Share of the steps that the smallest parts get too: a few steps would tell of nothing else."""
+_STEPS_BY = 0.5
+"""The power of a part's share of the data that is its share of the steps.
+
+With 1, so many passes for each, small parts would tell of a training that is too short; with 0, so
+many steps for each, fifteen small runs would take as long as fifteen trainings. A least number of
+steps has a kink in it, which no power law has. docs/forecast-scale.md has what was tried.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +71,8 @@ def small_runs(
     There are five sizes, from a tenth of the largest part on or from 20 examples, each larger than
     the one before by the same factor. All sizes are trained with one seed before the next seed
     begins. A seed draws the first weights and the order of the examples, of which each part is the
-    beginning. A part that is a share of the data gets that share of the steps of `training`, and so
-    as many passes as all data would get, but a tenth of the steps at least.
+    beginning. A part gets the square root of its share of the data as its share of the steps: 1 %
+    of the data get 10 % of the steps.
 
     `model`: of any weights; they are drawn anew (`distill.refreshed`), and it is left as it is.
     `task`: one whose labels can be chosen (`core.LabelTask`, such as `kit.Supervised`).
@@ -147,7 +152,7 @@ def one_run(
     with seeded(seed):
         network = refreshed(clone(model))
         untrained = score(labelled, network)
-        shorter = training.scaled(max(size / len(known), _LEAST_STEPS))
+        shorter = training.scaled((size / len(known)) ** _STEPS_BY)
         train(network, part, shorter, what=f"training on {size:,} examples, seed {seed}")
         return score(labelled, network), untrained
 
@@ -178,25 +183,33 @@ def _key(model: nn.Module, task: LabelTask, training: Training) -> str:
 
 @dataclass(frozen=True)
 class _Kept:
-    """Scores in a file of JSON, which is written whole after each."""
+    """Scores in a file of JSON, which is written whole after each; it may have those of others.
+
+    `every`: for each key, by which trainings are told apart, the scores by seed and size.
+    """
 
     path: Path | None
     key: str
-    rows: dict[str, dict[str, Any]]
+    every: dict[str, dict[str, Any]]
 
     @classmethod
     def at(cls, path: str | Path | None, key: str) -> _Kept:
-        """The scores of these trainings in a file; none where it has those of others."""
+        """What a file has; raises ValueError where it is damaged."""
         if path is None or not Path(path).exists():
-            return cls(None if path is None else Path(path), key, {})
+            return cls(None if path is None else Path(path), key, {key: {}})
         try:
-            found = json.loads(Path(path).read_text())
-            rows = found["rows"] if found["key"] == key else {}
-            for row in rows.values():
-                float(row["score"]), float(row["untrained"])
+            every = json.loads(Path(path).read_text())
+            for rows in every.values():
+                for row in rows.values():
+                    [float(row[name]) for name in ("score", "untrained")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is damaged ({error}): move it away") from None
-        return cls(Path(path), key, rows)
+        return cls(Path(path), key, {key: {}, **every})
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """The scores of these trainings."""
+        return self.every[self.key]
 
     def score(self, seed: int, size: int) -> float | None:
         row = self.rows.get(f"{seed} {size}")
@@ -205,4 +218,4 @@ class _Kept:
     def add(self, seed: int, size: int, value: float, untrained: float) -> None:
         self.rows[f"{seed} {size}"] = {"score": value, "untrained": untrained}
         if self.path is not None:
-            save(self.path, json.dumps({"key": self.key, "rows": self.rows}, indent=1).encode())
+            save(self.path, json.dumps(self.every, indent=1).encode())
