@@ -4,8 +4,9 @@
 
 Each case is a set of real data and a model that is trained anew on parts of the training data (six
 sizes up to a tenth, four seeds each) and on all of it (three seeds). Scores are of held-out data.
-What each forecast makes of these points is in `scaling_forecasts.py`: rows here are measurements
-alone. Settings were chosen on the cases that `scaling_cases.py` marks for it, which do not count.
+The rows of a case are measurements alone; `scaling_forecasts.py` has what each forecast makes of
+them, which is then written anew from all of them (with `--add` nothing is measured again). Settings
+were chosen on the cases that `scaling_cases.py` marks for it, which do not count.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import process_time
 import numpy as np
 from rows import Rows, start
 from scaling_cases import Case, Network, Split, cases
+from scaling_forecasts import CHOOSING, FORECASTS, UNITS, measurements, ours, summary
 
 from shoestring.kit import Training
 from shoestring.plan.small_runs import one_run, small_runs
@@ -72,6 +74,29 @@ def _end(rows: Rows, name: str, chance: float, examples: int, began: float) -> N
     rows.add(name, "done", 1, "")
 
 
+def conclude(rows: Rows) -> None:
+    """How each forecast did, on the cases that count and on those that settings were chosen on."""
+    names = [f"{forecast}{more}" for forecast in FORECASTS for more in ("", CHOOSING)]
+    # Those of an earlier run give way; close() writes what is here.
+    rows.rows[:] = [
+        row
+        for row in rows.rows
+        if row["subject"] not in names and not row["metric"].endswith(" forecast")
+    ]
+    known = measurements(rows.rows)
+    for name, forecast in FORECASTS.items():
+        for more in ("", CHOOSING):
+            told = summary(forecast, [one for one in known if one.choosing is bool(more)])
+            for metric, value in {} if told is None else vars(told).items():
+                if value is not None:
+                    rows.add(f"{name}{more}", metric, value, UNITS[metric])
+    for one in known:
+        said = ours(one)
+        for end, value in (("low", said.low), ("middle", said.score), ("high", said.high)):
+            if value is not None:
+                rows.add(one.name, f"{end} forecast", value, "")
+
+
 def main() -> None:
     rows = start("scaling", "real-cpu", __doc__ or "")
     for case in cases():
@@ -81,6 +106,8 @@ def main() -> None:
                 measure_network(rows, case)
             else:
                 measure(rows, case, case.data())
+    if not rows.only:
+        conclude(rows)
     rows.close()
 
 

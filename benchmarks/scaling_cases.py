@@ -300,7 +300,8 @@ def steps(passes: int = 10) -> Learner:
     """Logistic regression by stochastic gradient descent."""
     from sklearn.linear_model import SGDClassifier
 
-    return lambda seed: SGDClassifier(
+    classifier: Any = SGDClassifier  # whose annotations allow no tol of None
+    return lambda seed: classifier(
         loss="log_loss", alpha=1e-5, max_iter=passes, tol=None, random_state=seed
     )
 
@@ -351,7 +352,8 @@ def network(passes: int = 10) -> Learner:
     """A network with one hidden layer of 64."""
     from sklearn.neural_network import MLPClassifier
 
-    return lambda seed: MLPClassifier(
+    classifier: Any = MLPClassifier  # whose annotations allow no number as batch_size
+    return lambda seed: classifier(
         (64,), max_iter=passes, batch_size=64, random_state=seed, learning_rate_init=2e-3
     )
 

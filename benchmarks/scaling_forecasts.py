@@ -143,9 +143,21 @@ FORECASTS: dict[str, Callable[[Measurement], Said]] = {
 }
 
 
+CHOOSING = ", where settings were chosen"
+UNITS = {
+    "cases": "cases",
+    "said": "cases",
+    "held": "cases",
+    "width": "points",
+    "apart": "points",
+    "middle": "points",
+    "penalty": "points",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """How a forecast did on several cases.
+    """How a forecast did on so many cases.
 
     `said`: on how many it said something. `held`: in how many intervals the final score was.
     `width`: the median width of the intervals. `apart`: the mean distance of the forecast from the
@@ -153,6 +165,7 @@ class Summary:
     Raftery 2007, the width and ten times what the score is outside; lower is better. In points.
     """
 
+    cases: int
     said: int
     held: int | None
     width: float | None
@@ -161,8 +174,10 @@ class Summary:
     penalty: float | None
 
 
-def summary(forecast: Callable[[Measurement], Said], on: Sequence[Measurement]) -> Summary:
-    """A forecast on these cases; what says nothing there counts as the largest size."""
+def summary(forecast: Callable[[Measurement], Said], on: Sequence[Measurement]) -> Summary | None:
+    """A forecast on these cases; None of no case. What says nothing counts as the largest size."""
+    if not on:
+        return None
     apart, widths, held, penalties, said = [], [], 0, [], 0
     for one in on:
         told = forecast(one)
@@ -175,6 +190,7 @@ def summary(forecast: Callable[[Measurement], Said], on: Sequence[Measurement]) 
             widths.append(100 * (told.high - told.low))
             penalties.append(widths[-1] + 1000 * outside)
     return Summary(
+        cases=len(on),
         said=said,
         held=held if widths else None,
         width=float(np.median(widths)) if widths else None,

@@ -11,6 +11,7 @@ from shoestring.plan.main_job import Report, main_job
 from shoestring.plan.outcome import Outcome
 from shoestring.plan.outlook import Outlook
 from shoestring.plan.platforms import platforms
+from shoestring.plan.points_file import read_points
 from shoestring.plan.scaling import Scaling, ScalingPoint, affordable, scaling
 from shoestring.plan.sensitivity import Effect, Table, sensitivity
 from shoestring.plan.small_runs import SmallRuns, small_runs
@@ -39,6 +40,7 @@ __all__ = [
     "forecast",
     "main_job",
     "platforms",
+    "read_points",
     "scaling",
     "sensitivity",
     "small_runs",
