@@ -48,9 +48,8 @@ def scaling_by_case() -> str:
         examples = int(known["examples"])
         means: dict[int, list[float]] = {}
         for row in found:
-            if row["subject"] == case.name and row["metric"].startswith("score of "):
-                if row["seed"] is not None:
-                    means.setdefault(int(row["metric"].split()[-1]), []).append(row["value"])
+            if row["subject"] == case.name and row["seed"] is not None:  # a training
+                means.setdefault(int(row["metric"].split()[-1]), []).append(row["value"])
         scores = {size: sum(one) / len(one) for size, one in means.items()}
         tenth, final = scores[max(size for size in scores if size < examples)], scores[examples]
         told = "undecided"

@@ -1,9 +1,9 @@
 """How much data a score takes: forecast from small runs, and then looked at.
 
-`python examples/19_how_much_data.py [STEPS [POINTS.csv]]`. Half a minute on one core. POINTS.csv has
-scores that you measured, in the columns size,score or size,score,seed; without it, a small network
-is trained on parts of the training data of handwritten digits, 600 STEPS for all of it. At the end
-the network is trained on all the data, to see whether the forecast was right.
+`python examples/19_how_much_data.py [STEPS [POINTS.csv]]`. Half a minute on one core. POINTS.csv
+has scores that you measured, in the columns size,score or size,score,seed; without it, a small
+network is trained on parts of the training data of handwritten digits, 600 STEPS for all of it. At
+the end the network is trained on all the data, to see whether the forecast was right.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from shoestring.core import Task, score, seeded, unwrapped
 from shoestring.core.labels import LabelTask, label_task
 from shoestring.distill.networks import refreshed
 from shoestring.kit import Training, clone, train
-from shoestring.kit.clock import Clock, TimeUpError
+from shoestring.kit.clock import Clock, TimeUpError, duration
 from shoestring.kit.training.resume import data_digest
 from shoestring.plan.scaling import ScalingPoint
 
@@ -82,11 +83,11 @@ def small_runs(
     `minutes`: after which no more is trained, above 0; None for no limit.
     `path`: where scores are kept as they come, so that the same call goes on after a kill; None:
         nowhere.
-    `say`: gets a line for each score, and where `minutes` are limited what runs and the time left.
+    `say`: gets a line for each score, with about how long the rest takes.
 
-    Raises TypeError for a task whose labels cannot be chosen, ValueError for numbers out of range
-    and for a training split that is too small for such a share, and TimeUpError where the time is
-    up before three sizes have a score.
+    Raises TypeError for a task whose labels cannot be chosen, and ValueError for numbers out of
+    range, for a training split that is too small for such a share, for a damaged file, and where
+    the time is up before three sizes have a score.
     """
     labelled = label_task(task.sealed())
     known = np.asarray(labelled.known())
@@ -99,8 +100,10 @@ def small_runs(
         if clock is not None:
             clock.ending = 0.0  # nothing is left to do when the time is up
             stack.enter_context(listening(clock))
+        left = _Left([_work(size) for _, size in runs])
         for number, (seed, size) in enumerate(runs, 1):
             if kept.score(seed, size) is not None:
+                left.skip(_work(size))
                 continue
             if clock is not None and clock.is_up:
                 break
@@ -109,8 +112,30 @@ def small_runs(
             except TimeUpError:
                 break
             kept.add(seed, size, value, untrained)
-            say(f"  {number} of {len(runs)}: {size:,} examples, seed {seed}: {value:.4f}")
+            told = f"{number} of {len(runs)}: {size:,} examples, seed {seed}: {value:.4f}"
+            say(f"  {told}; about {left.after(_work(size))} left")
     return _result(kept, runs, len(known), minutes)
+
+
+def _work(size: int) -> float:
+    """About how long a run takes, in any unit: its steps are a power of its size."""
+    return size**_STEPS_BY
+
+
+class _Left:
+    """The time that the runs ahead will take, by those that were made."""
+
+    def __init__(self, works: list[float]) -> None:
+        self.began, self.done, self.ahead = monotonic(), 0.0, sum(works)
+
+    def skip(self, work: float) -> None:
+        """A run was made by an earlier command."""
+        self.ahead -= work
+
+    def after(self, work: float) -> str:
+        """The time in words, now that one more was made."""
+        self.ahead, self.done = self.ahead - work, self.done + work
+        return duration((monotonic() - self.began) * self.ahead / self.done)
 
 
 def sizes_of(examples: int, share: float) -> list[int]:
@@ -166,7 +191,7 @@ def _result(
         if (value := kept.score(seed, size)) is not None
     )
     if len({one.size for one in points}) < 3:
-        raise TimeUpError(
+        raise ValueError(
             f"{minutes} minutes were enough for {len(points)} of {len(runs)} small trainings: give "
             "more, or a training of fewer steps; what was measured is kept where a path was given"
         )

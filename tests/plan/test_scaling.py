@@ -7,6 +7,9 @@ from statistics import fmean
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tiers import repetitions
 
 from shoestring.label import CurvePoint, label_forecast
 from shoestring.plan import ScalingPoint, affordable, scaling
@@ -222,3 +225,24 @@ def test_a_hundredth_is_ten_years_away_and_not_eight():
 def test_what_cannot_be_afforded_ever_is_refused(given):
     with pytest.raises(ValueError, match="give a finite number above 0"):
         affordable(*given)
+
+
+@settings(max_examples=repetitions(25, 300), deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(1e-3, 1e9), st.floats(-5.0, 1.0)), min_size=2, max_size=12, unique=True
+    ),
+    st.one_of(st.none(), st.floats(-10.0, 0.9)),
+)
+def test_whatever_was_measured_there_is_a_reason_or_an_interval(points, chance):
+    assume(len({size for size, _ in points}) > 1)
+    found = scaling(points, chance=chance)
+    if found.undecided:
+        return
+    for size in (found.largest, 10 * found.largest):
+        there = found.at(size)
+        assert -math.inf < there.low <= there.middle <= there.high <= 1
+    assert 0 <= found.chance_of(0.5, found.largest) <= 1
+    wanted = found.size_for(0.99)
+    ends = [math.inf if one is None else one for one in (wanted.low, wanted.middle, wanted.high)]
+    assert ends == sorted(ends)

@@ -12,7 +12,6 @@ from torch import nn
 
 from shoestring.core import Task
 from shoestring.kit import AdamW, Supervised, Training
-from shoestring.kit.clock import TimeUpError
 from shoestring.plan import scaling, small_runs
 from shoestring.plan.small_runs import one_run, sizes_of
 
@@ -77,7 +76,8 @@ def test_there_is_a_score_for_each_size_and_seed(runs):
     assert found.examples == 800 and found.planned == len(found.points) == len(said) == 10
     assert sorted({one.size for one in found.points}) == sizes_of(800, 0.5)
     assert {one.seed for one in found.points} == {0, 1}
-    assert "1 of 10: 40 examples, seed 0" in said[0]
+    assert "1 of 10: 40 examples, seed 0" in said[0] and said[0].endswith(" left")
+    assert said[-1].endswith("; about 0 s left")
     assert 0.2 < found.chance < 0.8  # two classes, and nothing learnt
 
 
@@ -136,7 +136,7 @@ def test_the_time_ends_them(monkeypatch):
     settings = {"share": 0.5, "seeds": 3, "training": TRAINING}
     found = small_runs(network(), circles(), minutes=1, **settings)
     assert len(found.points) == 6 and found.planned == 15  # six trainings of ten seconds
-    with pytest.raises(TimeUpError, match="enough for 2 of 15"):
+    with pytest.raises(ValueError, match="enough for 2 of 15"):
         small_runs(network(), circles(), minutes=0.3, **settings)
 
 
