@@ -83,7 +83,8 @@ def small_runs(
     `minutes`: after which no more is trained, above 0; None for no limit.
     `path`: where scores are kept as they come, so that the same call goes on after a kill; None:
         nowhere.
-    `say`: gets a line for each score, with about how long the rest takes.
+    `say`: gets a line for each score, with about how long the rest takes; and with `minutes` one
+        for what runs, four times a minute at most.
 
     Raises TypeError for a task whose labels cannot be chosen, and ValueError for numbers out of
     range, for a training split that is too small for such a share, for a damaged file, and where
@@ -94,7 +95,9 @@ def small_runs(
     sizes = sizes_of(len(known), share)
     _check(seeds, minutes)
     kept = _Kept.at(path, _key(unwrapped(model), labelled, training))
-    clock = None if minutes is None else Clock(seconds=60 * minutes, say=say)
+    # The clock's lines end with the time left of the limit, which is not how long this takes.
+    during = lambda text: say(text.rpartition(", ")[0])  # noqa: E731
+    clock = None if minutes is None else Clock(seconds=60 * minutes, say=during)
     runs = [(seed, size) for seed in range(seeds) for size in sizes]
     with ExitStack() as stack:
         if clock is not None:
