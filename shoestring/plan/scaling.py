@@ -159,15 +159,17 @@ def scaling(
 ) -> Scaling:
     """Carry scores of small runs on to larger sizes, by a power law with a floor.
 
-    The law is error = floor + a · size^-b, where the error is the distance to the best score. Where
-    `chance` bounds it the law is that of error / (1 - error / the error of chance), which grows
-    without a bound as the error comes to that of chance. All that the points leave open is in the
-    interval: floor, exponent and noise are weighed on a grid by how likely they make the points
-    (Bayes' rule), and nothing is decided for a best fit.
+    The law is error = floor + a · size^-b, where the error is the distance to the best score. With
+    `chance` a second law is weighed beside it, in which the error cannot exceed that of chance: the
+    same of error / (1 - error / the error of chance). All that the points leave open is in the
+    interval: law, floor, exponent and misfit are weighed on a grid by how likely they make the
+    points (Bayes' rule), and no best fit is chosen.
 
-    Source: Hestness et al. 2017, section 2 (the law, and its regions); Rosenfeld et al. 2020,
-    section 4 (the bound by chance); Hoffmann et al. 2022, section 3.3 (floor and exponents).
-    Differs: one variable at a time; a posterior on a grid where they give a least squares fit.
+    Source: Hestness et al. 2017 (the law, between a region of guessing and a floor), Rosenfeld et
+    al. 2020 (a form that is bounded by guessing), Hoffmann et al. 2022 (floor and exponents of
+    parameters and data).
+    Differs: one size at a time; another form of the bound; a posterior on a grid where they give a
+    least squares fit.
 
     `points`: ScalingPoints, or (size, score) or (size, score, seed); in any order, with several
         trainings of a size where there are some: their spread tells the noise. Scores are of the
