@@ -81,8 +81,7 @@ def small_runs(
     `seeds`: trainings of each size, 1 or more; their spread tells the noise.
     `training`: what training on all the data would be.
     `minutes`: after which no more is trained, above 0; None for no limit.
-    `path`: where scores are kept as they come, so that the same call goes on after a kill; None:
-        nowhere.
+    `path`: where scores are kept, so that the same call goes on after a kill; None: nowhere.
     `say`: gets a line for each score, with about how long the rest takes; and with `minutes` one
         for what runs, four times a minute at most.
 
@@ -95,13 +94,10 @@ def small_runs(
     sizes = sizes_of(len(known), share)
     _check(seeds, minutes)
     kept = _Kept.at(path, _key(unwrapped(model), labelled, training))
-    # The clock's lines end with the time left of the limit, which is not how long this takes.
-    during = lambda text: say(text.rpartition(", ")[0])  # noqa: E731
-    clock = None if minutes is None else Clock(seconds=60 * minutes, say=during)
+    clock = None if minutes is None else _clock(minutes, say)
     runs = [(seed, size) for seed in range(seeds) for size in sizes]
     with ExitStack() as stack:
         if clock is not None:
-            clock.ending = 0.0  # nothing is left to do when the time is up
             stack.enter_context(listening(clock))
         left = _Left([_work(size) for _, size in runs])
         for number, (seed, size) in enumerate(runs, 1):
@@ -118,6 +114,14 @@ def small_runs(
             told = f"{number} of {len(runs)}: {size:,} examples, seed {seed}: {value:.4f}"
             say(f"  {told}; about {left.after(_work(size))} left")
     return _result(kept, runs, len(known), minutes)
+
+
+def _clock(minutes: float, say: Callable[[str], None]) -> Clock:
+    """A clock that keeps no time for the end: nothing is left to do then."""
+    # Its lines end with what is left of the limit, which is not how long this takes.
+    clock = Clock(seconds=60 * minutes, say=lambda text: say(text.rpartition(", ")[0]))
+    clock.ending = 0.0
+    return clock
 
 
 def _work(size: int) -> float:
