@@ -76,6 +76,7 @@ from retrieve_table import texts as retrieve_texts
 from rooms_table import rooms
 from rounding_table import rounding
 from rows import conditions_told, metrics, on, processors, results, spread, values
+from scaling_table import scaling_by_case, scaling_chosen, scaling_summary
 from search_table import (
     moved_networks,
     own_network,
@@ -390,6 +391,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "late-gradients": late_gradients,
     "moved-networks": moved_networks,
     "own-network": own_network,
+    "scaling": scaling_summary,
+    "scaling-chosen": scaling_chosen,
+    "scaling-by-case": scaling_by_case,
     "search-guides": search_guides,
     "search-methods": search_methods,
     "search-milliseconds": search_milliseconds,

@@ -20,6 +20,19 @@ from shoestring.cli.ending import (
     if_interrupted,
     writing,
 )
+from shoestring.cli.scaling import (
+    Affords,
+    Asked,
+    Best,
+    Chance,
+    Points,
+    Price,
+    Scale,
+    Share,
+    Steps,
+    Target,
+    forecast_scale,
+)
 from shoestring.cli.source import Inputs, SameName, SameOption, model_and_task
 from shoestring.core.budget import limits_in_words
 
@@ -201,13 +214,39 @@ def forecast(
     target: TargetName = None,
     inputs: Inputs = None,
     same: SameOption = None,
+    scale: Scale = False,
+    points: Points = None,
+    target_score: Target = None,
+    price: Price = None,
+    affords: Affords = None,
+    best: Best = None,
+    chance: Chance = None,
+    share: Share = None,
+    steps: Steps = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Predict, in seconds, what `compress` would reach.
+    """Predict, in seconds, what `compress` would reach; with --scale, what more data would bring.
 
-    It prints bytes, milliseconds, minutes, and the chance that the budget is kept.
+    It prints bytes, milliseconds, minutes, and the chance that the budget is kept. With --scale it
+    prints the scores of small runs, carried on to all the data and beyond, with 80 % intervals; or
+    "undecided", and why.
     """
+    asked = Asked(
+        points=points,
+        target=target_score,
+        price=price,
+        affords=affords,
+        best=best,
+        chance=chance,
+        share=share,
+        steps=steps,
+    )
+    asked.check(scale, source, budget)
+    if scale:
+        name, build = ("", None) if points is not None else _job(source, seed, inputs, same)
+        forecast_scale(asked, name, build, minutes, seed, as_json)
+        return
     limits, meters, _ = _limits(source, budget, runtime, target)
     from shoestring.plan import forecast as predict
 
