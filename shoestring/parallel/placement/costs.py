@@ -25,9 +25,9 @@ def layer_costs(
 ) -> LayerGraph:
     """The layers of a model with what each costs here, in evaluation mode without gradients.
 
-    A layer is a module with weights, and with it the functions that follow it (see `Recorded`). A
-    module that is called several times is a layer each time, named "cell", "cell (2)" and so on,
-    and its weights are counted in each.
+    A layer is a module with weights, and with it the functions that follow it; where branches meet,
+    a layer begins (see `Recorded`). A module that is called several times is a layer each time,
+    named "cell", "cell (2)" and so on, and its weights are counted in each.
 
     `example`: what the model is called on; a tuple for several arguments. What is placed is then
         a call on so many examples as it has.

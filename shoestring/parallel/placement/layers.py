@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_UNTIL = " … "  # between the first and the last of layers that are joined
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,58 @@ class LayerGraph:
             for source in sources:
                 takers[source].append(taker)
         return takers
+
+    def joined(self, most: int) -> LayerGraph:
+        """The graph with layers joined until there are at most so many, or none can be joined.
+
+        Two are joined where the one alone takes the output of the other, and takes nothing else:
+        first those that take the fewest milliseconds together. So branches stay.
+
+        `most`: layers, 1 or more.
+        """
+        layers = {layer.name: layer for layer in self.layers}
+        while len(layers) > most:
+            takers = Counter(name for layer in layers.values() for name in layer.inputs)
+            pairs = [
+                (layers[layer.inputs[0]], layer)
+                for layer in layers.values()
+                if len(layer.inputs) == 1 and takers[layer.inputs[0]] == 1
+            ]
+            if not pairs:
+                break
+            first, second = min(pairs, key=lambda pair: sum(one.milliseconds for one in pair))
+            joined = _joined(first, second)
+            layers = {
+                joined.name if name == second.name else name: joined
+                if name == second.name
+                else _renamed(layer, second.name, joined.name)
+                for name, layer in layers.items()
+                if name != first.name
+            }
+        return LayerGraph(tuple(layers.values()), self.whole)
+
+
+def spanned(first: LayerCost, last: LayerCost) -> str:
+    """The name of layers in a row, by the first and the last."""
+    names = first.name.split(_UNTIL)[0], last.name.split(_UNTIL)[-1]
+    return _UNTIL.join(dict.fromkeys(names))
+
+
+def _joined(first: LayerCost, second: LayerCost) -> LayerCost:
+    """Two layers of which the second alone takes what the first gives, as one."""
+    return LayerCost(
+        spanned(first, second),
+        first.milliseconds + second.milliseconds,
+        first.weight_bytes + second.weight_bytes,
+        second.output_bytes,
+        first.inputs,
+        first.calls + second.calls,
+    )
+
+
+def _renamed(layer: LayerCost, before: str, after: str) -> LayerCost:
+    inputs = tuple(after if name == before else name for name in layer.inputs)
+    return replace(layer, inputs=inputs)
 
 
 def _sorted(layers: tuple[LayerCost, ...]) -> Iterable[LayerCost]:

@@ -12,7 +12,7 @@ from torch import fx, nn
 from shoestring.kit import clone
 from shoestring.parallel.placement.devices import Device
 from shoestring.parallel.placement.layers import LayerGraph
-from shoestring.parallel.placement.recording import Recorded, recorded
+from shoestring.parallel.placement.recording import recorded
 
 
 @dataclass(frozen=True)
@@ -44,31 +44,33 @@ def parts_of(
     Raises ValueError where the graph is not that of the model.
     """
     found = recorded(clone(model), arguments, graph.whole)
-    if [one.calls for one in graph.layers] != [
-        found.calls(layer) for layer in range(len(found.names))
-    ]:
+    layer_of = {call: layer for layer, one in enumerate(graph.layers) for call in one.calls}
+    if {node.name for node in found.layer_of} != set(layer_of):
         raise ValueError(
             f"the graph that was placed is not that of this {type(model).__name__}: place what "
             "layer_costs(model, example) gives of the same model"
         )
     runs = [(device, list(run)) for device, run in groupby(range(len(placed)), placed.__getitem__)]
     part_of = {layer: part for part, (_, run) in enumerate(runs) for layer in run}
+    where = {node: part_of[layer_of[node.name]] for node in found.layer_of}
     return tuple(
         PlacedPart(
             devices[device].name,
-            tuple(found.names[layer] for layer in run),
-            fx.GraphModule(found.module, _graph(found, part_of, part, len(runs))),
+            tuple(graph.layers[layer].name for layer in run),
+            fx.GraphModule(found.module, _graph(found.module.graph, where, part, len(runs))),
         )
         for part, (device, run) in enumerate(runs)
     )
 
 
-def _graph(found: Recorded, part_of: dict[int, int], part: int, parts: int) -> fx.Graph:
-    """The calls of one part, with what it takes before them and what it gives after them."""
-    nodes = list(found.module.graph.nodes)
+def _graph(whole: fx.Graph, where: dict[fx.Node, int], part: int, parts: int) -> fx.Graph:
+    """The calls of one part, with what it takes before them and what it gives after them.
+
+    `where`: of each call of the whole graph the number of its part.
+    """
+    nodes = list(whole.nodes)
     given = [node for node in nodes if node.op == "placeholder"]
-    where = dict.fromkeys(given, 0)
-    where |= {node: part_of[layer] for node, layer in found.layer_of.items()}
+    where = dict.fromkeys(given, 0) | where
     answer = nodes[-1]
 
     def crossing(after: int) -> list[fx.Node]:

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from shoestring.parallel.placement.devices import Device, Links, PlacementProblem
-from shoestring.parallel.placement.layers import LayerGraph
+from shoestring.parallel.placement.layers import LayerGraph, spanned
 from shoestring.parallel.placement.method import (
     BalancedParts,
     OneDevice,
@@ -91,10 +91,10 @@ class Placement:
         run, lines = self.schedule, ["layers | device | from ms | to ms | weights, bytes"]
         for number, group in groupby(range(len(self.graph)), lambda one: run.devices[one]):
             layers = list(group)
-            names = [self.graph.layers[one].name for one in (layers[0], layers[-1])]
+            name = spanned(self.graph.layers[layers[0]], self.graph.layers[layers[-1]])
             size = sum(self.graph.layers[one].weight_bytes for one in layers)
             lines.append(
-                f"{' … '.join(dict.fromkeys(names))} | {self.devices[number].name} | "
+                f"{name} | {self.devices[number].name} | "
                 f"{run.begins[layers[0]]:.3f} | {run.ends[layers[-1]]:.3f} | {size:,.0f}"
             )
         lines += ["", "device | busy ms | holds, bytes | of"]

@@ -18,7 +18,9 @@ class Recorded:
 
     A layer is a module with weights and without modules of its own, or one of the classes in
     `whole`, and with it what follows until the next one: functions, activations, pooling. What
-    takes outputs of several layers belongs to the last of them.
+    takes outputs of several layers belongs to the last of them where that one waits for the others
+    anyway, as the sum at the end of a residual block does; elsewhere, as where branches meet, a
+    layer begins.
 
     `module`: the model with its calls as a graph.
     `names`: of each layer.
@@ -54,18 +56,22 @@ def recorded(model: nn.Module, arguments: Sequence[Any], whole: Sequence[type]) 
         ) from error
     module = fx.GraphModule(model, graph)
     names, layer_of, turns = list[str](), dict[fx.Node, int](), dict[str, int]()
+    needs: list[int] = []  # of each layer those that it waits for, as bits
     for node in graph.nodes:
         if node.op in ("placeholder", "get_attr", "output"):
             continue
+        before = {layer_of[one] for one in node.all_input_nodes if one in layer_of}
+        last = max(before, default=0)
         begins = node.op == "call_module" and _has_weights(module.get_submodule(str(node.target)))
-        before = [layer_of[one] for one in node.all_input_nodes if one in layer_of]
-        if begins or not names:
-            name = str(node.target) if begins else "start"
+        if begins or not names or any(not (needs[last] >> one) & 1 for one in before):
+            name = str(node.target) if begins else (node.name if before else "start")
             turns[name] = turns.get(name, 0) + 1
             names.append(name if turns[name] == 1 else f"{name} ({turns[name]})")
-            layer_of[node] = len(names) - 1
-        else:
-            layer_of[node] = max(before, default=0)
+            last = len(names) - 1
+            needs.append(1 << last)
+        layer_of[node] = last
+        for one in before:
+            needs[last] |= needs[one]
     if not names:
         raise ValueError(f"{type(model).__name__} calls nothing, so that nothing can be placed")
     return Recorded(module, tuple(names), layer_of)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
 
 from shoestring.kit.tracing.example import tensors
 
@@ -49,8 +50,8 @@ class Tracer(fx.Tracer):
 
     def _value(self, node: fx.Node) -> Any:
         target: Any = node.target
-        args = fx.node.map_arg(node.args, self._known)
-        kwargs = fx.node.map_arg(node.kwargs, self._known)
+        args = map_arg(node.args, self._known)
+        kwargs = map_arg(node.kwargs, self._known)
         if node.op == "placeholder":
             return self.arguments.pop(0) if self.arguments else (args[0] if args else None)
         if node.op == "get_attr":
@@ -90,7 +91,8 @@ class Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """The parts of an answer, such as the pieces of torch.chunk."""
-        return iter([obj[index] for index in range(len(self.values[obj.node]))])
+        parts: Any = obj
+        return iter([parts[index] for index in range(len(self.values[obj.node]))])
 
 
 class _Known(fx.Proxy):
