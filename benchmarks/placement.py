@@ -1,0 +1,167 @@
+"""Which device runs which layer: `python benchmarks/placement.py`.
+
+Ten networks of 12 to 19 layers, whose milliseconds are measured here, on three sets of devices,
+whose speeds, wires and memories are modelled. All methods are compared with the exact optimum,
+which branch and bound proves. Then three networks with all their layers, which are compared with
+the best that any method found. Reinforcement learning and random draws see as many placements, with
+three seeds. The width of the dynamic programming and the rate of the learning are chosen on made-up
+graphs: the least width that is within 5 % of the optimum on all, and the rate with the least mean.
+About ten minutes of a core. Goes on where it was interrupted.
+--quick: two networks, 200 placements, one seed, and nothing is chosen.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from statistics import mean
+from time import perf_counter, process_time
+
+import torch
+from placement_networks import LARGE, SMALL, Network, devices, made_up
+from rows import Rows, start
+
+from shoestring.core import seeded
+from shoestring.parallel import (
+    BalancedParts,
+    BranchAndBound,
+    DynamicProgramming,
+    EarliestEnd,
+    LayerGraph,
+    OneDevice,
+    PlacementMethod,
+    PlacementProblem,
+    PolicyGradient,
+    RandomPlacements,
+    layer_costs,
+    simulated_run,
+)
+
+SEEDS, SAMPLES = (0, 1, 2), 4000
+WIDTHS, RATES = (16, 64, 256, 1024, 4096), (0.003, 0.01, 0.03)
+MADE_UP, OF_LEARNING = 20, 4  # graphs for the width, and for the rate
+CHOSEN = "chosen on made-up graphs"
+DYNAMIC, LEARNT, DRAWN = "dynamic programming", "reinforcement learning", "random placements"
+PLAIN: dict[str, PlacementMethod] = {
+    "each layer where it ends first": EarliestEnd(),
+    "parts that take as long": BalancedParts(),
+    "all on one device": OneDevice(),
+}
+METHODS = (DYNAMIC, LEARNT, DRAWN, *PLAIN)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    rows = start("placement", "measured-layers-modelled-devices-cpu", __doc__ or "")
+    warm_up()
+    width, rate = (256, 0.01) if rows.quick else chosen(rows)
+    methods: dict[str, PlacementMethod] = {DYNAMIC: DynamicProgramming(width=width), **PLAIN}
+    for name, network in list({**SMALL, **LARGE}.items())[: 2 if rows.quick else None]:
+        if not rows.wanted(name) or rows.done(name, None):
+            continue
+        graph = measured(network)
+        rows.add(name, "layers", len(graph), "")
+        total = sum(layer.milliseconds for layer in graph.layers)
+        rows.add(name, "all on this machine", total, "ms", timed=True)
+        for where, (some, links) in devices(graph).items():
+            problem = PlacementProblem(graph, some, links)
+            compared(rows, name, where, problem, methods, rate, is_small=name in SMALL)
+        rows.add(name, "done", 1, "")
+    rows.close()
+
+
+def warm_up() -> None:
+    """Torch loads a part of itself when a first policy learns; it is not part of a search."""
+    graph = made_up(random.Random(0))
+    some, links = devices(graph)["a card"]
+    PolicyGradient(samples=2, batch=1).devices_of(PlacementProblem(graph, some, links))
+
+
+def measured(network: Network) -> LayerGraph:
+    with seeded(0):
+        graph = layer_costs(network.build(), network.example(), runs=10)
+    return graph.joined(network.layers)
+
+
+def compared(
+    rows: Rows,
+    name: str,
+    where: str,
+    problem: PlacementProblem,
+    methods: dict[str, PlacementMethod],
+    rate: float,
+    *,
+    is_small: bool,
+) -> None:
+    """The rows of a network on a set of devices."""
+    subject = f"{name}, {where}"
+    samples, seeds = (200, SEEDS[:1]) if rows.quick else (SAMPLES, SEEDS)
+    found = [(method, None, *searched(methods[method], problem)) for method in methods]
+    for seed in seeds:
+        learnt = PolicyGradient(samples=samples, rate=rate, seed=seed)
+        drawn = RandomPlacements(samples=samples, seed=seed)
+        found.append((LEARNT, seed, *searched(learnt, problem)))
+        found.append((DRAWN, seed, *searched(drawn, problem)))
+    least = min(milliseconds for _, _, milliseconds, _ in found)
+    if is_small:
+        least, seconds = searched(BranchAndBound(), problem)
+        rows.add(subject, "the optimum, seconds", seconds, "s of a core", timed=True)
+    rows.add(subject, "the least", least, "ms, modelled", timed=True)
+    for method, seed, milliseconds, seconds in found:
+        above = 100 * (milliseconds / least - 1)
+        # A placement that does not fit has no time: its row says so, and JSON has no infinity.
+        fits = milliseconds < math.inf
+        rows.add(subject, f"{method}, fits", float(fits), "", seed)
+        if fits:
+            rows.add(subject, f"{method}, above the least", above, "%", seed, timed=True)
+        rows.add(subject, f"{method}, seconds", seconds, "s of a core", seed, timed=True)
+
+
+def searched(method: PlacementMethod, problem: PlacementProblem) -> tuple[float, float]:
+    """(milliseconds of the placement, infinite where there is none; seconds of the search)."""
+    began = process_time()
+    found = method.devices_of(problem)
+    seconds = process_time() - began
+    return math.inf if found is None else simulated_run(problem, found).milliseconds, seconds
+
+
+def chosen(rows: Rows) -> tuple[int, float]:
+    """The width and the rate that are best on made-up graphs on the four uneven devices."""
+    draw, problems = random.Random(1), list[PlacementProblem]()
+    for _ in range(MADE_UP):
+        graph = made_up(draw)
+        some, links = devices(graph)["four uneven"]
+        problems.append(PlacementProblem(graph, some, links))
+    if not rows.done(CHOSEN, None):
+        began = perf_counter()
+        least = [searched(BranchAndBound(), problem)[0] for problem in problems]
+        for width in WIDTHS:
+            above = _above(DynamicProgramming(width=width), problems, least)
+            rows.add(CHOSEN, f"width {width}, within 5 %", _within(above), "of all")
+        for rate in RATES:
+            learnt = PolicyGradient(samples=SAMPLES, rate=rate, seed=100)
+            above = _above(learnt, problems[:OF_LEARNING], least)
+            rows.add(CHOSEN, f"rate {rate}, above the optimum", mean(above), "%")
+        rows.add(CHOSEN, "seconds", perf_counter() - began, "s", timed=True)
+        rows.add(CHOSEN, "done", 1, "")
+    told = {row["metric"]: row["value"] for row in rows.rows if row["subject"] == CHOSEN}
+    wide = [width for width in WIDTHS if told[f"width {width}, within 5 %"] == 1.0]
+    rate = min(RATES, key=lambda one: told[f"rate {one}, above the optimum"])
+    return min(wide, default=WIDTHS[-1]), rate
+
+
+def _above(
+    method: PlacementMethod, problems: Sequence[PlacementProblem], least: Sequence[float]
+) -> list[float]:
+    """How much longer than the optimum each placement takes, in percent; 1,000 for none."""
+    times = [searched(method, problem)[0] for problem in problems]
+    return [min(1000.0, 100 * (time / best - 1)) for time, best in zip(times, least, strict=False)]
+
+
+def _within(above: Sequence[float]) -> float:
+    return mean(float(one <= 5) for one in above)
+
+
+if __name__ == "__main__":
+    main()
