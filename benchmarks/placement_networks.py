@@ -160,6 +160,8 @@ LARGE = {
 }
 """Every layer with weights, and where branches meet: too large for the exact optimum."""
 
+DEVICES = ("a card", "three machines", "four uneven")
+
 
 def devices(graph: LayerGraph) -> dict[str, tuple[list[Device], Wires]]:
     """Sets of devices, modelled, with memory that is a share of what the layers hold."""
@@ -179,8 +181,9 @@ def devices(graph: LayerGraph) -> dict[str, tuple[list[Device], Wires]]:
     card, office, slow = Link(12e9, 1e-5), Link(1.25e9, 5e-5), Link(125e6, 2e-4)
     wires: dict[tuple[str, str], Link] = dict.fromkeys(combinations("abcd", 2), office)
     wires |= {("a", "b"): card, ("a", "d"): slow}
-    return {
-        "a card": (some(("card", 8.0, 0.4), ("processor", 1.0, 2.0)), card),
-        "three machines": (some(("a", 2.0, 0.5), ("b", 1.0, 0.5), ("c", 1.0, 1.0)), office),
-        "four uneven": (uneven, wires),
-    }
+    sets: tuple[tuple[list[Device], Wires], ...] = (
+        (some(("card", 8.0, 0.4), ("processor", 1.0, 2.0)), card),
+        (some(("a", 2.0, 0.5), ("b", 1.0, 0.5), ("c", 1.0, 1.0)), office),
+        (uneven, wires),
+    )
+    return dict(zip(DEVICES, sets, strict=True))

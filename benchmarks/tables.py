@@ -60,6 +60,7 @@ from network_guides_table import search_guides
 from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
+from placement_table import placement_methods, placement_networks
 from planner_table import planner
 from pool_first_table import pool_first
 from quantised_table import quantised
@@ -385,6 +386,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "weak-labels": weak_labels,
     "few-labels": few_labels,
     "late-gradients": late_gradients,
+    "placement-methods": placement_methods,
+    "placement-networks": placement_networks,
     "moved-networks": moved_networks,
     "own-network": own_network,
     "search-guides": search_guides,

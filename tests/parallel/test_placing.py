@@ -362,6 +362,7 @@ def test_what_does_not_fit_is_said_with_the_nearest():
         (lambda: RandomPlacements(samples=0), "samples=0"),
         (lambda: PolicyGradient(batch=0), "batch=0"),
         (lambda: PolicyGradient(rate=0.0), "rate=0.0"),
+        (lambda: PolicyGradient(entropy=-1.0), "entropy=-1.0"),
         (lambda: place(diamond(), [], WIRE), "on no device"),
         (lambda: place(diamond(), [Device("x"), Device("x")], WIRE), "two devices are called"),
         (lambda: place(diamond(), [Device("x")], {("x", "z"): WIRE}), "no device 'z'"),

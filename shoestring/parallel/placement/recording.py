@@ -20,7 +20,7 @@ class Recorded:
     `whole`, and with it what follows until the next one: functions, activations, pooling. What
     takes outputs of several layers belongs to the last of them where that one waits for the others
     anyway, as the sum at the end of a residual block does; elsewhere, as where branches meet, a
-    layer begins.
+    layer begins. What takes no output of a layer begins one too.
 
     `module`: the model with its calls as a graph.
     `names`: of each layer.
@@ -63,7 +63,7 @@ def recorded(model: nn.Module, arguments: Sequence[Any], whole: Sequence[type]) 
         before = {layer_of[one] for one in node.all_input_nodes if one in layer_of}
         last = max(before, default=0)
         begins = node.op == "call_module" and _has_weights(module.get_submodule(str(node.target)))
-        if begins or not names or any(not (needs[last] >> one) & 1 for one in before):
+        if begins or not before or any(not (needs[last] >> one) & 1 for one in before):
             name = str(node.target) if begins else (node.name if before else "start")
             turns[name] = turns.get(name, 0) + 1
             names.append(name if turns[name] == 1 else f"{name} ({turns[name]})")

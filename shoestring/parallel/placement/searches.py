@@ -19,18 +19,18 @@ class EarliestEnd(PlacementMethod):
 
     It never takes back a choice.
 
-    Source: Topcuoglu et al. 2002 (HEFT), section 4.1, for the choice of a device.
+    Source: Topcuoglu et al. 2002 (HEFT), section 4, for the choice of a device.
     Differs: layers come in the order of the graph, not by rank, and devices have a memory.
     """
 
     def devices_of(self, problem: PlacementProblem) -> tuple[int, ...] | None:
         """As `PlacementMethod` says."""
 
-        def earliest(states: Frontier, bounds: np.ndarray) -> np.ndarray:
+        def earliest(growth: Growth, states: Frontier, bounds: np.ndarray) -> np.ndarray:
             ends = states.free[np.arange(len(states)), states.devices]
             return np.argsort(ends, kind="stable")[:1]
 
-        return _searched(problem, lambda growth, states, bounds: earliest(states, bounds))
+        return _searched(problem, earliest)
 
 
 @dataclass(frozen=True, kw_only=True)
