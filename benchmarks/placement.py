@@ -57,23 +57,34 @@ PLAIN: dict[str, PlacementMethod] = {
 }
 METHODS = (DYNAMIC, LEARNT, DRAWN, *PLAIN)
 
+Found = tuple[str, str, float, str, int | None, bool]
+"""Subject, metric, value, unit, seed, and whether it is a timing."""
+
 
 def main() -> None:
     torch.set_num_threads(1)
     rows = start("placement", "measured-layers-modelled-devices-cpu", __doc__ or "")
     warm_up()
     width, learning = (256, LEARNING[0]) if rows.quick else chosen(rows)
+    learning = replace(learning, samples=200 if rows.quick else SAMPLES)
     methods: dict[str, PlacementMethod] = {DYNAMIC: DynamicProgramming(width=width), **PLAIN}
     for name, network in list({**SMALL, **LARGE}.items())[: 2 if rows.quick else None]:
         if not rows.wanted(name) or rows.done(name, None):
             continue
         graph = measured(network)
+        seeds = SEEDS if name in SMALL and not rows.quick else SEEDS[:1]
+        found: list[Found] = []
+        for where, (some, links) in devices(graph).items():
+            problem = PlacementProblem(graph, some, links)
+            found += compared(
+                f"{name}, {where}", problem, methods, learning, seeds, is_small=name in SMALL
+            )
+        # All at once: a network that was interrupted is measured again.
         rows.add(name, "layers", len(graph), "")
         total = sum(layer.milliseconds for layer in graph.layers)
         rows.add(name, "all on this machine", total, "ms", timed=True)
-        for where, (some, links) in devices(graph).items():
-            problem = PlacementProblem(graph, some, links)
-            compared(rows, name, where, problem, methods, learning, is_small=name in SMALL)
+        for subject, metric, value, unit, seed, is_timed in found:
+            rows.add(subject, metric, value, unit, seed, timed=is_timed)
         rows.add(name, "done", 1, "")
     rows.close()
 
@@ -92,40 +103,38 @@ def measured(network: Network) -> LayerGraph:
 
 
 def compared(
-    rows: Rows,
-    name: str,
-    where: str,
+    subject: str,
     problem: PlacementProblem,
     methods: dict[str, PlacementMethod],
     learning: PolicyGradient,
+    seeds: Sequence[int],
     *,
     is_small: bool,
-) -> None:
-    """The rows of a network on a set of devices."""
-    subject = f"{name}, {where}"
-    samples = 200 if rows.quick else SAMPLES
-    seeds = SEEDS if is_small and not rows.quick else SEEDS[:1]
+) -> list[Found]:
+    """The rows of a network on a set of devices; of small ones the least is the optimum."""
     found: list[tuple[str, int | None, float, float]] = [
         (method, None, *searched(methods[method], problem)) for method in methods
     ]
     for seed in seeds:
-        learnt = replace(learning, samples=samples, seed=seed)
-        drawn = RandomPlacements(samples=samples, seed=seed)
+        learnt = replace(learning, seed=seed)
+        drawn = RandomPlacements(samples=learning.samples, seed=seed)
         found.append((LEARNT, seed, *searched(learnt, problem)))
         found.append((DRAWN, seed, *searched(drawn, problem)))
     least = min(milliseconds for _, _, milliseconds, _ in found)
+    rows: list[Found] = []
     if is_small:
         least, seconds = searched(BranchAndBound(), problem)
-        rows.add(subject, "the optimum, seconds", seconds, "s of a core", timed=True)
-    rows.add(subject, "the least", least, "ms, modelled", timed=True)
+        rows.append((subject, "the optimum, seconds", seconds, "s of a core", None, True))
+    rows.append((subject, "the least", least, "ms, modelled", None, True))
     for method, seed, milliseconds, seconds in found:
-        above = 100 * (milliseconds / least - 1)
         # A placement that does not fit has no time: its row says so, and JSON has no infinity.
         fits = milliseconds < math.inf
-        rows.add(subject, f"{method}, fits", float(fits), "", seed)
+        rows.append((subject, f"{method}, fits", float(fits), "", seed, False))
         if fits:
-            rows.add(subject, f"{method}, above the least", above, "%", seed, timed=True)
-        rows.add(subject, f"{method}, seconds", seconds, "s of a core", seed, timed=True)
+            above = 100 * (milliseconds / least - 1)
+            rows.append((subject, f"{method}, above the least", above, "%", seed, True))
+        rows.append((subject, f"{method}, seconds", seconds, "s of a core", seed, True))
+    return rows
 
 
 def searched(method: PlacementMethod, problem: PlacementProblem) -> tuple[float, float]:
