@@ -26,9 +26,9 @@ def lost_workers() -> str:
             ", ".join(f"{value:.1f}" for value in values(found, f"{name}, {how}", "seconds"))
             for how in ("alike", "one slow")
         ]
+        of_program = one["kills of the program that applies gradients"]
         lines.append(
-            f"| {name} | {one['kills']:.0f}, {one['kills of the program that applies gradients']:.0f} "
-            f"| {one['steps made']:,.0f} of {one['steps asked for']:,.0f} | "
+            f"| {name} | {one['kills']:.0f}, {of_program:.0f} | {one['steps made']:,.0f} of {one['steps asked for']:,.0f} | "
             f"{one['longest time without a step']:.1f} s | {told} | {seconds[0]} | {seconds[1]} |"
         )
     return "\n".join([*lines, "", conditions_told(found)])

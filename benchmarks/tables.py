@@ -47,6 +47,7 @@ from language_identification_table import beside, languages, other_texts
 from late_gradients_table import late_gradients
 from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
+from lost_workers_table import lost_workers
 from matching_table import matching
 from microcontroller_table import (
     avr,
@@ -61,6 +62,7 @@ from network_guides_table import search_guides
 from one_shot_table import label_curve, one_shot
 from others_table import others
 from packing_table import packing
+from placement_table import placement_methods, placement_networks
 from planner_table import planner
 from pool_first_table import pool_first
 from quantised_table import quantised
@@ -389,6 +391,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "gradient-exchange": gradient_exchange,
     "exchange-beside-torch": exchange_beside_torch,
     "late-gradients": late_gradients,
+    "lost-workers": lost_workers,
+    "placement-methods": placement_methods,
+    "placement-networks": placement_networks,
     "moved-networks": moved_networks,
     "own-network": own_network,
     "scaling": scaling_summary,
