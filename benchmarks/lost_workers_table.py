@@ -27,8 +27,9 @@ def lost_workers() -> str:
             for how in ("alike", "one slow")
         ]
         of_program = one["kills of the program that applies gradients"]
+        made, asked = one["steps made"], one["steps asked for"]
         lines.append(
-            f"| {name} | {one['kills']:.0f}, {of_program:.0f} | {one['steps made']:,.0f} of {one['steps asked for']:,.0f} | "
+            f"| {name} | {one['kills']:.0f}, {of_program:.0f} | {made:,.0f} of {asked:,.0f} | "
             f"{one['longest time without a step']:.1f} s | {told} | {seconds[0]} | {seconds[1]} |"
         )
     return "\n".join([*lines, "", conditions_told(found)])

@@ -1,4 +1,4 @@
-"""Many workers train one model: who waits, what they send, and what a late gradient is worth."""
+"""Many workers train one model: who waits, what they send, and which layer goes where."""
 
 from shoestring.parallel.all_reduced import AllReduced
 from shoestring.parallel.asynchronous import Asynchronous
