@@ -1,5 +1,7 @@
 """Many workers train one model: who waits for whom, and what a late gradient is worth."""
 
+from shoestring.parallel.gradient_health import GradientHealth, GradientNoise, gradient_health
+from shoestring.parallel.large_batches import scaled_to_batch
 from shoestring.parallel.late_gradients import (
     AdaptivelyCompensated,
     AsItComes,
@@ -15,8 +17,12 @@ __all__ = [
     "AsItComes",
     "ByStaleness",
     "DelayCompensated",
+    "GradientHealth",
+    "GradientNoise",
     "LateGradients",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",
     "StepTimes",
+    "gradient_health",
+    "scaled_to_batch",
 ]
