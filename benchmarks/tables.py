@@ -43,6 +43,7 @@ from graphs_table import graphs
 from label_page_table import label_page
 from label_replay_table import label_replay
 from language_identification_table import beside, languages, other_texts
+from large_batches_table import large_batches
 from late_gradients_table import late_gradients
 from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
@@ -384,6 +385,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label-page": label_page,
     "weak-labels": weak_labels,
     "few-labels": few_labels,
+    "large-batches": large_batches,
     "late-gradients": late_gradients,
     "moved-networks": moved_networks,
     "own-network": own_network,
