@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from large_batches import BATCHES, LATE, PROBLEMS, WAITING, Cell, cells
+from collections.abc import Callable
+
+from large_batches import BASE, BATCHES, LATE, PROBLEMS, WAITING, Cell, cells
 from rows import conditions_told, metrics, results, spread, values
 
 _COLUMNS = [(batch, way) for batch in BATCHES for way in (WAITING, LATE)]
@@ -15,26 +17,28 @@ def large_batches() -> str:
     except FileNotFoundError:
         return "Not measured yet."
 
-    def error(subject: str) -> str:
-        errors = values(found, subject, "test error")
+    def error(cell: Cell, name: str) -> str:
+        errors = values(found, cell.subject(name), "test error")
         return spread(errors, ".1f") if errors else "not measured yet"
 
-    def rate(subject: str) -> str:
-        times = values(found, subject, "times the rule's rate")
-        return f"{times[0]:g}" if times else ""
+    def rate(cell: Cell, name: str) -> str:
+        """Of the rule's; where the rule starts from is the rate for the smallest batch, waiting."""
+        subjects = (cell.subject(name), Cell(cell.optimizer, BASE, WAITING).subject(name))
+        times, base = (values(found, one, "times the rule's rate") for one in subjects)
+        return f"{times[0] / base[0]:.2g}" if times and base else ""
 
     return "\n\n".join(
         [
             "Test error %, mean (seeds):\n\n" + _table(error),
-            "The rate that was chosen, as a multiple of that of `scaled_to_batch`:\n\n"
-            + _table(rate),
+            "The rate that was chosen, as a multiple of what `scaled_to_batch` makes of that for "
+            "batches of 32, waiting:\n\n" + _table(rate),
             _noise(found),
             conditions_told(found),
         ]
     )
 
 
-def _table(told) -> str:
+def _table(told: Callable[[Cell, str], str]) -> str:
     """A row for a task and an optimizer, a column for a batch and a way."""
     heads = [f"{batch:,}, {way}" for batch, way in _COLUMNS]
     lines = ["| ".join(["| task ", "optimizer ", *(f"{one} " for one in heads)]) + "|"]

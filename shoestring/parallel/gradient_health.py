@@ -20,6 +20,8 @@ from shoestring.kit.weights.copying import clone_in_training
 
 BATCHES = 32
 """Training batches that are looked at, where nobody gives a number."""
+_PASSED = 4
+"""So many times as many are read at most, where some have fewer rows than the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,8 @@ def gradient_health(
         raise ValueError("the model has no parameter that learns: there is no gradient to look at")
     copy = clone_in_training(model)
     with seeded(seed):
-        shown = list(islice(_alike(batches(task, "train", copy)), looked_at))
+        given = islice(batches(task, "train", copy), _PASSED * looked_at)  # it may be endless
+        shown = list(islice(_alike(given), looked_at))
     if len(shown) < 3:
         raise ValueError(
             f"the training split has {len(shown)} batches alike: 3 or more are needed, so give the "
@@ -243,7 +246,7 @@ def _along(one: Tensor, other: Tensor) -> float:
 
 
 def _alike(given: Iterable[Any]) -> Iterator[Any]:
-    """The batches with as many rows as the first."""
+    """The batches with as many rows as the first; others are passed over."""
     rows = None
     for batch in given:
         rows = _rows(batch) if rows is None else rows
