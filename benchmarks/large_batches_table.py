@@ -47,7 +47,7 @@ def _table(told: Callable[[Cell, str], str]) -> str:
     for name in PROBLEMS:
         for optimizer in dict.fromkeys(one.optimizer for one in cells()):
             row = [
-                told(Cell(optimizer, *column).subject(name)) if (optimizer, *column) in have else ""
+                told(Cell(optimizer, *column), name) if (optimizer, *column) in have else ""
                 for column in _COLUMNS
             ]
             lines.append("| " + " | ".join([name, optimizer, *row]) + " |")
