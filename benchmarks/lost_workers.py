@@ -151,7 +151,7 @@ def main() -> None:
         workers = Asynchronous(2) if "--asynchronous" in sys.argv else Synchronous(2)
         (folder / "weights").write_text(trained(workers, steps, folder))
         return
-    rows = start("lost_workers", "mnist-cpu", __doc__)
+    rows = start("lost_workers", "mnist-cpu", __doc__ or "")
     kills = 4 if rows.quick else KILLS
     for name, workers in ((WAITING, Synchronous(2)), (NOT_WAITING, Asynchronous(2))):
         subject = f"{name}, killed"

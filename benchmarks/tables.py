@@ -44,6 +44,7 @@ from graphs_table import graphs
 from label_page_table import label_page
 from label_replay_table import label_replay
 from language_identification_table import beside, languages, other_texts
+from large_batches_table import large_batches
 from late_gradients_table import late_gradients
 from light_rnn_table import counts, passes, planned, rates
 from lossless_table import lossless
@@ -390,6 +391,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "few-labels": few_labels,
     "gradient-exchange": gradient_exchange,
     "exchange-beside-torch": exchange_beside_torch,
+    "large-batches": large_batches,
     "late-gradients": late_gradients,
     "lost-workers": lost_workers,
     "placement-methods": placement_methods,

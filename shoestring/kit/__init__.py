@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from shoestring.kit.training.initialisers import fan_in_variance, unit_variance
     from shoestring.kit.training.inputs import Pictures, Sounds
     from shoestring.kit.training.loop import DivergedError, taught, train
+    from shoestring.kit.training.optimizers import LAMB, LARS, SGD, Adagrad, AdamW
     from shoestring.kit.training.resume import resuming
     from shoestring.kit.training.same import (
         Cents,
@@ -72,9 +73,6 @@ if TYPE_CHECKING:
         Within,
     )
     from shoestring.kit.training.settings import (
-        SGD,
-        Adagrad,
-        AdamW,
         Averaged,
         Clipped,
         Constant,
@@ -163,10 +161,8 @@ _HOMES = {
     "shoestring.kit.training.supervised": ["Supervised", "accuracy"],
     "shoestring.kit.tracing.tape": ["Tape", "record"],
     "shoestring.kit.training.loop": ["DivergedError", "taught", "train"],
+    "shoestring.kit.training.optimizers": ["LAMB", "LARS", "SGD", "Adagrad", "AdamW"],
     "shoestring.kit.training.settings": [
-        "SGD",
-        "Adagrad",
-        "AdamW",
         "Averaged",
         "Clipped",
         "Constant",
@@ -199,6 +195,8 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "LAMB",
+    "LARS",
     "SGD",
     "Adagrad",
     "AdamW",

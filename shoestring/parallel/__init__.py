@@ -21,7 +21,9 @@ from shoestring.parallel.exchange import (
     WorkerGroup,
     traffic,
 )
+from shoestring.parallel.gradient_health import GradientHealth, GradientNoise, gradient_health
 from shoestring.parallel.joining import Listening
+from shoestring.parallel.large_batches import scaled_to_batch
 from shoestring.parallel.late_gradients import (
     AdaptivelyCompensated,
     AsItComes,
@@ -78,6 +80,8 @@ __all__ = [
     "ElasticAveraging",
     "GradientCoder",
     "GradientExchange",
+    "GradientHealth",
+    "GradientNoise",
     "LateGradients",
     "LayerCost",
     "LayerGraph",
@@ -107,9 +111,11 @@ __all__ = [
     "Wire",
     "WorkerGroup",
     "WorkersError",
+    "gradient_health",
     "join",
     "layer_costs",
     "place",
+    "scaled_to_batch",
     "simulated_run",
     "traffic",
     "workers_on_ray",

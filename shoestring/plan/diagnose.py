@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, batches, check_task, seeded, unwrapped
-from shoestring.kit import SGD, Training
+from shoestring.kit import LAMB, LARS, SGD, Training
 from shoestring.kit.health.first import first_not_finite, of_signals, of_values
 from shoestring.kit.health.signals import SIGMOIDS, Key, Signal, begin, listening
 from shoestring.kit.health.ways import Ways, ways_to, zero_starts
 from shoestring.kit.routing.shares import Routing, counting, shares_of
 from shoestring.kit.tracing.product import PRODUCTS
-from shoestring.kit.training.settings import Optimizer
+from shoestring.kit.training.optimizers import Optimizer
 from shoestring.kit.training.steps import Steps, in_precision
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.kit.weights.copying import clone_in_training
@@ -240,16 +240,20 @@ def _updates(
 ) -> dict[str, float]:
     """The share of each parameter that a step of Adam with these moments changes.
 
-    The first step of Adagrad is the same; that of SGD is along the gradient.
+    The first step of Adagrad is the same; that of SGD is along the gradient. LARS and LAMB give the
+    step of a layer the layer's size.
     """
     shares: dict[str, float] = {}
     for name, weight in model.named_parameters():
         values = _as_real(weight.detach()).float()
         size = float(values.square().mean().sqrt()) if weight.numel() else 0.0
         if name in first and size:
-            plain = isinstance(optimizer, SGD)
+            plain = isinstance(optimizer, SGD | LARS)
             step = first[name] if plain else first[name] / (second[name].sqrt() + 1e-8)
-            shares[name] = optimizer.learning_rate * float(step.square().mean().sqrt()) / size
+            share = float(step.square().mean().sqrt()) / size
+            if share and weight.ndim > 1 and isinstance(optimizer, LARS | LAMB):
+                share = optimizer.trust if isinstance(optimizer, LARS) else 1.0
+            shares[name] = optimizer.learning_rate * share
     return shares
 
 

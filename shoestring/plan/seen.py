@@ -11,7 +11,7 @@ from torch import Tensor
 
 from shoestring.kit.health.signals import Signal
 from shoestring.kit.routing.shares import Routing
-from shoestring.kit.training.settings import Optimizer
+from shoestring.kit.training.optimizers import Optimizer
 from shoestring.plan.diagnosis import RateTried
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from shoestring.core import Task
 from shoestring.kit import Adagrad, AdamW, Clipped, Constant, Cosine, Training, Unclipped
+from shoestring.kit.training.optimizers import Optimizer
 
 BATCH_SIZE = "batch_size"
 """The field of a task that has one, as kit.Supervised does."""
@@ -53,7 +54,7 @@ class Knobs:
     Raises ValueError for numbers out of range, and where there is nothing to choose from.
     """
 
-    optimizers: tuple[AdamW | Adagrad, ...] = (AdamW(), Adagrad())
+    optimizers: tuple[Optimizer, ...] = (AdamW(), Adagrad())
     rate_factor: float = 30.0
     weight_decays: tuple[float, float] = (1e-3, 1.0)
     batch_sizes: tuple[float, ...] = (0.5, 1.0, 2.0)

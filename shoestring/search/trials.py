@@ -16,8 +16,6 @@ from torch import nn
 from shoestring.core import Task, score, seeded
 from shoestring.core.task import evaluating
 from shoestring.kit import (
-    Adagrad,
-    AdamW,
     Averaged,
     Clipped,
     Constant,
@@ -30,6 +28,7 @@ from shoestring.kit import (
     Unclipped,
     train,
 )
+from shoestring.kit.training.optimizers import OPTIMIZERS
 from shoestring.search.halving import Halving
 from shoestring.search.knobs import Chosen
 
@@ -124,7 +123,7 @@ class TriedSettings:
 _KINDS: dict[str, Any] = {
     one.__name__: one
     for one in (
-        *(Chosen, Training, AdamW, Adagrad, Cosine, Constant, Single, Mixed),
+        *(Chosen, Training, *OPTIMIZERS, Cosine, Constant, Single, Mixed),
         *(Unclipped, Clipped, MovingAverage, Averaged),
     )
 }

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from zoo import classified
 
-from shoestring.kit import Adagrad, AdamW, Clipped, Constant, Cosine, Training, Unclipped
+from shoestring.kit import LARS, SGD, Adagrad, AdamW, Clipped, Constant, Cosine, Training, Unclipped
 from shoestring.search import Knobs
 from shoestring.search.knobs import batch_size
 
@@ -67,6 +67,15 @@ def test_a_task_without_a_batch_size_and_knobs_of_one_value():
     assert chosen.batch_size is None and chosen.task(fixed) is fixed and not by.asked
     assert len(Knobs().names(8)) == 6
     assert "weight decay" not in Knobs(optimizers=(Adagrad(),)).names(8)
+
+
+def test_optimizers_for_large_batches_keep_what_is_not_turned():
+    knobs = Knobs(optimizers=(LARS(0.3, trust=0.01, weight_decay=0.1), SGD(0.1, momentum=0.5)))
+    for end, wanted in (
+        (0, LARS(0.01, trust=0.01, weight_decay=0.1)),
+        (-1, SGD(3.0, momentum=0.5)),
+    ):
+        assert knobs.turned(Ends(end), None, 70).training.optimizer == wanted
 
 
 @pytest.mark.parametrize(

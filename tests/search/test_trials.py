@@ -10,7 +10,19 @@ from torch import nn
 from zoo import classified
 
 from shoestring.core import Task, score, seeded
-from shoestring.kit import Adagrad, AdamW, Averaged, Clipped, Constant, Supervised, Training, train
+from shoestring.kit import (
+    LAMB,
+    LARS,
+    SGD,
+    Adagrad,
+    AdamW,
+    Averaged,
+    Clipped,
+    Constant,
+    Supervised,
+    Training,
+    train,
+)
 from shoestring.search import (
     Chosen,
     End,
@@ -94,11 +106,12 @@ def test_what_goes_wrong_is_noted():
     assert fine.end is End.FINISHED and fine.error is None
 
 
-def test_a_trial_is_the_same_after_json():
+@pytest.mark.parametrize("optimizer", [Adagrad(0.3), SGD(0.3), LARS(0.3), LAMB(0.3)], ids=repr)
+def test_a_trial_is_the_same_after_json(optimizer: Any):
     done = TriedSettings(
         chosen=Chosen(
             training=Training(
-                7, Adagrad(0.3), Constant(0.1), clipping=Clipped(0.1), statistics=Averaged(3)
+                7, optimizer, Constant(0.1), clipping=Clipped(0.1), statistics=Averaged(3)
             ),
             batch_size=12,
         ),

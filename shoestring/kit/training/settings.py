@@ -3,130 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from shoestring.kit.training.optimizers import OPTIMIZERS, AdamW, Optimizer, brief
 
 if TYPE_CHECKING:
     from torch import nn
 
     from shoestring.core import Task
-
-
-def _brief(self: Any) -> str:
-    """A short repr: the first field, and the other fields that differ from their defaults."""
-    shown = [
-        (f.name, getattr(self, f.name))
-        for index, f in enumerate(fields(self))
-        if not index or getattr(self, f.name) != f.default
-    ]
-    words = [
-        repr(value) if not index else f"{name}={value!r}"
-        for index, (name, value) in enumerate(shown)
-    ]
-    return f"{type(self).__qualname__}({', '.join(words)})"
-
-
-@dataclass(frozen=True)
-class AdamW:
-    """Adam with weight decay that is decoupled from the gradient.
-
-    Source: Loshchilov & Hutter 2019, algorithm 2.
-
-    `learning_rate`: the highest rate, above 0.
-    `weight_decay`: the share of a weight that is lost in each step, divided by the rate; 0 or more.
-    `momentum`: the share of the mean gradient that stays in each step (β₁), 0 or more and below 1.
-        Where two networks learn against each other, 0.5 or 0 is usual.
-
-    Raises ValueError for numbers out of range.
-    """
-
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-
-    __repr__ = _brief
-
-    def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate, "1e-3")
-        _check_decay(self.weight_decay)
-        _check_share("momentum", self.momentum)
-
-
-@dataclass(frozen=True)
-class Adagrad:
-    """Each weight has its own rate, which falls with the squares of all gradients that it had.
-
-    It is for inputs with a long tail: the vector of a word that comes rarely still learns at a high
-    rate when it comes, and stays as it is when it does not come.
-
-    Source: Duchi, Hazan & Singer 2011, figure 1 (diagonal matrices, no regulariser).
-
-    `learning_rate`: the highest rate, above 0. As rates fall by themselves, it is higher than
-        AdamW's, and the same for a schedule that falls too.
-    `accumulated`: the sum of squares that each weight begins with, 0 or more; above 0 the first
-        steps are smaller.
-
-    There is no weight decay: it would shrink what comes rarely the most.
-    Raises ValueError for numbers out of range.
-    """
-
-    learning_rate: float = 0.1
-    accumulated: float = 0.0
-
-    __repr__ = _brief
-
-    def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate, "0.1")
-        if not 0 <= self.accumulated < math.inf:
-            raise ValueError(
-                f"the accumulated squares are {self.accumulated}: they must be 0 or more"
-            )
-
-
-@dataclass(frozen=True)
-class SGD:
-    """Steps along the gradient, with momentum: all weights have one rate.
-
-    It is what methods for many workers are described with, and what large batches are scaled with.
-    It needs a rate that was chosen for the network and the data, where `AdamW` often does not.
-
-    Source: Sutskever et al. 2013, section 2 (momentum), as torch has it.
-
-    `learning_rate`: the highest rate, above 0.
-    `momentum`: the share of the last step that stays in each step, 0 or more and below 1.
-    `weight_decay`: times the weights, it is added to the gradient; 0 or more.
-
-    Raises ValueError for numbers out of range.
-    """
-
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-
-    __repr__ = _brief
-
-    def __post_init__(self) -> None:
-        _check_learning_rate(self.learning_rate, "0.1")
-        _check_share("momentum", self.momentum)
-        _check_decay(self.weight_decay)
-
-
-Optimizer = AdamW | Adagrad | SGD
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"the {name} is {value}: it must be 0 or more and below 1")
-
-
-def _check_decay(value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"the weight decay is {value}: it must be 0 or more")
-
-
-def _check_learning_rate(rate: float, such_as: str) -> None:
-    if not 0 < rate < math.inf:
-        raise ValueError(f"the learning rate is {rate}: it must be above 0, such as {such_as}")
 
 
 def _check_warm_up(warm_up: float) -> None:
@@ -148,7 +33,7 @@ class Cosine:
 
     warm_up: float = 0.02
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         _check_warm_up(self.warm_up)
@@ -170,7 +55,7 @@ class Constant:
 
     warm_up: float = 0.02
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         _check_warm_up(self.warm_up)
@@ -213,7 +98,7 @@ class Clipped:
 
     norm: float = 1.0
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not isinstance(self.norm, int | float) or not 0 < self.norm < math.inf:
@@ -246,7 +131,7 @@ class Averaged:
 
     batches: int = 20
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not isinstance(self.batches, int) or self.batches < 1:
@@ -268,7 +153,7 @@ class Training:
 
     `steps`: how many batches, 0 or more; 0 trains nothing.
     `optimizer`: AdamW(learning_rate, weight_decay); Adagrad(learning_rate) for inputs with a long
-        tail; or SGD(learning_rate, momentum).
+        tail; SGD(learning_rate, momentum); for very large batches LARS() or LAMB().
     `schedule`: of the learning rate, Cosine() or Constant().
     `precision`: of the loss, Single() or Mixed().
     `clipping`: of the gradients, Unclipped() or Clipped(norm).
@@ -288,13 +173,13 @@ class Training:
     statistics: MovingAverage | Averaged = MovingAverage()
     workers: Workers | None = None
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not isinstance(self.steps, int) or self.steps < 0:
             raise ValueError(f"training for {self.steps!r} steps: give an integer, 0 or more")
         for name, kinds in (
-            ("optimizer", (AdamW, Adagrad, SGD)),
+            ("optimizer", OPTIMIZERS),
             ("schedule", (Cosine, Constant)),
             ("precision", (Single, Mixed)),
             ("clipping", (Unclipped, Clipped)),
@@ -339,7 +224,7 @@ class Ramp:
     share: float = 0.5
     rounds: int = 20
 
-    __repr__ = _brief
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:

@@ -11,7 +11,9 @@ from torch.nn.utils import parametrize
 
 from shoestring.core import Task, device_of
 from shoestring.kit.quantised.module import Grid
-from shoestring.kit.training.settings import SGD, Adagrad, Clipped, Mixed, Optimizer, Training
+from shoestring.kit.training.layerwise import LayerwiseAdam, LayerwiseSGD, by_layer
+from shoestring.kit.training.optimizers import LAMB, LARS, SGD, Adagrad, Optimizer
+from shoestring.kit.training.settings import Clipped, Mixed, Training
 from shoestring.kit.weights.parameters import State
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Steps:
 
     The model has a parameter that is not frozen, and is in the mode that it is to be trained in.
 
-    `optimizer`: torch's, over `singles`.
+    `optimizer`: a torch.optim.Optimizer over `singles`.
     `parameters`: those that are trained.
     `singles`: the parameters that are trained, or copies in single precision of those with less.
     """
@@ -95,7 +97,7 @@ class Steps:
 def _optimizer(
     chosen: Optimizer, groups: list[dict[str, Any]], singles: list[nn.Parameter]
 ) -> torch.optim.Optimizer:
-    """Torch's optimizer of a training; where it can it makes one pass over the memory, not ten."""
+    """The optimizer of a training; where torch can it makes one pass over the memory, not ten."""
     fused = all(map(_is_plain, singles))
     if isinstance(chosen, Adagrad):
         return torch.optim.Adagrad(
@@ -112,6 +114,21 @@ def _optimizer(
             momentum=chosen.momentum,
             weight_decay=chosen.weight_decay,
             fused=fused or None,
+        )
+    if isinstance(chosen, LARS):
+        return LayerwiseSGD(
+            by_layer(groups),
+            chosen.learning_rate,
+            momentum=chosen.momentum,
+            weight_decay=chosen.weight_decay,
+            trust=chosen.trust,
+        )
+    if isinstance(chosen, LAMB):
+        return LayerwiseAdam(
+            by_layer(groups),
+            chosen.learning_rate,
+            momentum=chosen.momentum,
+            weight_decay=chosen.weight_decay,
         )
     return torch.optim.AdamW(
         groups,

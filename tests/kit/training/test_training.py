@@ -15,6 +15,8 @@ import shoestring
 from shoestring import kit
 from shoestring.core import Task, score, seeded
 from shoestring.kit import (
+    LAMB,
+    LARS,
     SGD,
     Adagrad,
     AdamW,
@@ -51,6 +53,8 @@ def test_a_name_makes_it_again_and_tells_what_was_chosen():
             "Training(9, optimizer=Adagrad(0.3, accumulated=0.01))",
         ),
         (Training(9, SGD(0.3)), "Training(9, optimizer=SGD(0.3))"),
+        (Training(9, LARS(2.0, trust=0.01)), "Training(9, optimizer=LARS(2.0, trust=0.01))"),
+        (Training(9, LAMB(0.1)), "Training(9, optimizer=LAMB(0.1))"),
         (Ramp(), "Ramp(0.5)"),
         (Ramp(0.3, rounds=4), "Ramp(0.3, rounds=4)"),
         (Single(), "Single()"),
@@ -81,6 +85,13 @@ def test_it_is_frozen():
         (lambda: SGD(0.0), "the learning rate is 0.0: it must be above 0, such as 0.1"),
         (lambda: SGD(momentum=1.0), "the momentum is 1.0: it must be 0 or more and below 1"),
         (lambda: SGD(weight_decay=-1.0), "the weight decay is -1.0: it must be 0 or more"),
+        (lambda: LARS(-1.0), "the learning rate is -1.0: it must be above 0, such as 1.0"),
+        (lambda: LARS(trust=0.0), "the trust is 0.0: it must be above 0, such as 1e-3"),
+        (lambda: LARS(momentum=-0.1), "the momentum is -0.1"),
+        (lambda: LARS(weight_decay=-0.1), "the weight decay is -0.1"),
+        (lambda: LAMB(math.inf), "the learning rate is inf: it must be above 0, such as 1e-2"),
+        (lambda: LAMB(momentum=1.0), "the momentum is 1.0"),
+        (lambda: LAMB(weight_decay=-0.1), "the weight decay is -0.1"),
         (lambda: Cosine(1.5), "the warm-up is 1.5: it is a share"),
         (lambda: Constant(-0.1), "the warm-up is -0.1: it is a share"),
         (lambda: Ramp(1.1), "a ramp over 1.1 of the steps"),
