@@ -116,22 +116,24 @@ def train_job(
             return TrainingReport(path=None, cost=cost, after=after, test=None, **told)
         cost = replace(cost, seconds=seconds, bytes=save(model.eval(), task, path))
         if ledger is not None:
-            ledger.append(
-                Row(
-                    kind="apply",
-                    technique=repr(training),
-                    seed=seed,
-                    score_before=before,
-                    score_after=after,
-                    cost_after=cost,
-                    file=str(path),
-                    sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-                    task=task.name,
-                )
-            )
+            row = {"score_before": before, "score_after": after, "cost_after": cost, "seed": seed}
+            ledger.append(_row(training, path, task, **row))
         test = prove(path, task, ledger=ledger, seed=seed) if task.has_test else None
     shutil.rmtree(folder, ignore_errors=True)
     return TrainingReport(path=path, cost=cost, after=after, test=test, **told)
+
+
+def _row(training: Training, path: Path, task: Task, **measured: Any) -> Row:
+    """The ledger's row of a training and its file."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Row(
+        kind="apply",
+        technique=repr(training),
+        file=str(path),
+        sha256=sha256,
+        task=task.name,
+        **measured,
+    )
 
 
 def _without_momentum(training: Training) -> Training:
