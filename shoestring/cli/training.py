@@ -155,7 +155,7 @@ def train(
     wanted = _Wanted(workers, asynchronous or ray is not None, late, backups, straggler, exchange)
     wanted.check(listen or ray, join)
     if join is not None:
-        _join(source, join, key, exchange, quiet=quiet or as_json)
+        _join(source, join, key, exchange, seed, quiet=quiet or as_json)
         return
     path = out or Path(f"{source.rsplit(':', 1)[-1]}.shoe")
     say, _ = printers(as_json, quiet or not wanted.is_first)
@@ -299,9 +299,10 @@ def _times(text: str) -> float:
 
 
 def _join(
-    source: str, address: str, key: str | None, exchange: ExchangeName, *, quiet: bool
+    source: str, address: str, key: str | None, exchange: ExchangeName, seed: int, *, quiet: bool
 ) -> None:
     """Be a worker of a training elsewhere until it ends."""
+    from shoestring.core import seeded
     from shoestring.parallel import join
     from shoestring.parallel.joining import split_address
 
@@ -311,7 +312,8 @@ def _join(
             f"--join {address} needs the key that the training printed: give --key, or set "
             "SHOESTRING_KEY"
         )
-    model, task = model_and_task(source)
+    with seeded(seed):  # weights that are frozen have to be those of the training
+        model, task = model_and_task(source)
     say, _ = printers(False, quiet)
     made = join(address, key, model, task, exchange=_exchange(exchange), say=say)
     say(f"the training at {address} is over; {made:,} gradients came from here")

@@ -2,7 +2,7 @@
 
 from shoestring.parallel.all_reduced import AllReduced
 from shoestring.parallel.asynchronous import Asynchronous
-from shoestring.parallel.crew import LostWorkerWarning, WorkersError
+from shoestring.parallel.crew import LostWorkerWarning, WorkersError, WorkersWarning
 from shoestring.parallel.exchange import (
     WIRES,
     BFloat16Gradients,
@@ -111,6 +111,7 @@ __all__ = [
     "Wire",
     "WorkerGroup",
     "WorkersError",
+    "WorkersWarning",
     "gradient_health",
     "join",
     "layer_costs",

@@ -29,6 +29,7 @@ from shoestring.parallel.exchange.protocols import (
     check_exchange,
 )
 from shoestring.parallel.exchange.traffic import traffic
+from shoestring.parallel.messages import as_bytes
 from shoestring.parallel.serving import APART
 
 _ALIKE = ("shoestring", "torch")
@@ -45,14 +46,16 @@ class AllReduced:
     each step that ends a round, and in the last one, as with `SimulatedSynchronous`. Gradients go
     around in a ring, so that the bytes for each program hardly grow with their number. Whatever
     techniques do between steps each program does itself. Running statistics of batch norms are
-    averaged in each round.
+    averaged in each round; other buffers are each program's own.
 
     Each program draws all batches and uses its own. Snapshots within `resuming` are made between
     rounds; programs on several machines need one folder that they share, or equal copies of it.
 
     `exchange`: how gradients are sent. What it keeps of errors from step to step is not in
         snapshots.
-    `patience`: the seconds after which a program that does not answer is taken for lost, above 0.
+    `patience`: the seconds after which a program that does not answer, or does not come at the
+        beginning, is taken for lost, above 0. It holds for all trainings of a program; where the
+        group is your own, the group's does.
 
     Raises ValueError for a patience out of range, TypeError for another kind of exchange. A
     training raises WorkersError where this program is in no group or another one is lost or hangs,
@@ -137,12 +140,12 @@ class _Steps(Steps):
 
     def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
         """See that all programs are about to do the same."""
+        named = list(self.model.named_parameters())
         alike = {
             "versions": str({name: versions().get(name) for name in _ALIKE}),
-            "models": str([(n, tuple(p.shape), p.dtype) for n, p in self.model.named_parameters()]),
-            "weights": hashlib.sha256(
-                b"".join(p.detach().cpu().float().numpy().tobytes() for p in self.parameters)
-            ).hexdigest(),
+            "models": str([(n, p.shape, p.dtype, p.requires_grad) for n, p in named]),
+            "weights": hashlib.sha256(as_bytes([p.cpu() for _, p in named])).hexdigest(),
+            "buffers": hashlib.sha256(as_bytes([*self.model.buffers()])).hexdigest(),
             "data": data_digest(self.task).hex(),
             "trainings": repr(self.training),
             "random numbers": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),

@@ -34,11 +34,10 @@ class Asynchronous:
     first depends on the machine, so two runs differ. `SimulatedAsynchronous` does not.
 
     Workers are copies of this process (fork), with one thread each. One that ends, hangs or sends
-    what cannot be is replaced, with a LostWorkerWarning, and its batch is made again. Where a
-    technique changes something between steps, workers see it at once if it is in the model, and
-    within ten steps if it is not. Each worker has its own moving averages in batch norms; the
-    model's are their mean. After a kill of this process, within `resuming`, up to `count` batches
-    are seen twice and as many not at all.
+    what cannot be is replaced, with a LostWorkerWarning, and its batch is made again. What they see
+    and what is lost with them is as in `Synchronous`. Each worker has its own running statistics in
+    batch norms; the model's are their mean. After a kill of this process, within `resuming`, up to
+    `count` batches are seen twice and as many not at all.
 
     Source: Dean et al. 2012 (Downpour SGD, with one batch between exchanges).
 

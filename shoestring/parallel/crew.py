@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from shoestring.parallel.messages import GarbledError, hear, limit_waiting, tell
+from shoestring.parallel.messages import GarbledError, hear, tell
 
 _AT_ONCE = 3
 """So many workers, one after the other, that end before a first gradient are an error."""
@@ -29,6 +29,10 @@ ENDS = {"end": True}
 
 class WorkersError(RuntimeError):
     """The workers of a training cannot go on; the message says why."""
+
+
+class WorkersWarning(UserWarning):
+    """What workers do is not what one process would have done."""
 
 
 class LostWorkerWarning(UserWarning):
@@ -53,7 +57,7 @@ class Answer:
     place: int
     ticket: int
     words: dict[str, Any]
-    data: bytes
+    data: bytearray
 
 
 @dataclass
@@ -106,7 +110,7 @@ class Crew:
         while True:
             member = self._member(place)
             try:
-                self.sent += tell(member.connection, {"ticket": ticket}, data)
+                self.sent += tell(member.connection, {"ticket": ticket}, data, self.patience)
             except OSError:
                 self._lose(place, "ended")
                 if member.process is None:
@@ -124,9 +128,9 @@ class Crew:
         if (member := self._members.pop(place, None)) is None:
             return
         with contextlib.suppress(OSError, EOFError, GarbledError):
-            tell(member.connection, ENDS)
+            tell(member.connection, ENDS, b"", self.patience)
             if self.keep is not None and member.ticket is None and member.process is not None:
-                self.keep(place, hear(member.connection, self.most)[1])
+                self.keep(place, bytes(hear(member.connection, self.most, self.patience)[1]))
         _ended(member)
 
     def answer(self) -> Answer | int:
@@ -146,7 +150,7 @@ class Crew:
             for place in busy.values():
                 member = self._members[place]
                 if time.monotonic() - member.since >= self.patience:
-                    return self._lose(place, f"did not answer for {self.patience:g} s")
+                    return self._lose(place, f"did not answer for {self.patience:g} s", kill=True)
 
     def end(self) -> None:
         """Let all workers end; those that do not are killed."""
@@ -161,27 +165,28 @@ class Crew:
         member = self._members[place]
         assert member.ticket is not None
         try:
-            words, data, size = hear(member.connection, self.most)
-        except (EOFError, ConnectionError):
-            return self._lose(place, "ended")
+            words, data, size = hear(member.connection, self.most, self.patience)
         except GarbledError as error:
             return self.refuse(place, str(error))
-        except OSError as error:
-            return self._lose(place, f"stopped in the middle of an answer ({error})")
+        except TimeoutError:
+            return self._lose(place, f"took more than {self.patience:g} s to hand in", kill=True)
+        except (EOFError, OSError):
+            return self._lose(place, "ended")
         self.sent += size
         if "error" in words:
             told = str(words["error"])
             if member.process is None:
-                return self._lose(place, f"failed ({told[-1000:]})")
+                return self._lose(place, f"failed ({told[-1000:]})", kill=True)
             raise WorkersError(
-                f"a worker failed where one process would have failed too:\n\n{told}"
+                "a worker failed. If a training without workers does not, the task has something "
+                f"that copies of a process cannot share, such as an open file.\n\n{told}"
             )
         ticket, member.ticket, self._in_vain = member.ticket, None, 0
         return Answer(place, ticket, words, data)
 
     def refuse(self, place: int, why: str) -> int:
         """Take a worker's answer for none, and return the ticket that is lost with it."""
-        return self._lose(place, f"sent what no worker sends ({why})")
+        return self._lose(place, f"sent what no worker sends ({why})", kill=True)
 
     def _member(self, place: int) -> _Member:
         """The worker of a place, which is new where there is none of this generation."""
@@ -196,8 +201,6 @@ class Crew:
 
     def _fork(self, place: int) -> _Member:
         ours, theirs = Pipe()
-        for one in (ours, theirs):
-            limit_waiting(one, self.patience)
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
@@ -228,14 +231,15 @@ class Crew:
             status = 0
         except BaseException:
             with contextlib.suppress(BaseException):
-                tell(connection, {"error": traceback.format_exc()[-20_000:]})
+                told = {"error": traceback.format_exc()[-20_000:]}
+                tell(connection, told, b"", self.patience)
         finally:
             os._exit(status)
 
-    def _lose(self, place: int, why: str) -> int:
+    def _lose(self, place: int, why: str, *, kill: bool = False) -> int:
         """Note that a worker is lost; returns its ticket, or -1 where it had none."""
         member = self._members.pop(place)
-        ended = _ended(member, kill=not why.startswith("ended"))
+        ended = _ended(member, kill=kill)
         if member.process is None:
             then = "its batch is made by another one"
         else:

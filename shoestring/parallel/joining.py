@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import queue
 import socket
 import threading
@@ -24,13 +25,15 @@ from shoestring.kit import Mixed, Training
 from shoestring.kit.training.resume import data_digest
 from shoestring.parallel.crew import LostWorkerWarning, WorkersError
 from shoestring.parallel.exchange.protocols import GradientExchange
-from shoestring.parallel.messages import GarbledError, hear, limit_waiting, tell
+from shoestring.parallel.messages import GarbledError, as_bytes, hear, tell
 
 GREETING_SECONDS = 10.0
 """The time that a program has to say who it is."""
 MOST_STATE = 1 << 24
 """The bytes that the states of random numbers have at most."""
 _SHORTEST = 8
+_AT_ONCE = 16
+"""Programs that are greeted at one time; others have to come again."""
 _DECIDING = ("shoestring", "torch")
 
 
@@ -65,18 +68,21 @@ def split_address(address: str) -> tuple[str, int]:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError(f"{address!r} is no address: write HOST:PORT, such as 192.168.0.7:29400")
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def marks_of(
     model: nn.Module, task: Task, training: Training, exchange: GradientExchange
 ) -> dict[str, str]:
     """What a worker must have in common with a training, each as a text."""
-    shapes = str([(name, tuple(p.shape), p.dtype) for name, p in model.named_parameters()])
+    named = model.named_parameters()
+    shapes = str([(name, tuple(p.shape), p.dtype, p.requires_grad) for name, p in named])
+    frozen = [p.cpu() for p in model.parameters() if not p.requires_grad]
     buffers = str([(name, tuple(b.shape), b.dtype) for name, b in model.named_buffers()])
     return {
         "versions": ", ".join(f"{name} {versions().get(name)}" for name in _DECIDING),
         "parameters": hashlib.sha256((shapes + buffers).encode()).hexdigest()[:16],
+        "frozen weights": hashlib.sha256(as_bytes(frozen)).hexdigest()[:16],
         "data": data_digest(task).hex()[:16],
         "precision": repr(training.precision),
         "exchange": repr(exchange),
@@ -91,17 +97,18 @@ class Door:
     Raises WorkersError where nobody can listen there.
     """
 
-    def __init__(self, listening: Listening, marks: dict[str, str], patience: float) -> None:
+    def __init__(self, listening: Listening, marks: dict[str, str]) -> None:
         host, port = split_address(listening.address)
         try:
-            self._socket = socket.create_server((host, port))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family)
         except OSError as error:
             raise WorkersError(
                 f"nobody can listen at {listening.address} ({error}): name an address of this "
                 "machine, 0.0.0.0 for all of them, and a port that is free"
             ) from error
         self.address = f"{host}:{self._socket.getsockname()[1]}"
-        self._key, self._marks, self._patience = listening.key.encode(), marks, patience
+        self._key, self._marks, self._closed = listening.key.encode(), marks, False
         self._came: queue.SimpleQueue[tuple[Connection | None, str]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._let_in, daemon=True)
         self._thread.start()
@@ -119,8 +126,13 @@ class Door:
                 else:
                     yield connection, told
 
+    def leave(self) -> None:
+        """Close what a copy of this process has of the door, and let it be."""
+        self._socket.close()
+
     def close(self) -> None:
         """Let nobody in any more."""
+        self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # so that the thread's accept() ends
         self._socket.close()
@@ -129,27 +141,51 @@ class Door:
             connection.close()
 
     def _let_in(self) -> None:
-        while True:
+        greeting = threading.BoundedSemaphore(_AT_ONCE)
+        while not self._closed:
             try:
-                caller, (host, port, *_) = self._socket.accept()
-            except OSError:
-                return
-            kept_alive(caller)
-            connection = Connection(caller.detach())
-            try:
-                limit_waiting(connection, GREETING_SECONDS)
-                deliver_challenge(connection, self._key)
-                answer_challenge(connection, self._key)
-                tell(connection, {"marks": self._marks})
-                words, _, _ = hear(connection, 0)
-                if words != {"ready": True}:
-                    raise GarbledError(str(words.get("differs", "it is not ready"))[:500])
-                limit_waiting(connection, self._patience)
-            except (OSError, EOFError, ValueError, AuthenticationError) as error:
-                connection.close()
-                self._came.put((None, f"a program at {host}:{port} was not let in: {error}"))
+                caller, place = self._socket.accept()
+            except OSError:  # of one caller, or since the door is closed
                 continue
-            self._came.put((connection, f"{host}:{port}"))
+            if not greeting.acquire(blocking=False):
+                caller.close()
+                continue
+            thread = threading.Thread(target=self._greet, args=(caller, place, greeting))
+            thread.daemon = True
+            thread.start()
+
+    def _greet(
+        self, caller: socket.socket, place: tuple[Any, ...], greeting: threading.BoundedSemaphore
+    ) -> None:
+        """Let a program in, if it knows the key and is of the same; it has ten seconds for that."""
+        connection, name = Connection(caller.detach()), f"{place[0]}:{place[1]}"
+        late = threading.Timer(GREETING_SECONDS, _hang_up, [connection])
+        late.start()
+        try:
+            kept_alive(connection)
+            deliver_challenge(connection, self._key)
+            answer_challenge(connection, self._key)
+            tell(connection, {"marks": self._marks}, b"", GREETING_SECONDS)
+            words, _, _ = hear(connection, 0, GREETING_SECONDS)
+            if words != {"ready": True}:
+                raise GarbledError(str(words.get("differs", "it is not ready"))[:500])
+            late.cancel()
+            self._came.put((connection, name))
+            if self._closed:  # nobody will ask for it
+                connection.close()
+        except (OSError, EOFError, ValueError, AuthenticationError) as error:
+            late.cancel()
+            connection.close()
+            why = str(error) or "it hung up, or took too long"
+            self._came.put((None, f"a program at {name} was not let in: {why}"))
+        finally:
+            greeting.release()
+
+
+def _hang_up(connection: Connection) -> None:
+    """End a connection, so that who reads from it stops to wait."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as one:
+        one.shutdown(socket.SHUT_RDWR)
 
 
 def knock(
@@ -168,13 +204,14 @@ def knock(
             "address as this machine reaches it"
         ) from error
     called.settimeout(None)
-    kept_alive(called)
     connection = Connection(called.detach())
-    limit_waiting(connection, GREETING_SECONDS)
+    late = threading.Timer(GREETING_SECONDS, _hang_up, [connection])
+    late.start()
     try:
+        kept_alive(connection)
         answer_challenge(connection, key.encode())
         deliver_challenge(connection, key.encode())
-        words, _, _ = hear(connection, 0)
+        words, _, _ = hear(connection, 1 << 16, GREETING_SECONDS)
         theirs = words.get("marks")
         theirs = theirs if isinstance(theirs, dict) else {}
         mixed = theirs.get("precision") == repr(Mixed())
@@ -185,28 +222,32 @@ def knock(
             text = "; ".join(
                 f"{name}: {one} there, {other} here" for name, (one, other) in told.items()
             )
-            tell(connection, {"differs": text})
+            tell(connection, {"differs": text}, b"", GREETING_SECONDS)
             raise WorkersError(
                 f"the training at {address} is of something else ({text}): use the same packages, "
                 "function and data on all machines"
             )
-        tell(connection, {"ready": True})
+        tell(connection, {"ready": True}, b"", GREETING_SECONDS)
     except AuthenticationError as error:
         raise WorkersError(
             f"the training at {address} has another key than the one given"
         ) from error
     except (OSError, EOFError, ValueError) as error:
-        raise WorkersError(f"{address} does not answer as a training does ({error})") from error
+        why = str(error) or "it hung up, or took too long"
+        raise WorkersError(f"{address} does not answer as a training does ({why})") from error
+    finally:
+        late.cancel()
     return connection, training
 
 
-def kept_alive(one: socket.socket) -> None:
+def kept_alive(connection: Connection) -> None:
     """Let the system notice, within minutes, that the machine at the other end is gone."""
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            one.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    with socket.socket(fileno=os.dup(connection.fileno())) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for name, value in (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 4)):
+            if hasattr(socket, name):
+                one.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def as_state(begun: list[Any]) -> bytes:

@@ -26,7 +26,8 @@ class LocalSGD:
     worker, and each batch is used once. Each worker has its own state of the optimizer, which it
     keeps when weights are averaged, and its own moving averages in batch norms. Two runs are equal.
     Workers are those of `Synchronous`. One that is replaced, also since a technique changed the
-    model between steps, begins with a new state of the optimizer.
+    model between steps, begins with a new state of the optimizer, and so do all where a training
+    goes on after a kill.
 
     Source: Stich 2019, "Local SGD converges fast and communicates little"; Lin et al. 2020, "Don't
     use large mini-batches, use local SGD" (post-local: a first part with averages after each step).

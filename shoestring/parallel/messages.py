@@ -5,10 +5,12 @@ Nothing is pickled. Both sides know the shapes; what does not fit them is refuse
 
 from __future__ import annotations
 
+import contextlib
 import json
-import math
-import socket
+import os
+import select
 import struct
+import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_LENGTH = struct.Struct("<I")
+_LENGTHS = struct.Struct("<IQ")
 _MOST_WORDS = 1 << 20
 """The longest line of JSON, in bytes: a traceback has room in it."""
 
@@ -26,46 +28,68 @@ class GarbledError(ValueError):
     """A message that no worker and no server of this version sends."""
 
 
-def limit_waiting(connection: Connection, seconds: float) -> None:
-    """From now on, an exchange on which the other side does not move for so long is an OSError."""
-    wait = struct.pack("ll", math.ceil(seconds), 0)
-    shared = socket.socket(fileno=connection.fileno())
-    try:
-        shared.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, wait)
-        shared.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
-    finally:
-        shared.detach()
+def tell(connection: Connection, words: dict[str, Any], data: bytes, seconds: float) -> int:
+    """Send words and bytes; returns how many bytes that are.
 
+    `seconds`: that it may take in all.
 
-def tell(connection: Connection, words: dict[str, Any], data: bytes = b"") -> int:
-    """Send words and bytes; returns how many bytes that are. Raises OSError where nobody hears."""
+    Raises OSError where nobody hears, or not fast enough.
+    """
     line = json.dumps(words).encode()
-    message = b"".join((_LENGTH.pack(len(line)), line, data))
-    connection.send_bytes(message)
-    return len(message)
+    message = memoryview(b"".join((_LENGTHS.pack(len(line), len(data)), line, data)))
+    until, sent = time.monotonic() + seconds, 0
+    os.set_blocking(connection.fileno(), False)
+    while sent < len(message):
+        _wait(connection, until, select.POLLOUT)
+        with contextlib.suppress(BlockingIOError):
+            sent += os.write(connection.fileno(), message[sent:])
+    return sent
 
 
-def hear(connection: Connection, most: int) -> tuple[dict[str, Any], bytes, int]:
+def hear(
+    connection: Connection, most: int, seconds: float
+) -> tuple[dict[str, Any], bytearray, int]:
     """The words, the bytes and the length of a message.
 
     `most`: the bytes that may come with the words.
+    `seconds`: that it may take in all, from now on.
 
-    Raises EOFError or OSError where the other side is gone or does not move, and GarbledError for
-    what is no message.
+    Raises EOFError or OSError where the other side is gone or does not send fast enough, and
+    GarbledError for what is no message.
     """
-    message = connection.recv_bytes(most + _MOST_WORDS)
-    if len(message) < _LENGTH.size:
-        raise GarbledError(f"a message of {len(message)} bytes")
-    end = _LENGTH.size + _LENGTH.unpack_from(message)[0]
-    if end > len(message):
-        raise GarbledError("a message that ends within its words")
+    until = time.monotonic() + seconds
+    os.set_blocking(connection.fileno(), False)
+    line, size = _LENGTHS.unpack(_read(connection, _LENGTHS.size, until))
+    if line > _MOST_WORDS or size > most:
+        raise GarbledError(f"a message of {line + size:,} bytes where {most:,} may come")
     try:
-        words = json.loads(message[_LENGTH.size : end])
-    except ValueError as error:
+        words = json.loads(_read(connection, line, until))
+    except (ValueError, RecursionError) as error:
         raise GarbledError("a message whose words are no JSON") from error
     if not isinstance(words, dict):
         raise GarbledError("a message whose words are no names and values")
-    return words, message[end:], len(message)
+    return words, _read(connection, size, until), _LENGTHS.size + line + size
+
+
+def _read(connection: Connection, size: int, until: float) -> bytearray:
+    """So many bytes; they are not given room before they come."""
+    data = bytearray()
+    while len(data) < size:
+        _wait(connection, until, select.POLLIN)
+        with contextlib.suppress(BlockingIOError):
+            part = os.read(connection.fileno(), min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError
+            data += part
+    return data
+
+
+def _wait(connection: Connection, until: float, event: int) -> None:
+    """Wait until a connection can be read or written; TimeoutError where it is too late."""
+    poll = select.poll()
+    poll.register(connection.fileno(), event)
+    if not poll.poll(max(0.0, 1000 * (until - time.monotonic()))):
+        raise TimeoutError("it took too long")
 
 
 def number(words: dict[str, Any], name: str) -> int:
@@ -99,7 +123,7 @@ def size_of(tensors: Sequence[Tensor]) -> int:
     return sum(one.numel() * one.element_size() for one in tensors)
 
 
-def from_bytes(data: bytes, like: Sequence[Tensor]) -> list[Tensor]:
+def from_bytes(data: bytes | bytearray, like: Sequence[Tensor]) -> list[Tensor]:
     """Tensors of these shapes and types; raises GarbledError for bytes of another length."""
     if len(data) != size_of(like):
         raise GarbledError(f"{len(data)} bytes for tensors of {size_of(like)}")

@@ -44,14 +44,14 @@ def join(
         most = size_of(serving.buffers) + MOST_STATE
         while not connection.poll(60.0):
             pass
-        words, data, _ = hear(connection, most)
+        words, data, _ = hear(connection, most, 60.0)
         end = size_of(serving.buffers)
         for buffer, value in zip(
             serving.buffers, from_bytes(data[:end], serving.buffers), strict=True
         ):
             buffer.data.copy_(value)
         serving.batches = Batches(task, model)
-        serving.batches.go(from_state(data[end:]), number(words, "taken"))
+        serving.batches.go(from_state(bytes(data[end:])), number(words, "taken"))
         serving.drawn = number(words, "drawn")
         say(f"a worker of the training at {address}")
         made, is_over = serving.work(connection, 0, lambda: True)

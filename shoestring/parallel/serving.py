@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import active_children
@@ -16,13 +18,13 @@ from torch import Tensor, nn
 
 from shoestring.core import Task, seeded, spend
 from shoestring.kit import Training
-from shoestring.kit.training.remembering import remembering
 from shoestring.kit.training.resume import Batches
 from shoestring.kit.training.steps import Steps
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
-from shoestring.parallel.crew import ENDS, Answer, Crew
+from shoestring.parallel.crew import ENDS, Answer, Crew, WorkersWarning
 from shoestring.parallel.exchange.plain import SinglePrecision
 from shoestring.parallel.exchange.protocols import GradientCoder, GradientExchange
+from shoestring.parallel.in_copies import changed_of, check_can_be_copied, mark_of, what_is_kept
 from shoestring.parallel.joining import Door, Listening, as_state, marks_of
 from shoestring.parallel.messages import (
     GarbledError,
@@ -40,6 +42,8 @@ RENEWED = 10
 """Where something is changed between steps, workers are made anew before multiples of this step."""
 APART = 1_000_003
 """What the seeds of two batches differ by: a batch has random numbers of its own in dropout."""
+_HEARING_SECONDS = 600.0
+"""The time that weights or gradients may take on the way, for a worker."""
 _WAKES_SECONDS = 1.0
 """How often a worker that has nothing to do looks whether the program still runs."""
 
@@ -73,7 +77,7 @@ class Served(Steps):
         listening: Listening | None = None,
     ) -> None:
         super().__init__(model, task, training)
-        _check_can_be_served(model, self.parameters)
+        check_can_be_copied(model, self.parameters)
         self.exchange = exchange
         # single precision goes as it is, and then doubles do too
         self.coder = None if exchange == _WHOLE else exchange.coder(self.parameters)
@@ -81,9 +85,9 @@ class Served(Steps):
         self.behind: dict[int, bytes] = {}
         self.slower, self.listening = slower, listening
         self.door: Door | None = None
-        self.buffers = [one for one in model.buffers() if one.device.type == "cpu"]
+        self.names = [name for name, one in model.named_buffers() if one.device.type == "cpu"]
         most = size_of(self.parameters) + size_of(self.buffers) + size_of(left)
-        keep = self.behind.__setitem__ if left else None
+        keep = self.behind.__setitem__ if left else None  # a worker takes it once
         self.crew = Crew(count, patience, most, self._work, keep)
         self.done = torch.zeros((), dtype=torch.int64)
         self.held: dict[int, Any] = {}  # batches that were drawn, and whose gradient is not there
@@ -91,8 +95,15 @@ class Served(Steps):
         self.again: set[int] = set()
         self.drawn, self.loads = 0, False
         self.latest: dict[tuple[int, int], Tensor] = {}
-        self.changes = False
+        self.changes = self.warned = self.worked = False
+        self.marks: dict[int, int] = {}  # of batches that only this process or a worker has drawn
         self.seen: Any = None
+
+    @property
+    def buffers(self) -> list[Tensor]:
+        """The buffers that there were at the beginning, as they are now: some are assigned anew."""
+        now = dict(self.model.named_buffers())
+        return [now[name] for name in self.names]
 
     @property
     def state(self) -> list[Tensor]:
@@ -109,7 +120,7 @@ class Served(Steps):
                     "of other machines do not see: leave listening out"
                 )
             marks = marks_of(self.model, self.task, self.training, self.exchange)
-            self.door = Door(self.listening, marks, self.crew.patience)
+            self.door = Door(self.listening, marks)
 
     def rehearse(self, batch: Any) -> None:
         """Make the gradients of a batch once here, so that their operations are counted."""
@@ -132,11 +143,12 @@ class Served(Steps):
             self.early.remove(self.drawn)
         else:
             self.held[self.drawn] = batch
+        self._compare(self.drawn, mark_of(batch))
         self.drawn += 1
         self.loads = bool(active_children())
         if self.changes:
             now = self._what_workers_copy()
-            if self.drawn % RENEWED == 1 or now != self.seen:
+            if self.drawn % RENEWED == 1 or not _is_same(now, self.seen):
                 self.crew.renew()
             self.seen = now
 
@@ -146,7 +158,7 @@ class Served(Steps):
             words = {"drawn": self.drawn, "taken": self.batches.taken}
             data = as_bytes(self.buffers) + as_state(self.batches.begun)
             try:
-                self.crew.sent += tell(connection, words, data)
+                self.crew.sent += tell(connection, words, data, self.crew.patience)
             except OSError:
                 connection.close()
                 continue
@@ -157,7 +169,9 @@ class Served(Steps):
         if ticket in self.again:  # other workers may be past it: a new one is where this process is
             self.again.remove(ticket)
             self.crew.dismiss(place)
-        return self.crew.hand(place, ticket, weights)
+        is_there = self.crew.hand(place, ticket, weights)
+        self.behind.pop(place, None)  # whoever begins after that has not to send it again
+        return is_there
 
     def answer(self) -> Gradient | int:
         """The next gradient; or the number of a batch that has to be made again."""
@@ -178,9 +192,28 @@ class Served(Steps):
 
     def _what_workers_copy(self) -> Any:
         """What tells a model from itself before something between two steps changed it."""
+        frozen = [p for p in self.model.parameters() if not p.requires_grad]
         parts = [(id(part), part.training) for part in self.model.modules()]
-        tensors = [(id(one), one._version, one.requires_grad) for one in self.model.buffers()]
-        return parts, tensors, [p.requires_grad for p in self.model.parameters()]
+        parts += [(id(p), p.requires_grad) for p in self.model.parameters()]
+        return parts, [one.detach().clone() for one in (*self.model.buffers(), *frozen)]
+
+    def _compare(self, ticket: int, mark: int) -> None:
+        """See that a worker and this process drew the same, once both have drawn a batch."""
+        other = self.marks.pop(ticket, None)
+        if other is None:
+            self.marks[ticket] = mark
+        elif other != mark:
+            self._warn(
+                f"batch {ticket} of a worker is not that of this process, so batches are not used "
+                "once each: the task draws them from what copies of a process share, such as an "
+                "open file, or do not, such as random numbers of its own. Open it anew in "
+                "batches(), and seed what is random, or use AllReduced()"
+            )
+
+    def _warn(self, words: str) -> None:
+        if not self.warned:
+            warnings.warn(words, WorkersWarning, stacklevel=2)
+        self.warned = True
 
     def _gradient(self, answer: Answer) -> Gradient:
         words, data = answer.words, answer.data
@@ -196,10 +229,23 @@ class Served(Steps):
             raise GarbledError(f"{len(data)} bytes for {len(changed)} buffers")
         missing = set(numbers(words, "missing", len(self.parameters)))
         each = self._decoded(data[:end], missing)
+        from_elsewhere = self.crew.is_of_another_machine(answer.place)
+        is_whole = all(bool(one.isfinite().all()) for one in each if one is not None)
+        if from_elsewhere and math.isfinite(loss) and not is_whole:
+            raise GarbledError("gradients that are NaN or infinite, with a loss that is not")
         self._keep(answer.place, changed, from_bytes(data[end:], buffers))
+        self._compare(answer.ticket, number(words, "batch"))
+        if unseen := words.get("unseen"):
+            self._warn(
+                f"{str(unseen)[:300]} changed in a worker, where it is lost: keep what a layer or "
+                "a task remembers in buffers of the model, which come back, or train without "
+                "workers"
+            )
+        if self.changes:
+            self.seen = self._what_workers_copy()  # what came back is no change of somebody else's
         return Gradient(answer.place, answer.ticket, loss, each)
 
-    def _decoded(self, data: bytes, missing: set[int]) -> list[Tensor | None]:
+    def _decoded(self, data: bytearray, missing: set[int]) -> list[Tensor | None]:
         """A gradient for each parameter, but for those that had none."""
         if self.coder is None or len(missing) == len(self.parameters):
             present = [p for index, p in enumerate(self.parameters) if index not in missing]
@@ -207,7 +253,7 @@ class Served(Steps):
             numbered = range(len(self.parameters))
             return [None if index in missing else next(found) for index in numbered]
         try:
-            decoded = self.coder.decode(torch.frombuffer(bytearray(data), dtype=torch.uint8))
+            decoded = self.coder.decode(torch.frombuffer(data, dtype=torch.uint8))
         except ValueError as error:
             raise GarbledError(str(error)) from error
         pairs = zip(self.parameters, decoded, strict=True)
@@ -222,13 +268,16 @@ class Served(Steps):
             self.latest[place, index] = value
             buffer = self.buffers[index]
             if buffer.is_floating_point():
-                of_all = [one for (_, at), one in self.latest.items() if at == index]
+                kept = sorted((by, one) for (by, at), one in self.latest.items() if at == index)
+                of_all = [one for _, one in kept]
                 value = torch.stack(of_all).mean(0)
             buffer.data.copy_(value)
 
     def _work(self, connection: Connection, place: int) -> None:
         """What a worker of this machine does."""
         program, coder = os.getppid(), self.coder
+        if self.door is not None:
+            self.door.leave()
         if coder is not None and place in self.behind:
             for one, value in zip(
                 coder.tensors, from_bytes(self.behind[place], coder.tensors), strict=True
@@ -236,7 +285,7 @@ class Served(Steps):
                 one.copy_(value)
         if self.work(connection, place, lambda: os.getppid() == program)[1] and self.left_by(coder):
             with contextlib.suppress(OSError):
-                tell(connection, {}, self.left_by(coder))
+                tell(connection, {}, self.left_by(coder), self.crew.patience)
 
     @staticmethod
     def left_by(coder: GradientCoder | None) -> bytes:
@@ -258,35 +307,45 @@ class Served(Steps):
                 if not lives():
                     return made, False
             try:
-                words, data, _ = hear(connection, self.crew.most)
+                words, data, _ = hear(connection, self.crew.most, _HEARING_SECONDS)
             except (EOFError, OSError):
                 return made, False
             if words == ENDS:
                 return made, True
             answer = self._answer(number(words, "ticket"), data, place)
             try:
-                tell(connection, *answer)
+                tell(connection, *answer, _HEARING_SECONDS)
             except OSError:
                 return made, False
             made += 1
 
-    def _answer(self, ticket: int, weights: bytes, place: int) -> tuple[dict[str, Any], bytes]:
+    def _answer(
+        self, ticket: int, weights: bytes | bytearray, place: int
+    ) -> tuple[dict[str, Any], bytes]:
         """A worker's answer: the loss and the gradients of a batch with these weights."""
         for p, value in zip(self.parameters, from_bytes(weights, self.parameters), strict=True):
             p.data.copy_(value)
         before = [one.clone() for one in self.buffers]
+        kept, made_before = {}, self.worked
+        if not made_before:
+            kept = what_is_kept(self.model, self.task)
         began = time.monotonic()
         loss, made = self.made(ticket)
+        self.worked = True
         if place < len(self.slower):
             time.sleep((self.slower[place] - 1) * (time.monotonic() - began))
-        changed = [
-            index for index, one in enumerate(self.buffers) if not torch.equal(one, before[index])
-        ]
+        now = self.buffers
+        changed = [index for index, one in enumerate(now) if not _is_equal(one, before[index])]
+        unseen = [] if made_before else changed_of(kept, what_is_kept(self.model, self.task))
+        unlike = [index for index in changed if now[index].shape != before[index].shape]
+        changed = [index for index in changed if index not in unlike]
         words = {
             "ticket": ticket,
             "loss": loss,
+            "batch": self.marks.pop(ticket),
             "missing": [index for index, one in enumerate(made) if one is None],
             "buffers": changed,
+            "unseen": ", ".join([*unseen, *(self.names[index] for index in unlike)]),
         }
         present = [one for one in made if one is not None]
         sent = as_bytes(present)
@@ -295,15 +354,18 @@ class Served(Steps):
             sent = as_bytes(
                 [self.coder.encode([torch.zeros_like(p) if g is None else g for p, g in pairs])]
             )
-        return words, sent + as_bytes([self.buffers[index] for index in changed])
+        return words, sent + as_bytes([now[index] for index in changed])
 
     def made(self, ticket: int) -> tuple[float, list[Tensor | None]]:
         """What a worker makes of a batch: the loss, and a gradient for each parameter or None."""
-        return self.lost_on(ticket), [p.grad for p in self.parameters]
+        loss = self.lost_on(ticket)
+        gradients = [p.grad for p in self.parameters]
+        return loss, [g.to_dense() if g is not None and g.is_sparse else g for g in gradients]
 
     def lost_on(self, ticket: int) -> float:
         """A worker's loss of a batch, whose gradients are in the parameters afterwards."""
         batch = self._batch(ticket)
+        self.marks[ticket] = mark_of(batch)
         with seeded((torch.initial_seed() + APART * (ticket + 1)) % (1 << 31)):
             return Steps.backward(self, batch)
 
@@ -325,25 +387,12 @@ class Served(Steps):
                 return batch
 
 
-def _check_can_be_served(model: nn.Module, parameters: list[nn.Parameter]) -> None:
-    """Raise ValueError for a model whose gradients worker processes cannot make."""
-    if not hasattr(os, "fork"):
-        raise ValueError(
-            "workers are copies of this process, which this system does not make (it has no fork): "
-            "start programs that share a training, with torchrun and AllReduced()"
-        )
-    if other := {p.device.type for p in parameters} - {"cpu"}:
-        raise ValueError(
-            f"the model is on {other.pop()}, and workers are processes on the processor: use "
-            "model.cpu(), or train without workers"
-        )
-    if half := {str(p.dtype) for p in parameters if torch.finfo(p.dtype).bits < 32}:
-        raise ValueError(
-            f"workers hand in gradients of single precision, and some weights are {half.pop()}: "
-            "train model.float(), with precision=Mixed()"
-        )
-    if names := [name for name, _ in remembering(model)]:
-        raise ValueError(
-            f"{', '.join(names)} remember what happens in training, and in worker processes that "
-            "would be lost: train without workers, or with simulated ones"
-        )
+def _is_equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _is_same(now: Any, before: Any) -> bool:
+    """Whether two results of `_what_workers_copy` are equal."""
+    if before is None or now[0] != before[0] or len(now[1]) != len(before[1]):
+        return False
+    return all(map(_is_equal, now[1], before[1]))

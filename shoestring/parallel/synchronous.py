@@ -30,9 +30,12 @@ class Synchronous:
     model's are their mean.
 
     Workers are copies of this process (fork), with one thread each. One that ends, hangs or sends
-    what cannot be is replaced, with a LostWorkerWarning, and its batch is made again: the result is
-    the same. Where a technique changes something between steps, workers see it at once if it is in
-    the model, and within ten steps if it is not.
+    what cannot be is replaced, with a LostWorkerWarning, and its batch is made again: weights are
+    the same, but for running statistics that the worker had, and for what its exchange had not sent
+    yet. What a technique changes between steps workers see at once if it is a buffer or a frozen
+    weight of the model, and within ten steps if it is anything else. What a layer or a task
+    remembers elsewhere than in buffers is lost with the worker; a WorkersWarning names it, and
+    tells where batches of workers are not those of this process.
 
     Source: Chen et al. 2016, "Revisiting distributed synchronous SGD" (backups).
 

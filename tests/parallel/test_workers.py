@@ -45,6 +45,7 @@ from shoestring.parallel import (
     Synchronous,
     TopK,
     WorkersError,
+    WorkersWarning,
     serving,
 )
 from shoestring.prune import Magnitude
@@ -259,7 +260,7 @@ def test_what_no_worker_sends_is_refused(wrong, monkeypatch, tmp_path: Path):
     monkeypatch.setattr(serving.Served, "_answer", lambda self, ticket, weights, place: (
         answer(self, ticket, weights, place) if ticket == 3 else plain(self, ticket, weights, place)
     ))  # fmt: skip
-    with pytest.warns(LostWorkerWarning, match="sent what no worker sends|stopped in the middle"):
+    with pytest.warns(LostWorkerWarning, match="sent what no worker sends"):
         found = weights(Training(12, SGD(0.1), workers=Synchronous(2)))
     simulated = SimulatedSynchronous(StepTimes.equal(2))
     assert torch.equal(found, weights(Training(12, SGD(0.1), workers=simulated)))
@@ -337,6 +338,82 @@ def test_moving_averages_of_batch_norms_come_back():
     assert found.num_batches_tracked == 20
     assert torch.allclose(found.running_mean, alone.running_mean, atol=0.1)
     assert not torch.equal(found.running_mean, torch.zeros(6))
+
+
+class Remembering(nn.Module):
+    """A layer with a buffer that is assigned anew, and one that there is not at the beginning."""
+
+    def __init__(self, *, late: bool) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(1))
+        self.register_buffer("first", None)
+        self.late, self.calls = late, 0
+
+    def forward(self, x):
+        self.seen = self.seen + 1
+        if self.late:
+            self.calls += 1
+            self.first = x.mean(0) if self.first is None else self.first
+        return x
+
+
+def test_buffers_that_are_assigned_anew_come_back():
+    model = trained(Training(20, SGD(0.1), workers=Synchronous(2)), Remembering(late=False))
+    assert float(model[1].seen) == 10  # the mean of what each of two workers saw
+
+
+def test_what_is_lost_with_a_worker_is_named():
+    with pytest.warns(WorkersWarning, match=r"1\.calls, 1\.first"):
+        trained(Training(4, SGD(0.1), workers=Synchronous(2)), Remembering(late=True))
+
+
+def test_a_task_that_remembers_is_named():
+    class Counting(Supervised):
+        def loss(self, model, batch):
+            object.__setattr__(self, "calls", getattr(self, "calls", 0) + 1)
+            return super().loss(model, batch)
+
+    split = torch.randn(32, 8), torch.zeros(32, dtype=torch.int64)
+    task = Counting(train=split, validation=split, batch_size=8)
+    with pytest.warns(WorkersWarning, match=r"Counting\.calls"):
+        trained(Training(4, SGD(0.1), workers=Synchronous(2)), task=task)
+
+
+def test_batches_that_copies_of_a_process_share_are_noticed(tmp_path: Path):
+    """An open file has one place for all of them."""
+    data = torch.randn(2000, 8).numpy()
+    (tmp_path / "data").write_bytes(data.tobytes())
+
+    class Read(Supervised):
+        def batches(self, split, *, model=None):
+            file.seek(0)
+            while part := file.read(8 * 8 * 4):
+                inputs = torch.frombuffer(bytearray(part), dtype=torch.float32).reshape(-1, 8)
+                yield (inputs,), torch.zeros(len(inputs), dtype=torch.int64)
+
+    split = torch.from_numpy(data), torch.zeros(2000, dtype=torch.int64)
+    with (tmp_path / "data").open("rb", buffering=0) as file:
+        task = Read(train=split, validation=split, batch_size=8)
+        with pytest.warns(WorkersWarning, match="an open file"):
+            trained(Training(8, SGD(0.1), workers=Synchronous(2)), task=task)
+
+
+@pytest.mark.parametrize("how", ["in place", "through data"])
+def test_what_is_frozen_and_changed_between_steps_is_seen_at_once(how: str):
+    def changed(workers) -> Tensor:
+        with seeded(0):
+            model = net()
+            frozen = model[2].weight.requires_grad_(False)
+
+            def halve(step: int) -> None:
+                if step == 5:
+                    with torch.no_grad():
+                        (frozen if how == "in place" else frozen.data).mul_(0.5)
+
+            train(model, pictures(), Training(9, SGD(0.1), workers=workers), before_step=halve)
+        return torch.cat([one.detach().flatten() for one in model.parameters()])
+
+    assert torch.equal(changed(Synchronous(1)), changed(None))
 
 
 def test_dropout_is_the_same_in_two_runs_and_differs_between_batches():
