@@ -19,6 +19,7 @@ from shoestring.core import seeded
 from shoestring.kit import SGD, Constant, Supervised, Training, train
 from shoestring.parallel import (
     Asynchronous,
+    EightBits,
     Listening,
     LostWorkerWarning,
     SinglePrecision,
@@ -31,6 +32,7 @@ from shoestring.parallel.joining import Door, marks_of, split_address
 
 KEY = "a key that both know"
 OTHER = "another key than that"
+CODED = EightBits()
 
 
 def points(seed: int = 3) -> Supervised:
@@ -141,7 +143,7 @@ def test_a_worker_of_another_program_that_is_killed_leaves_its_batch_to_others(w
         ("join(address, OTHER, net(), points())", "has another key"),
         ("join(address, KEY, net(7), points())", "parameters: .* there, .* here"),
         (
-            "join(address, KEY, net(), points(), exchange=EightBits())",
+            "join(address, KEY, net(), points(), exchange=CODED)",
             "exchange: .* there, .* here",
         ),
         ("join(address, KEY, net(), points(4))", "data: .* there, .* here"),
