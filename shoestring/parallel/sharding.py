@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from shoestring.parallel.programs import Programs
 # the first name is of torch 2.13, which warns of the second
 _all_gather: Any = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
 _reduce_scatter: Any = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 20  # the first is a number of C's mallopt
 _LISTS = nn.ParameterList, nn.ParameterDict
 
 
@@ -49,6 +52,7 @@ class Shards:
             for name, p in part._parameters.items()
             if p is not None
         ]
+        _give_back_what_is_freed()
         mesh = init_device_mesh("cpu", (programs.count,))
         outer_first = [part for part in unit_of if unit_of[part] is part]
         self._units: list[FSDPModule] = []
@@ -100,6 +104,16 @@ class Shards:
             for name in names:  # as they were: optimizers go by the order
                 one.module._parameters[name] = one.module._parameters.pop(name)
         self._owned = []
+
+
+def _give_back_what_is_freed() -> None:
+    """Let C's allocator return large pieces to the system when they are freed, where it is glibc.
+
+    It raises the size from which it does so by itself, to 32 MB, and then weights of layers, which
+    come and go in each step, leave holes: a program would hold more than with whole weights.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # another system
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 @dataclass

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,7 @@ from shoestring.artifact.format.saving import check_place
 from shoestring.core import Cost, Ledger, Row, Task, check_task, prove, score, seeded
 from shoestring.core.spending import counting
 from shoestring.kit import SGD, AdamW, Training, Workers, resuming, save, train
-from shoestring.parallel import AllReduced, Asynchronous
+from shoestring.parallel import AllReduced, Asynchronous, Sharded
 from shoestring.search import default_training
 
 
@@ -85,7 +86,7 @@ def train_job(
     The training is that of `default_training`, which needs no tuning. Where workers do not wait,
     its optimizer has no momentum, which would make late gradients last. Snapshots are in the folder
     of the file's name with `.unfinished`, from which the same call goes on; at the end it is
-    deleted.
+    deleted. With `Sharded` there are none.
 
     `build`: returns (model, task); the model is trained from where it is.
     `path`: of the file. Where programs train together, the first one writes it.
@@ -107,12 +108,13 @@ def train_job(
         say(f"{training!r}; validation score before: {before:.4f}")
         folder = path.with_name(f"{path.name}.unfinished")
         began = monotonic()
-        with counting() as spending, resuming(folder):
+        keeps = nullcontext() if isinstance(workers, Sharded) else resuming(folder)
+        with counting() as spending, keeps:
             train(model.train(), task.sealed(), training)
         seconds = monotonic() - began
         after, cost = score(task, model.eval(), "validation"), spending.cost()
         told: dict[str, Any] = {"training": training, "seconds": seconds, "before": before}
-        if isinstance(workers, AllReduced) and os.environ.get("RANK", "0") != "0":
+        if isinstance(workers, AllReduced | Sharded) and os.environ.get("RANK", "0") != "0":
             return TrainingReport(path=None, cost=cost, after=after, test=None, **told)
         cost = replace(cost, seconds=seconds, bytes=save(model.eval(), task, path))
         if ledger is not None:

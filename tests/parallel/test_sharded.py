@@ -118,7 +118,8 @@ def trained(make, workers, training: Training | None = None, seed: int = 0, befo
 
 
 def found(model: nn.Module) -> list[Tensor]:
-    return [one.detach().double() for one in (*model.parameters(), *model.buffers())]
+    every = (*model.parameters(), *model.buffers())
+    return [one.detach() for one in every if one.is_floating_point()]
 
 
 def same(make, training: Training, blocks: tuple[type[nn.Module], ...] = ()) -> None:
@@ -187,17 +188,18 @@ def made(workers):
     with seeded(0):
         model = wide()
         steps = workers.steps_of(model, pictures(), Training(2, AdamW(0.01), workers=workers))
-    batches = iter(pictures().batches("train"))
-    for number in range(2):
-        loss = steps.backward(next(batches))
-        steps.step(number, 2)
+        batches = iter(pictures().batches("train"))
+        for number in range(2):
+            loss = steps.backward(next(batches))
+            steps.step(number, 2)
     bytes = held(steps)
     with counting() as spending: steps.end()
     return loss, bytes, spending.cost(), model
 loss, whole, cost, model = made(AllReduced(patience=60))
 other, half, sharded_cost, sharded = made(Sharded(patience=60))
 assert abs(loss - other) < 1e-5
-assert all(map(torch.Tensor.allclose, model.parameters(), sharded.parameters()))
+apart = max(float((a - b).abs().max()) for a, b in zip(found(model), found(sharded)))
+assert apart < 1e-5, apart
 weights = sum(p.nbytes for p in model.parameters())
 assert whole == 3 * weights and 2 * half == whole, (whole, half, weights)
 assert sharded_cost.communicated_bytes == 3 * weights // 2, sharded_cost
