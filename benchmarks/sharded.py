@@ -100,7 +100,7 @@ def main() -> None:
         way, width, path = sys.argv[2:]
         Path(path).write_text(json.dumps(told(way, int(width))))
         return
-    rows: Rows = start("sharded", "cpu", __doc__)
+    rows: Rows = start("sharded", "cpu", __doc__ or "")
     width = 512 if rows.quick else 2048
     for repeat in range(1 if rows.quick else 3):
         for way in (WHOLE, PARTS, ALONE):

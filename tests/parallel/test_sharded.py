@@ -244,7 +244,7 @@ except WorkersError as error:
 
 def masked() -> nn.Module:
     model = plain()
-    weight = parameters_of(model).of(model[0])
+    weight = parameters_of(model).of(next(model.children()))
     assert weight is not None
     weight.prune(weight.raw > 0)
     return model
