@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -86,7 +86,7 @@ def train_job(
     The training is that of `default_training`, which needs no tuning. Where workers do not wait,
     its optimizer has no momentum, which would make late gradients last. Snapshots are in the folder
     of the file's name with `.unfinished`, from which the same call goes on; at the end it is
-    deleted. With `Sharded` there are none.
+    deleted. `Sharded` has none.
 
     `build`: returns (model, task); the model is trained from where it is.
     `path`: of the file. Where programs train together, the first one writes it.
@@ -108,13 +108,12 @@ def train_job(
         say(f"{training!r}; validation score before: {before:.4f}")
         folder = path.with_name(f"{path.name}.unfinished")
         began = monotonic()
-        keeps = nullcontext() if isinstance(workers, Sharded) else resuming(folder)
-        with counting() as spending, keeps:
+        with counting() as spending, _resuming(workers, folder):
             train(model.train(), task.sealed(), training)
         seconds = monotonic() - began
         after, cost = score(task, model.eval(), "validation"), spending.cost()
         told: dict[str, Any] = {"training": training, "seconds": seconds, "before": before}
-        if isinstance(workers, AllReduced | Sharded) and os.environ.get("RANK", "0") != "0":
+        if not _is_first(workers):
             return TrainingReport(path=None, cost=cost, after=after, test=None, **told)
         cost = replace(cost, seconds=seconds, bytes=save(model.eval(), task, path))
         if ledger is not None:
@@ -134,6 +133,15 @@ def train_job(
         test = prove(path, task, ledger=ledger, seed=seed) if task.has_test else None
     shutil.rmtree(folder, ignore_errors=True)
     return TrainingReport(path=path, cost=cost, after=after, test=test, **told)
+
+
+def _resuming(workers: Workers | None, folder: Path) -> AbstractContextManager[None]:
+    return nullcontext() if isinstance(workers, Sharded) else resuming(folder)
+
+
+def _is_first(workers: Workers | None) -> bool:
+    together = isinstance(workers, AllReduced | Sharded)
+    return not together or os.environ.get("RANK", "0") == "0"
 
 
 def _without_momentum(training: Training) -> Training:
