@@ -84,9 +84,8 @@ def train_job(
     """Train a model, write its file, score it, and report.
 
     The training is that of `default_training`, which needs no tuning. Where workers do not wait,
-    its optimizer has no momentum, which would make late gradients last. Snapshots are in the folder
-    of the file's name with `.unfinished`, from which the same call goes on; at the end it is
-    deleted. `Sharded` has none.
+    its optimizer has no momentum, which would make late gradients last. Until the end, snapshots
+    for the same call are in the folder NAME.unfinished; `Sharded` has none.
 
     `build`: returns (model, task); the model is trained from where it is.
     `path`: of the file. Where programs train together, the first one writes it.
@@ -103,8 +102,7 @@ def train_job(
         model, task = build()
         check_task(task)
         before = score(task, model.eval(), "validation")
-        training = replace(default_training(model, task, steps).training, workers=workers)
-        training = _without_momentum(training)
+        training = _with_workers(default_training(model, task, steps).training, workers)
         say(f"{training!r}; validation score before: {before:.4f}")
         folder = path.with_name(f"{path.name}.unfinished")
         began = monotonic()
@@ -144,7 +142,8 @@ def _is_first(workers: Workers | None) -> bool:
     return not together or os.environ.get("RANK", "0") == "0"
 
 
-def _without_momentum(training: Training) -> Training:
+def _with_workers(training: Training, workers: Workers | None) -> Training:
+    training = replace(training, workers=workers)
     optimizer = training.optimizer
     if isinstance(training.workers, Asynchronous) and isinstance(optimizer, AdamW | SGD):
         return replace(training, optimizer=replace(optimizer, momentum=0.0))
