@@ -88,6 +88,7 @@ from search_table import (
     search_tiny,
 )
 from sensitivity_table import fallback, sensitivity
+from sharded_table import sharded
 from sparse_activation_table import (
     early_exits,
     expert_images,
@@ -394,6 +395,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "large-batches": large_batches,
     "late-gradients": late_gradients,
     "lost-workers": lost_workers,
+    "sharded": sharded,
     "placement-methods": placement_methods,
     "placement-networks": placement_networks,
     "moved-networks": moved_networks,

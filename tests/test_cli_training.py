@@ -16,6 +16,7 @@ import pytest
 from shoestring.artifact import load
 from shoestring.cli.training import ExchangeName, LateName, _times, _Wanted
 from shoestring.core import Ledger
+from shoestring.parallel import Sharded
 
 MINE = f"""
 import sys
@@ -133,6 +134,7 @@ def wanted(**changes) -> _Wanted:
         ({"count": 3, "backups": 1, "asynchronous": True}, None, "nobody waits"),
         ({"straggler": "3x"}, None, "two --workers or more"),
         ({"count": 2, "straggler": "slow"}, None, "as 3x"),
+        ({"sharded": True}, None, "torchrun"),
         ({"exchange": ExchangeName.TOP_K}, None, "one process sends nothing"),
     ],
 )
@@ -144,6 +146,10 @@ def test_options_that_do_not_go_together(changes, address, words: str):
 def test_programs_of_torchrun_are_the_workers(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     wanted().check(None, None)
+    wanted(sharded=True).check(None, None)
+    assert wanted(sharded=True).workers(1, None) == Sharded()
+    with pytest.raises(ValueError, match="without --exchange"):
+        wanted(sharded=True, exchange=ExchangeName.TOP_K).check(None, None)
     with pytest.raises(ValueError, match="torchrun has started several programs"):
         wanted(count=2).check(None, None)
 

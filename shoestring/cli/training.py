@@ -76,6 +76,14 @@ Backups = Annotated[
 Exchange = Annotated[
     ExchangeName, typer.Option(help="how gradients are sent: with fewer bits, or only some of them")
 ]
+Parts = Annotated[
+    bool,
+    typer.Option(
+        "--sharded",
+        help="under torchrun, each program keeps a part of the weights: for a model whose training "
+        "takes more memory than one has; without snapshots",
+    ),
+]
 Straggler = Annotated[
     str | None,
     typer.Option(
@@ -133,6 +141,7 @@ def train(
     late: Late = None,
     backups: Backups = 0,
     exchange: Exchange = ExchangeName.SINGLE,
+    sharded: Parts = False,
     straggler: Straggler = None,
     listen: Listen = None,
     join: Join = None,
@@ -152,7 +161,9 @@ def train(
     another. Ctrl-C or a kill loses little: the same command goes on from the last snapshot. Exit
     status: 0 trained; 1 an error; 130 interrupted.
     """
-    wanted = _Wanted(workers, asynchronous or ray is not None, late, backups, straggler, exchange)
+    wanted = _Wanted(
+        workers, asynchronous or ray is not None, late, backups, straggler, exchange, sharded
+    )
     wanted.check(listen or ray, join)
     if join is not None:
         _join(source, join, key, exchange, seed, quiet=quiet or as_json)
@@ -189,6 +200,7 @@ class _Wanted:
     backups: int
     straggler: str | None
     exchange: ExchangeName
+    sharded: bool = False
 
     @property
     def together(self) -> bool:
@@ -211,6 +223,12 @@ class _Wanted:
             raise ValueError(
                 "torchrun has started several programs, which are the workers: leave --workers, "
                 "--asynchronous, --backups and --straggler out"
+            )
+        if self.sharded and (not self.together or self.exchange is not ExchangeName.SINGLE):
+            raise ValueError(
+                "--sharded is for programs that torchrun starts, and sends gradients in single "
+                "precision: torchrun --nproc-per-node 2 -m shoestring.cli train SOURCE --sharded, "
+                "without --exchange"
             )
         if self.late is not None and not self.asynchronous:
             raise ValueError(
@@ -247,12 +265,13 @@ class _Wanted:
             ByStaleness,
             DelayCompensated,
             LateGradients,
+            Sharded,
             Synchronous,
         )
 
         exchange = _exchange(self.exchange)
         if self.together:
-            return AllReduced(exchange)
+            return Sharded() if self.sharded else AllReduced(exchange)
         slower = (*(1.0,) * (count - 1), _times(self.straggler)) if self.straggler else ()
         worth: dict[LateName, LateGradients] = {
             LateName.AS_IT_COMES: AsItComes(),

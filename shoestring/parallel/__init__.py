@@ -56,6 +56,7 @@ from shoestring.parallel.placement import (
     simulated_run,
 )
 from shoestring.parallel.remote import join
+from shoestring.parallel.sharded import Sharded
 from shoestring.parallel.simulated import SimulatedAsynchronous, SimulatedSynchronous
 from shoestring.parallel.step_times import StepTimes
 from shoestring.parallel.synchronous import Synchronous
@@ -101,6 +102,7 @@ __all__ = [
     "RandomK",
     "RandomPlacements",
     "Schedule",
+    "Sharded",
     "SimulatedAsynchronous",
     "SimulatedSynchronous",
     "SinglePrecision",

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import math
-import os
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,13 +11,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from shoestring.core import Task, seeded, spend
-from shoestring.core.ledger import versions
 from shoestring.kit import Training
-from shoestring.kit.training.resume import Batches, data_digest
+from shoestring.kit.training.resume import Batches
 from shoestring.kit.training.statistics import norms_of
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.asynchronous import PATIENCE
-from shoestring.parallel.crew import WorkersError
 from shoestring.parallel.exchange.plain import SinglePrecision
 from shoestring.parallel.exchange.protocols import (
     GradientCoder,
@@ -29,11 +23,8 @@ from shoestring.parallel.exchange.protocols import (
     check_exchange,
 )
 from shoestring.parallel.exchange.traffic import traffic
-from shoestring.parallel.messages import as_bytes
+from shoestring.parallel.programs import Programs, join_programs
 from shoestring.parallel.serving import APART
-
-_ALIKE = ("shoestring", "torch")
-"""The versions that all programs must share."""
 
 
 @dataclass(frozen=True)
@@ -73,39 +64,17 @@ class AllReduced:
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
         """The steps of a training by this program and the others."""
-        _join(self.patience)
-        return _Steps(self.exchange, model, task, training)
-
-
-def _join(patience: float) -> None:
-    """Make this program one of its group, where it is not yet."""
-    if dist.is_initialized():
-        return
-    if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
-        raise WorkersError(
-            "this program is in no group: start it with torchrun --nproc-per-node 2 PROGRAM.py, or "
-            "use Synchronous(2), which starts workers by itself"
-        )
-    try:
-        dist.init_process_group("gloo", timeout=timedelta(seconds=patience))
-    except (RuntimeError, ValueError) as error:
-        at = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise WorkersError(
-            f"program {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not join the others "
-            f"within {patience:g} s at {at}: start all of them, with one address that each can "
-            f"reach ({error})"
-        ) from error
-    atexit.register(_leave)
-
-
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
+        return _Steps(join_programs(self.patience), self.exchange, model, task, training)
 
 
 class _Steps(Steps):
     def __init__(
-        self, exchange: GradientExchange, model: nn.Module, task: Task, training: Training
+        self,
+        programs: Programs,
+        exchange: GradientExchange,
+        model: nn.Module,
+        task: Task,
+        training: Training,
     ) -> None:
         super().__init__(model, task, training)
         # single precision goes with all else, and then doubles do too
@@ -113,7 +82,7 @@ class _Steps(Steps):
         if exchange != SinglePrecision():
             self.coder = exchange.coder(self.parameters)
             self.traffic = traffic(exchange, self.parameters)
-        self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        self.programs, self.rank, self.count = programs, programs.rank, programs.count
         self.done = torch.zeros((), dtype=torch.int64)
         wide = any(p.dtype == torch.float64 for p in self.parameters)
         self.kind = torch.float64 if wide else torch.float32
@@ -140,27 +109,7 @@ class _Steps(Steps):
 
     def begin(self, step: int, batches: Batches, *, changes: bool) -> None:
         """See that all programs are about to do the same."""
-        named = list(self.model.named_parameters())
-        alike = {
-            "versions": str({name: versions().get(name) for name in _ALIKE}),
-            "models": str([(n, p.shape, p.dtype, p.requires_grad) for n, p in named]),
-            "weights": hashlib.sha256(as_bytes([p.cpu() for _, p in named])).hexdigest(),
-            "buffers": hashlib.sha256(as_bytes([*self.model.buffers()])).hexdigest(),
-            "data": data_digest(self.task).hex(),
-            "trainings": repr(self.training),
-            "random numbers": hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest(),
-            "steps to go on from": str(step),
-        }
-        digests = torch.stack([_digest(text) for text in alike.values()])
-        of_all = [torch.empty_like(digests) for _ in range(self.count)]
-        self._together(lambda: dist.all_gather(of_all, digests))
-        for index, what in enumerate(alike):
-            others = [at for at, one in enumerate(of_all) if not one[index].equal(of_all[0][index])]
-            if others:
-                raise ValueError(
-                    f"the {what} of program {others[0]} are not those of program 0: start all with "
-                    "the same code, packages, data and seeds (seeded), and snapshots that are equal"
-                )
+        self.programs.check_alike(self.model, self.task, self.training, step)
 
     def backward(self, batch: Any) -> float:
         """The mean loss of the round, whose mean gradient is in the parameters where it is over."""
@@ -197,7 +146,7 @@ class _Steps(Steps):
         gradients = self.sums if self.coder is None else []
         parts = [self.hits, self.losses, *gradients, *self.averages]
         flat = torch.cat([one.reshape(-1).to(self.kind) for one in parts])
-        self._together(lambda: dist.all_reduce(flat))
+        self.programs.together(lambda: dist.all_reduce(flat), int(self.done))
         self.sent += round(flat.nbytes * 2 * (self.count - 1) / self.count)
         pieces = flat.split([p.numel() for p in parts])
         hits, losses, *totals = [
@@ -218,24 +167,11 @@ class _Steps(Steps):
     def _coded(self, coder: GradientCoder, hits: Tensor) -> list[Tensor]:
         """The means by an exchange, of those programs that had a gradient."""
         found: list[Tensor] = []
-        self._together(lambda: found.extend(coder.mean(self.sums, _Ring(self.count))))
+        ring, step = _Ring(self.count), int(self.done)
+        self.programs.together(lambda: found.extend(coder.mean(self.sums, ring)), step)
         self.sent += self.traffic.among(self.count) // self.count
         pairs = zip(found, hits.tolist(), strict=True)
         return [one * (self.count / hit if hit else 1.0) for one, hit in pairs]
-
-    def _together(self, does: Any) -> None:
-        try:
-            does()
-        except RuntimeError as error:
-            raise WorkersError(
-                f"another program of the {self.count} is lost, hangs or did not begin, as program "
-                f"{self.rank} found out at step {int(self.done)}: look at what it said, and start "
-                f"all again; within resuming they go on from their last snapshot ({error})"
-            ) from error
-
-
-def _digest(text: str) -> Tensor:
-    return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
 
 
 @dataclass(frozen=True)

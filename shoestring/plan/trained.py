@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,7 @@ from shoestring.artifact.format.saving import check_place
 from shoestring.core import Cost, Ledger, Row, Task, check_task, prove, score, seeded
 from shoestring.core.spending import counting
 from shoestring.kit import SGD, AdamW, Training, Workers, resuming, save, train
-from shoestring.parallel import AllReduced, Asynchronous
+from shoestring.parallel import AllReduced, Asynchronous, Sharded
 from shoestring.search import default_training
 
 
@@ -83,9 +84,8 @@ def train_job(
     """Train a model, write its file, score it, and report.
 
     The training is that of `default_training`, which needs no tuning. Where workers do not wait,
-    its optimizer has no momentum, which would make late gradients last. Snapshots are in the folder
-    of the file's name with `.unfinished`, from which the same call goes on; at the end it is
-    deleted.
+    its optimizer has no momentum, which would make late gradients last. Until the end, snapshots
+    for the same call are in the folder NAME.unfinished; `Sharded` has none.
 
     `build`: returns (model, task); the model is trained from where it is.
     `path`: of the file. Where programs train together, the first one writes it.
@@ -102,17 +102,16 @@ def train_job(
         model, task = build()
         check_task(task)
         before = score(task, model.eval(), "validation")
-        training = replace(default_training(model, task, steps).training, workers=workers)
-        training = _without_momentum(training)
+        training = _with_workers(default_training(model, task, steps).training, workers)
         say(f"{training!r}; validation score before: {before:.4f}")
         folder = path.with_name(f"{path.name}.unfinished")
         began = monotonic()
-        with counting() as spending, resuming(folder):
+        with counting() as spending, _resuming(workers, folder):
             train(model.train(), task.sealed(), training)
         seconds = monotonic() - began
         after, cost = score(task, model.eval(), "validation"), spending.cost()
         told: dict[str, Any] = {"training": training, "seconds": seconds, "before": before}
-        if isinstance(workers, AllReduced) and os.environ.get("RANK", "0") != "0":
+        if not _is_first(workers):
             return TrainingReport(path=None, cost=cost, after=after, test=None, **told)
         cost = replace(cost, seconds=seconds, bytes=save(model.eval(), task, path))
         if ledger is not None:
@@ -136,7 +135,17 @@ def _row(training: Training, path: Path, task: Task, **measured: Any) -> Row:
     )
 
 
-def _without_momentum(training: Training) -> Training:
+def _resuming(workers: Workers | None, folder: Path) -> AbstractContextManager[None]:
+    return nullcontext() if isinstance(workers, Sharded) else resuming(folder)
+
+
+def _is_first(workers: Workers | None) -> bool:
+    together = isinstance(workers, AllReduced | Sharded)
+    return not together or os.environ.get("RANK", "0") == "0"
+
+
+def _with_workers(training: Training, workers: Workers | None) -> Training:
+    training = replace(training, workers=workers)
     optimizer = training.optimizer
     if isinstance(training.workers, Asynchronous) and isinstance(optimizer, AdamW | SGD):
         return replace(training, optimizer=replace(optimizer, momentum=0.0))
