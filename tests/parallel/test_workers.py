@@ -244,7 +244,7 @@ def test_a_worker_that_hangs_is_replaced():
         ({"ticket": 3, "loss": 0.5, "missing": [], "buffers": [-1]}, bytes(4 * 68)),
         ({"ticket": 3}, bytes(10**6)),
     ],
-    ids=repr,
+    ids=["short", "other ticket", "loss", "twice", "beyond", "below", "long"],
 )
 def test_what_no_worker_sends_is_refused(wrong, monkeypatch, tmp_path: Path):
     plain = serving.Served._answer

@@ -142,7 +142,7 @@ def slow_lamb(w: list[float], chosen: LAMB, rates: list[float], given: list[list
         (LAMB(0.05, weight_decay=0.1, momentum=0.8), slow_lamb),
         (LAMB(0.05), slow_lamb),
     ],
-    ids=repr,
+    ids=["LARS", "LARS alone", "LAMB", "LAMB alone"],
 )
 def test_it_is_what_loops_over_numbers_make(optimizer: Any, slow: Any):
     """With a rate that rises: LARS keeps the rate of each step in its momentum."""

@@ -29,7 +29,7 @@ from shoestring.parallel.sharding import Shards
 
 BEGINS = """
 import os, sys
-from test_sharded import *
+from test_sharded_programs import *
 from shoestring.kit import Adagrad, AdamW, Clipped, Mixed
 rank = int(os.environ["RANK"])
 folder = os.environ["FOLDER"]
