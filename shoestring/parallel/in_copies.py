@@ -106,3 +106,26 @@ def check_can_be_copied(model: nn.Module, parameters: list[nn.Parameter]) -> Non
             f"{', '.join(names)} remember what happens in training, and in worker processes that "
             "would be lost: train without workers, or with simulated ones"
         )
+
+
+def what_is_copied(model: nn.Module) -> tuple[list[Any], list[Tensor]]:
+    """What tells a model from itself before something between two steps changed it.
+
+    These are its parts, its buffers and its frozen weights.
+    """
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    parts: list[Any] = [(id(part), part.training) for part in model.modules()]
+    parts += [(id(p), p.requires_grad) for p in model.parameters()]
+    return parts, [one.detach().clone() for one in (*model.buffers(), *frozen)]
+
+
+def is_as_before(now: Any, before: Any) -> bool:
+    """Whether two results of `what_is_copied` are equal; not, where there is none before."""
+    if before is None or now[0] != before[0] or len(now[1]) != len(before[1]):
+        return False
+    return all(map(is_equal, now[1], before[1]))
+
+
+def is_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have one shape and equal values."""
+    return one.shape == other.shape and torch.equal(one, other)

@@ -24,7 +24,15 @@ from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.parallel.crew import ENDS, Answer, Crew, WorkersWarning
 from shoestring.parallel.exchange.plain import SinglePrecision
 from shoestring.parallel.exchange.protocols import GradientCoder, GradientExchange
-from shoestring.parallel.in_copies import changed_of, check_can_be_copied, mark_of, what_is_kept
+from shoestring.parallel.in_copies import (
+    changed_of,
+    check_can_be_copied,
+    is_as_before,
+    is_equal,
+    mark_of,
+    what_is_copied,
+    what_is_kept,
+)
 from shoestring.parallel.joining import Door, Listening, as_state, marks_of
 from shoestring.parallel.messages import (
     GarbledError,
@@ -143,12 +151,13 @@ class Served(Steps):
             self.early.remove(self.drawn)
         else:
             self.held[self.drawn] = batch
-        self._compare(self.drawn, mark_of(batch))
+        if self.drawn in self.held or self.drawn in self.marks:
+            self._compare(self.drawn, mark_of(batch))
         self.drawn += 1
         self.loads = bool(active_children())
         if self.changes:
-            now = self._what_workers_copy()
-            if self.drawn % RENEWED == 1 or not _is_same(now, self.seen):
+            now = what_is_copied(self.model)
+            if self.drawn % RENEWED == 1 or not is_as_before(now, self.seen):
                 self.crew.renew()
             self.seen = now
 
@@ -187,15 +196,11 @@ class Served(Steps):
 
     def forget(self, ticket: int) -> None:
         """The gradient of a batch is there, or nobody waits for it."""
-        if self.held.pop(ticket, None) is None and ticket >= self.drawn:
+        self.held.pop(ticket, None)
+        if ticket < self.drawn:
+            self.marks.pop(ticket, None)
+        else:
             self.early.add(ticket)
-
-    def _what_workers_copy(self) -> Any:
-        """What tells a model from itself before something between two steps changed it."""
-        frozen = [p for p in self.model.parameters() if not p.requires_grad]
-        parts = [(id(part), part.training) for part in self.model.modules()]
-        parts += [(id(p), p.requires_grad) for p in self.model.parameters()]
-        return parts, [one.detach().clone() for one in (*self.model.buffers(), *frozen)]
 
     def _compare(self, ticket: int, mark: int) -> None:
         """See that a worker and this process drew the same, once both have drawn a batch."""
@@ -234,7 +239,9 @@ class Served(Steps):
         if from_elsewhere and math.isfinite(loss) and not is_whole:
             raise GarbledError("gradients that are NaN or infinite, with a loss that is not")
         self._keep(answer.place, changed, from_bytes(data[end:], buffers))
-        self._compare(answer.ticket, number(words, "batch"))
+        mark = number(words, "batch")
+        if answer.ticket in self.marks or answer.ticket >= self.drawn:
+            self._compare(answer.ticket, mark)
         if unseen := words.get("unseen"):
             self._warn(
                 f"{str(unseen)[:300]} changed in a worker, where it is lost: keep what a layer or "
@@ -242,7 +249,7 @@ class Served(Steps):
                 "workers"
             )
         if self.changes:
-            self.seen = self._what_workers_copy()  # what came back is no change of somebody else's
+            self.seen = what_is_copied(self.model)  # what came back is no change of somebody else's
         return Gradient(answer.place, answer.ticket, loss, each)
 
     def _decoded(self, data: bytearray, missing: set[int]) -> list[Tensor | None]:
@@ -330,19 +337,20 @@ class Served(Steps):
         if not made_before:
             kept = what_is_kept(self.model, self.task)
         began = time.monotonic()
+        self.marks.clear()
         loss, made = self.made(ticket)
         self.worked = True
         if place < len(self.slower):
             time.sleep((self.slower[place] - 1) * (time.monotonic() - began))
         now = self.buffers
-        changed = [index for index, one in enumerate(now) if not _is_equal(one, before[index])]
+        changed = [index for index, one in enumerate(now) if not is_equal(one, before[index])]
         unseen = [] if made_before else changed_of(kept, what_is_kept(self.model, self.task))
         unlike = [index for index in changed if now[index].shape != before[index].shape]
         changed = [index for index in changed if index not in unlike]
         words = {
             "ticket": ticket,
             "loss": loss,
-            "batch": self.marks.pop(ticket),
+            "batch": self.marks[ticket],
             "missing": [index for index, one in enumerate(made) if one is None],
             "buffers": changed,
             "unseen": ", ".join([*unseen, *(self.names[index] for index in unlike)]),
@@ -385,14 +393,3 @@ class Served(Steps):
             self.drawn += 1
             if self.drawn == ticket + 1:
                 return batch
-
-
-def _is_equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one, other)
-
-
-def _is_same(now: Any, before: Any) -> bool:
-    """Whether two results of `_what_workers_copy` are equal."""
-    if before is None or now[0] != before[0] or len(now[1]) != len(before[1]):
-        return False
-    return all(map(_is_equal, now[1], before[1]))
