@@ -131,6 +131,9 @@ class Crew:
             tell(member.connection, ENDS, b"", self.patience)
             if self.keep is not None and member.ticket is None and member.process is not None:
                 self.keep(place, bytes(hear(member.connection, self.most, self.patience)[1]))
+            if member.process is None and member.ticket is not None:
+                # what it is about to say is heard, since it would not read that it is over else
+                hear(member.connection, self.most, _ENDING_SECONDS)
         _ended(member)
 
     def answer(self) -> Answer | int:

@@ -63,7 +63,7 @@ def join(
         connection.close()
     if not is_over:
         raise WorkersError(
-            f"the training at {address} is gone after {made:,} gradients from here: start it again "
-            "there, from its snapshot, and then this worker"
+            f"the training at {address} is gone after {made:,} gradients from here: if it was not "
+            "over, start it again there, from its snapshot, and then this worker"
         )
     return made
