@@ -6,9 +6,9 @@ One process; 4 and 8 workers that wait for one another; and as many that do not,
 late: taken as they come, with a rate that is divided by how late they are, and compensated (Zheng
 et al. 2017), by a constant and by an adaptive weight. All see as many batches. The rate of each way
 is that of five, a factor of 2 apart, with the best validation score in the mean of two seeds of
-their own, of rates with which neither diverges. Then a compensation has the published weight, or one
-that is 5 or 25 times higher or 5 times lower, chosen likewise at that rate. Three seeds; the file's
-error on test data.
+their own, of rates with which neither diverges. Then a compensation has the published weight, or
+one that is 5 or 25 times higher or 5 times lower, chosen likewise at that rate. Three seeds; the
+file's error on test data.
 What workers learn is real, in one process; `time` is simulated, in steps of a worker: workers alike
 but for a tenth, and with one of them three times slower.
 Goes on where it was interrupted; `--only MNIST` takes about an hour of a core, CIFAR-10 about
