@@ -19,6 +19,7 @@ from torch.multiprocessing import start_processes  # pyright: ignore[reportPriva
 
 from shoestring.artifact.scratch import scratch_folder
 from shoestring.parallel import BFloat16Gradients, GradientExchange, PowerSGD, SinglePrecision
+from shoestring.parallel.programs import join_programs
 
 PAIRS: dict[str, tuple[GradientExchange, str]] = {
     "single precision": (SinglePrecision(), "allreduce_hook"),
@@ -43,23 +44,6 @@ def beside_torch(shapes: Sequence[torch.Size], rounds: int) -> Times:
         arguments = (list(shapes), rounds, str(folder))
         start_processes(_worker, arguments, nprocs=2, start_method="fork")
         return torch.load(folder / "times.pt")
-
-
-class _Gloo:
-    """All processes of torch.distributed."""
-
-    count = 2
-
-    def mean_(self, tensor: Tensor) -> None:
-        """The mean of all."""
-        dist.all_reduce(tensor)
-        tensor /= self.count
-
-    def gathered(self, sent: Tensor) -> list[Tensor]:
-        """What all sent."""
-        found = [torch.empty_like(sent) for _ in range(self.count)]
-        dist.all_gather(found, sent)
-        return found
 
 
 class _Bucket:
@@ -90,6 +74,7 @@ class _Bucket:
 def _worker(rank: int, shapes: list[torch.Size], rounds: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    programs = join_programs(60.0)
     drawn = torch.Generator().manual_seed(rank)
     gradients = [0.01 * torch.randn(shape, generator=drawn) for shape in shapes]
     times: Times = {}
@@ -102,7 +87,7 @@ def _worker(rank: int, shapes: list[torch.Size], rounds: int, folder: str) -> No
 
         times[name] = []
         for _ in range(rounds + 3):
-            ours = _seconds(lambda coder=coder: coder.mean(gradients, _Gloo()))
+            ours = _seconds(lambda coder=coder: coder.mean(gradients, programs))
             theirs = _seconds(theirs_too)
             times[name].append((ours, theirs))
         del times[name][:3]  # the first ones reserve memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -166,27 +167,8 @@ class _Steps(Steps):
 
     def _coded(self, coder: GradientCoder, hits: Tensor) -> list[Tensor]:
         """The means by an exchange, of those programs that had a gradient."""
-        found: list[Tensor] = []
-        ring, step = _Ring(self.count), int(self.done)
-        self.programs.together(lambda: found.extend(coder.mean(self.sums, ring)), step)
+        mean = partial(coder.mean, self.sums, self.programs)
+        found = self.programs.together(mean, int(self.done))
         self.sent += self.traffic.among(self.count) // self.count
         pairs = zip(found, hits.tolist(), strict=True)
         return [one * (self.count / hit if hit else 1.0) for one, hit in pairs]
-
-
-@dataclass(frozen=True)
-class _Ring:
-    """The programs, as an exchange knows them."""
-
-    count: int
-
-    def mean_(self, tensor: Tensor) -> None:
-        """Make a tensor the mean of those of all programs."""
-        dist.all_reduce(tensor)
-        tensor /= self.count
-
-    def gathered(self, sent: Tensor) -> list[Tensor]:
-        """The bytes of all programs, in their order."""
-        found = [torch.empty_like(sent) for _ in range(self.count)]
-        dist.all_gather(found, sent)
-        return found

@@ -62,7 +62,7 @@ def _leave() -> None:
 
 @dataclass(frozen=True)
 class Programs:
-    """The group of this program.
+    """The group of this program, also as an exchange knows it (`WorkerGroup`).
 
     `rank`: this program's number, from 0.
     `count`: of the programs, 1 or more.
@@ -70,6 +70,17 @@ class Programs:
 
     rank: int
     count: int
+
+    def mean_(self, tensor: Tensor) -> None:
+        """Make a tensor the mean of those of all programs."""
+        dist.all_reduce(tensor)
+        tensor /= self.count
+
+    def gathered(self, sent: Tensor) -> list[Tensor]:
+        """The bytes of all programs, in their order."""
+        found = [torch.empty_like(sent) for _ in range(self.count)]
+        dist.all_gather(found, sent)
+        return found
 
     def together(self, does: Callable[[], Value], step: int) -> Value:
         """What a call gives that all programs make; raises WorkersError where another does not."""

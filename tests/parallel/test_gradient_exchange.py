@@ -31,6 +31,7 @@ from shoestring.parallel import (
 )
 from shoestring.parallel.exchange.places import packed_bytes
 from shoestring.parallel.meeting import means
+from shoestring.parallel.programs import Programs
 
 EXCHANGES = [
     SinglePrecision(),
@@ -318,21 +319,6 @@ def test_an_error_in_one_worker_is_no_hang():
 # -- two real processes
 
 
-class Gloo:
-    """The group of all processes of torch.distributed."""
-
-    count = 2
-
-    def mean_(self, tensor: Tensor) -> None:
-        dist.all_reduce(tensor)
-        tensor /= self.count
-
-    def gathered(self, sent: Tensor) -> list[Tensor]:
-        found = [torch.empty_like(sent) for _ in range(self.count)]
-        dist.all_gather(found, sent)
-        return found
-
-
 class Bucket:
     """What torch's hook takes of its gradients."""
 
@@ -361,7 +347,7 @@ def worker(rank: int, folder: str) -> None:
     for exchange in EXCHANGES:
         coder = exchange.coder(gradients())
         for step in range(3):
-            found[repr(exchange)] = coder.mean(gradients(10 * step + rank), Gloo())
+            found[repr(exchange)] = coder.mean(gradients(10 * step + rank), Programs(rank, 2))
     for rank_of_parts in (1, 3):
         found[f"torch {rank_of_parts}"] = as_torch_has_it(rank_of_parts, rank)
     torch.save(found, f"{folder}/{rank}.pt")
