@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task
-from shoestring.kit import DivergedError, Training
+from shoestring.kit import Training
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.exchange.plain import SinglePrecision
 from shoestring.parallel.exchange.protocols import GradientExchange, check_exchange
 from shoestring.parallel.joining import Listening
-from shoestring.parallel.late_gradients import AsItComes, LateGradients
+from shoestring.parallel.late_gradients import (
+    AsItComes,
+    LateGradients,
+    check_at_end,
+    check_late,
+)
 from shoestring.parallel.messages import as_bytes
 from shoestring.parallel.serving import Gradient, Served
 
@@ -77,15 +82,6 @@ class Asynchronous:
         return _Steps(self, model, task, training)
 
 
-def check_late(late: object) -> None:
-    """Raise TypeError for what are no late gradients."""
-    if isinstance(late, type) or not isinstance(late, LateGradients):
-        raise TypeError(
-            f"late gradients as {late!r}: give AsItComes(), ByStaleness(), DelayCompensated() or "
-            "AdaptivelyCompensated()"
-        )
-
-
 def check_workers(count: object, patience: float, slower: tuple[float, ...]) -> None:
     """Raise ValueError for numbers of workers that are out of range."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -144,11 +140,8 @@ class _Steps(Served):
     def step(self, number: int, steps: int) -> None:
         """Apply the gradients that came last."""
         super().step(number, steps)
-        if number + 1 == steps and not all(bool(p.isfinite().all()) for p in self.parameters):
-            raise DivergedError(
-                f"weights are NaN or infinite after the last of {steps} steps, which the loss with "
-                "a worker's older weights did not show: use a lower learning rate"
-            )
+        if number + 1 == steps:
+            check_at_end(self.parameters, steps)
         self.done += 1
 
     def _hand_out(self) -> None:

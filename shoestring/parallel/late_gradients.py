@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
+
+from shoestring.kit import DivergedError
 
 _EPSILON = 1e-7
 """As published; it keeps the compensation finite where a gradient was 0 so far."""
@@ -138,3 +141,21 @@ class AdaptivelyCompensated:
 def _check_weight(weight: float) -> None:
     if not 0 <= weight < math.inf:
         raise ValueError(f"a compensation of {weight!r}: give a weight of 0 or more")
+
+
+def check_late(late: object) -> None:
+    """Raise TypeError for what are no late gradients."""
+    if isinstance(late, type) or not isinstance(late, LateGradients):
+        raise TypeError(
+            f"late gradients as {late!r}: give AsItComes(), ByStaleness(), DelayCompensated() or "
+            "AdaptivelyCompensated()"
+        )
+
+
+def check_at_end(parameters: Sequence[Tensor], steps: int) -> None:
+    """Raise DivergedError where the last of so many late gradients broke a weight."""
+    if not all(bool(p.isfinite().all()) for p in parameters):
+        raise DivergedError(
+            f"weights are NaN or infinite after the last of {steps} steps, which the loss with "
+            "a worker's older weights did not show: use a lower learning rate"
+        )

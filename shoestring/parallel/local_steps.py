@@ -125,7 +125,8 @@ class _Averaged(Served):
             self._begin_round(ticket)
         if ticket in self.chunks:
             while ticket not in self.arrived:
-                self._hand_out()
+                # the same worker for the same part of each round: it has the optimizer's state
+                self.hand_out(self.wanted, self.weights)
                 found = self.answer()
                 if isinstance(found, Gradient):
                     self.arrived[found.ticket] = found
@@ -176,15 +177,6 @@ class _Averaged(Served):
         """How many steps a worker takes from a batch on."""
         every = self.every if ticket >= self.local_from else 1
         return min(every, self.training.steps - ticket)
-
-    def _hand_out(self) -> None:
-        for place in self.crew.idle():
-            if not self.wanted:
-                return
-            # the same worker for the same part of each round: it has the optimizer's state
-            ticket = min(self.wanted)
-            self.wanted.remove(ticket)
-            self.hand(place, ticket, self.weights)
 
 
 class _Elastic(Served):

@@ -23,7 +23,7 @@ from shoestring.kit.training.steps import Steps
 from shoestring.kit.weights.buffers import copies_of_buffers, restore_buffers
 from shoestring.parallel.crew import ENDS, Answer, Crew, WorkersWarning
 from shoestring.parallel.exchange.plain import SinglePrecision
-from shoestring.parallel.exchange.protocols import GradientCoder, GradientExchange
+from shoestring.parallel.exchange.protocols import GradientExchange
 from shoestring.parallel.in_copies import (
     changed_of,
     check_can_be_copied,
@@ -182,6 +182,14 @@ class Served(Steps):
         self.behind.pop(place, None)  # whoever begins after that has not to send it again
         return is_there
 
+    def hand_out(self, wanted: list[int], weights: bytes) -> None:
+        """Give each worker that has nothing to do the earliest of these batches, and take it off."""
+        for place in self.crew.idle():
+            if not wanted:
+                return
+            wanted.remove(ticket := min(wanted))
+            self.hand(place, ticket, weights)
+
     def answer(self) -> Gradient | int:
         """The next gradient; or the number of a batch that has to be made again."""
         answer = self.crew.answer()
@@ -234,10 +242,10 @@ class Served(Steps):
             raise GarbledError(f"{len(data)} bytes for {len(changed)} buffers")
         missing = set(numbers(words, "missing", len(self.parameters)))
         each = self._decoded(data[:end], missing)
-        from_elsewhere = self.crew.is_of_another_machine(answer.place)
-        is_whole = all(bool(one.isfinite().all()) for one in each if one is not None)
-        if from_elsewhere and math.isfinite(loss) and not is_whole:
-            raise GarbledError("gradients that are NaN or infinite, with a loss that is not")
+        if self.crew.is_of_another_machine(answer.place) and math.isfinite(loss):
+            found = [one for one in each if one is not None]
+            if not all(bool(one.isfinite().all()) for one in found):
+                raise GarbledError("gradients that are NaN or infinite, with a loss that is not")
         self._keep(answer.place, changed, from_bytes(data[end:], buffers))
         mark = number(words, "batch")
         if answer.ticket in self.marks or answer.ticket >= self.drawn:
@@ -290,14 +298,10 @@ class Served(Steps):
                 coder.tensors, from_bytes(self.behind[place], coder.tensors), strict=True
             ):
                 one.copy_(value)
-        if self.work(connection, place, lambda: os.getppid() == program)[1] and self.left_by(coder):
+        _, is_over = self.work(connection, place, lambda: os.getppid() == program)
+        if is_over and coder is not None and coder.tensors:  # errors that were not sent yet
             with contextlib.suppress(OSError):
-                tell(connection, {}, self.left_by(coder), self.crew.patience)
-
-    @staticmethod
-    def left_by(coder: GradientCoder | None) -> bytes:
-        """What a worker leaves to the one that takes its place: errors that were not sent yet."""
-        return b"" if coder is None else as_bytes(coder.tensors)
+                tell(connection, {}, as_bytes(coder.tensors), self.crew.patience)
 
     def work(
         self, connection: Connection, place: int, lives: Callable[[], bool]

@@ -17,12 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from shoestring.core import Task, spend
-from shoestring.kit import DivergedError, Training
+from shoestring.kit import Training
 from shoestring.kit.training.steps import Steps
 from shoestring.parallel.exchange.plain import SinglePrecision
 from shoestring.parallel.exchange.protocols import GradientExchange, check_exchange
 from shoestring.parallel.exchange.traffic import traffic
-from shoestring.parallel.late_gradients import AsItComes, LateGradients
+from shoestring.parallel.late_gradients import (
+    AsItComes,
+    LateGradients,
+    check_at_end,
+    check_late,
+)
 from shoestring.parallel.meeting import means
 from shoestring.parallel.step_times import StepTimes
 
@@ -55,11 +60,7 @@ class SimulatedAsynchronous:
 
     def __post_init__(self) -> None:
         _check_times(self.times)
-        if isinstance(self.late, type) or not isinstance(self.late, LateGradients):
-            raise TypeError(
-                f"late gradients as {self.late!r}: give AsItComes(), ByStaleness(), "
-                "DelayCompensated() or AdaptivelyCompensated()"
-            )
+        check_late(self.late)
         check_exchange(self.exchange)
 
     def steps_of(self, model: nn.Module, task: Task, training: Training) -> Steps:
@@ -229,11 +230,8 @@ class _Asynchronous(_Simulated):
     def step(self, number: int, steps: int) -> None:
         """Apply the worker's gradients, and give it the weights."""
         super().step(number, steps)
-        if number + 1 == steps and not all(bool(p.isfinite().all()) for p in self.parameters):
-            raise DivergedError(
-                f"weights are NaN or infinite after the last of {steps} steps, which the loss with "
-                "a worker's older weights did not show: use a lower learning rate"
-            )
+        if number + 1 == steps:
+            check_at_end(self.parameters, steps)
         self.done += 1
         self.begun[self.worker] = self.done
         for p, copy in zip(self.parameters, self.copies[self.worker], strict=True):

@@ -100,7 +100,7 @@ class _Steps(Served):
         if ticket >= self.end_of_round:
             self._begin_round(ticket)
         while ticket not in self.arrived and not self._is_full():
-            self._hand_out()
+            self.hand_out(self.wanted, self.weights)
             gradient = self.answer()
             if isinstance(gradient, Gradient):
                 if self._is_of_round(gradient.ticket):
@@ -134,15 +134,6 @@ class _Steps(Served):
 
     def _is_of_round(self, ticket: int) -> bool:
         return self.end_of_round - self.count <= ticket < self.end_of_round
-
-    def _hand_out(self) -> None:
-        """Give each worker that has nothing to do a batch of the round that nobody has."""
-        for place in self.crew.idle():
-            if not self.wanted:
-                return
-            ticket = min(self.wanted)
-            self.wanted.remove(ticket)
-            self.hand(place, ticket, self.weights)
 
     def _add(self, ticket: int) -> float:
         """Add the gradient of a batch to the round's, if it came in time; returns the loss."""
