@@ -6,14 +6,14 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from made_pulled import Pulled
 from torch import Tensor, nn
 
-from shoestring.core import Task, seeded
+from shoestring.core import seeded
 from shoestring.kit import SGD, AdamW, Constant, DivergedError, Supervised, Training, Workers, train
 from shoestring.parallel import (
     ElasticAveraging,
@@ -22,25 +22,6 @@ from shoestring.parallel import (
     SimulatedSynchronous,
     StepTimes,
 )
-
-
-@dataclass
-class Pulled(Task):
-    """A loss with one weight w: half of (w - y)², so that its gradient is w - y; y is a batch."""
-
-    wanted: tuple[float, ...]
-
-    def batches(self, split, *, model=None):
-        return iter([torch.tensor([one]) for one in self.wanted])
-
-    def loss(self, model, batch):
-        return 0.5 * (model.weight - batch).square().sum()
-
-    def score(self, predict, split):
-        return 0.0
-
-    def example(self):
-        return (torch.zeros(1, 1),), {}
 
 
 def learnt(workers: Workers, steps: int, *wanted: float) -> float:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from made_pulled import Pulled
 from torch import Tensor, nn
 
-from shoestring.core import Task, score, seeded
+from shoestring.core import score, seeded
 from shoestring.core.spending import counting
 from shoestring.kit import (
     SGD,
@@ -47,25 +47,6 @@ from shoestring.prune import Magnitude
 from shoestring.search import range_test
 
 PLAIN = SGD(0.1, momentum=0.0)
-
-
-@dataclass
-class Pulled(Task):
-    """A loss with one weight w: half of (w - y)², so that its gradient is w - y; y is a batch."""
-
-    wanted: tuple[float, ...]
-
-    def batches(self, split, *, model=None):
-        return iter([torch.tensor([one]) for one in self.wanted])
-
-    def loss(self, model, batch):
-        return 0.5 * (model.weight - batch).square().sum()
-
-    def score(self, predict, split):
-        return 0.0
-
-    def example(self):
-        return (torch.zeros(1, 1),), {}
 
 
 def one_weight() -> nn.Module:
