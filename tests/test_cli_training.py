@@ -143,6 +143,15 @@ def test_options_that_do_not_go_together(changes, address, words: str):
         wanted(**changes).check(address, None)
 
 
+@pytest.mark.parametrize(
+    ("changes", "address"), [({"count": 2}, None), ({"asynchronous": True}, "0.0.0.0:29400")]
+)
+def test_a_worker_does_not_say_how_the_training_goes(changes, address):
+    wanted(exchange=ExchangeName.EIGHT_BITS).check(None, "127.0.0.1:29400")
+    with pytest.raises(ValueError, match="said where it listens"):
+        wanted(**changes).check(address, "127.0.0.1:29400")
+
+
 def test_programs_of_torchrun_are_the_workers(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     wanted().check(None, None)

@@ -166,6 +166,8 @@ def train(
     )
     wanted.check(listen or ray, join)
     if join is not None:
+        if out is not None:
+            raise ValueError(f"--out {out}: a worker writes no file; leave it out with --join")
         _join(source, join, key, exchange, seed, quiet=quiet or as_json)
         return
     path = out or Path(f"{source.rsplit(':', 1)[-1]}.shoe")
@@ -219,6 +221,11 @@ class _Wanted:
         `join`: where this is a worker.
         """
         alone = self.count == 1 and not (self.asynchronous or self.backups or self.straggler)
+        if join is not None and not (alone and address is None and not self.sharded):
+            raise ValueError(
+                f"--join {join}: how a training goes is said where it listens; leave out what is "
+                "of workers, all but --exchange"
+            )
         if self.together and not alone:
             raise ValueError(
                 "torchrun has started several programs, which are the workers: leave --workers, "

@@ -196,6 +196,7 @@ def knock(
     Raises WorkersError where nobody listens, the key is another or the training is: the message
     says which.
     """
+    ours = marks_of(model, task, Training(1), exchange)  # before the other side waits for it
     try:
         called = socket.create_connection(split_address(address), GREETING_SECONDS)
     except OSError as error:
@@ -216,7 +217,7 @@ def knock(
         theirs = theirs if isinstance(theirs, dict) else {}
         mixed = theirs.get("precision") == repr(Mixed())
         training = Training(1, precision=Mixed()) if mixed else Training(1)
-        ours = marks_of(model, task, training, exchange)
+        ours["precision"] = repr(training.precision)
         if differing := [name for name in ours if theirs.get(name) != ours[name]]:
             told = {name: (theirs.get(name), ours[name]) for name in differing}
             text = "; ".join(

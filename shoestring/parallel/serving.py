@@ -183,7 +183,7 @@ class Served(Steps):
         return is_there
 
     def hand_out(self, wanted: list[int], weights: bytes) -> None:
-        """Give each worker that has nothing to do the earliest of these batches, and take it off."""
+        """Give each worker that has nothing to do the earliest of these batches, and take it."""
         for place in self.crew.idle():
             if not wanted:
                 return

@@ -110,7 +110,7 @@ def test_a_worker_of_another_program_makes_its_share_and_each_batch_is_used_once
         found = moved(slow_workers(port))
         told = other.communicate(timeout=60)[0]
     assert other.returncode == 0, told
-    assert 0 < int(told) < 48
+    assert 5 < int(told) < 48
     expected = moved(None)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * float(expected.std()))
 
