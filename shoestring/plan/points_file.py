@@ -12,7 +12,7 @@ def read_points(path: str | Path) -> tuple[str, list[tuple[float, ...]]]:
     """The unit of the sizes, and the (size, score) or (size, score, seed) of a CSV file.
 
     The first line names the columns. The sizes are in the first, and its name is their unit unless
-    it is "size".
+    it is "size"; then they are "units".
     Raises ValueError for another file, with the line, and OSError for none.
     """
     with Path(path).open(newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -34,4 +34,4 @@ def read_points(path: str | Path) -> tuple[str, list[tuple[float, ...]]]:
                 f"{path}, row {number}: {','.join(row)[:80]!r} is not {len(header)} numbers"
             )
         points.append(values)
-    return ("" if header[0] == "size" else header[0]) or "of size", points
+    return ("" if header[0] == "size" else header[0]) or "units", points
